@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_conf.h - the core's own settings: the top level and the sections log,
+ * tls, dns, queue, processes, limits. Each has an option table; `posthouse -t`,
+ * the shipped posthouse.conf and posthouse.conf(5) are made from the same.
+ */
+#ifndef CORE_CONF_CORE_CONF_H
+#define CORE_CONF_CORE_CONF_H
+
+#include <posthouse/log.h>
+
+#include "conf/conf.h"
+
+struct core_conf {
+	/* top level */
+	const char *hostname;           /* default: the machine's name */
+	const char *const *domains;     /* local domains, lower case; [0] completes login names */
+	const char *postmaster;         /* local user that gets postmaster's mail; "" none */
+	struct ph_net_list relay_networks;
+	const char *data_dir;           /* /var/lib/posthouse */
+	const char *run_dir;            /* /run/posthouse */
+	const char *module_dir;         /* where NAME.so is looked for */
+	const char *user_prefix;        /* "posthouse-": roles run as PREFIXrole */
+	bool allow_core_dumps;
+	unsigned crash_limit;           /* crashes within 60 s until a module is out */
+	unsigned shutdown_timeout_ms;
+	uint64_t message_limit_bytes;   /* largest message taken anywhere */
+
+	struct core_log {
+		unsigned level;         /* enum ph_level */
+		const char *target;     /* "stderr", "journal" or an absolute path */
+	} log;
+	struct core_tls {
+		const char *certificate; /* "" none: no TLS is offered */
+		const char *key;
+		const char *ca_file;     /* "" the system's CAs */
+	} tls;
+	struct core_dns {
+		const char *const *servers; /* "192.0.2.1" or "192.0.2.1:5353"; empty: resolv.conf */
+		unsigned timeout_ms;        /* for one question altogether */
+		unsigned attempts;
+	} dns;
+	struct core_queue {
+		const char *const *retry;   /* waits between attempts: ["5m", "15m", ...], last repeats */
+		unsigned lifetime_ms;       /* then the message bounces; 0: at the first failure */
+		uint64_t soft_free_bytes;   /* below: 452 */
+		uint64_t ballast_bytes;
+		uint64_t cache_bytes;
+		unsigned relay_concurrency; /* attempts at once, all destinations */
+		unsigned destination_concurrency;
+		bool fsync;                 /* false only for tests of tests: no promise */
+	} queue;
+	struct core_processes {
+		unsigned edge, check, mail, relay; /* 0 for edge, mail: by cores */
+	} processes;
+	struct core_mail {
+		unsigned partitions;        /* fixed when the store is created */
+	} mail;
+	struct core_limits {
+		unsigned connections;            /* per edge process */
+		unsigned connections_per_client; /* per address, /64 for IPv6; per edge process */
+		unsigned auth_failure_delay_ms;
+		unsigned auth_failures;          /* per connection, then it ends */
+	} limits;
+};
+
+/* One of the core's tables: for -t, documentation, the shipped file. */
+struct core_table {
+	const char *section; /* "" for the top level */
+	const struct ph_option *options;
+	size_t offset; /* of the struct in core_conf */
+	const char *doc;
+};
+const struct core_table *core_tables(size_t *count_out);
+bool core_section_is(const char *name);
+
+/* Fill from all core sections; 0 or PH_INVALID with errors added. Adds what a
+ * table can't say (domains are host names, retry parses, ...). */
+int core_conf_fill(struct ph_arena *arena, const struct conf *conf,
+    struct core_conf *core_out, struct conf_errors *errors);
+
+#endif

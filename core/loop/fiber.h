@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fiber.h - stackful coroutines on the process's one loop; what the core adds
+ * to <posthouse/fiber.h>.
+ *
+ * The primitive is park/wake: a fiber parks after it arranged that somebody
+ * wakes it; park returns 0 for a wake, PH_TIMEOUT at the deadline, PH_CANCELED
+ * when its scope ends. Everything that waits (stream, dns, bus, event, sleep,
+ * work) is built on it.
+ */
+#ifndef CORE_LOOP_FIBER_H
+#define CORE_LOOP_FIBER_H
+
+#include <posthouse/fiber.h>
+
+struct fiber;
+struct uv_loop_s;
+
+/* The process's loop; created by fiber_runtime_init, one per process. */
+struct uv_loop_s *fiber_loop(void);
+void fiber_runtime_init(void);
+/* Run until fiber_runtime_stop; returns then (fibers may still be parked). */
+void fiber_runtime_run(void);
+void fiber_runtime_stop(void);
+/* All must have ended; for tests and sanitizers. */
+void fiber_runtime_fini(void);
+
+/* Start a fiber that nobody owns; it begins in this or the next turn of the
+ * loop. It inherits the log context and, when in_scope, the deadline. */
+struct fiber *fiber_start(void (*fn)(void *), void *arg);
+/* NULL outside a fiber (a loop callback). */
+struct fiber *fiber_self(void);
+/* Suspend until woken, the fiber's deadline, or at most ms (PH_NO_LIMIT_MS). */
+int fiber_park(unsigned ms);
+/* The same, ignoring deadline and cancelation: for clean-up that must finish. */
+void fiber_park_hard(void);
+/* Make it runnable; a wake before the park is remembered (once). From loop
+ * callbacks or fibers, never from other threads. */
+void fiber_wake(struct fiber *fiber);
+/* Every wait of the fiber fails with PH_CANCELED from now on. */
+void fiber_cancel(struct fiber *fiber);
+bool fiber_is_canceled(void);
+/* Suspend until the fiber has ended (hard). It must not be joined twice, and
+ * only fibers made by fiber_start_joinable may be. */
+struct fiber *fiber_start_joinable(void (*fn)(void *), void *arg);
+void fiber_join(struct fiber *fiber);
+
+/* The deadline on ph_now_ms's clock; UINT64_MAX: none. */
+uint64_t fiber_deadline(void);
+void fiber_deadline_set(uint64_t deadline_ms);
+
+/* One pointer per fiber, inherited by those it starts: the log context and the
+ * module on whose behalf it runs. */
+void *fiber_context(void);
+void fiber_context_set(void *context);
+
+/* Figures for `posthousectl status` and the tests. */
+size_t fiber_count(void);
+/* Give back the unused stack pages of parked fibers; called by a timer of the
+ * runtime, exported for the memory test. */
+void fiber_trim(void);
+
+#endif

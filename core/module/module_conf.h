@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * module_conf.h - modules loaded for a role: a section, its .so, its filled
+ * option struct. A set is one generation of the configuration; what is loaded
+ * is never unloaded.
+ */
+#ifndef CORE_MODULE_MODULE_CONF_H
+#define CORE_MODULE_MODULE_CONF_H
+
+#include <posthouse/check.h>
+#include <posthouse/module.h>
+
+#include "conf/core_conf.h"
+
+/* Settings that every module section has besides the module's own. */
+struct module_common {
+	bool enabled;
+	const char *module;     /* .so's name; "": the section's name */
+	unsigned order;         /* same order: together; default 100 */
+	unsigned on_failure;    /* index: defer, next, reject */
+	unsigned mode;          /* index: enforce, shadow */
+	unsigned timeout_ms;    /* budget of one hook */
+	const char *const *listen;     /* listeners: "0.0.0.0:25", "[::]:25" */
+	const char *const *listen_tls; /* implicit TLS */
+};
+enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
+enum { MODE_ENFORCE, MODE_SHADOW };
+extern const struct ph_option module_common_options[];
+
+struct module_instance {
+	const char *name; /* of the section */
+	const struct ph_module *module;
+	struct module_common common;
+	const void *conf;
+	const struct conf_section *section;
+	struct module_instance *next; /* by order, then name */
+};
+
+struct module_set {
+	struct ph_arena *arena; /* the generation's */
+	struct module_instance *first;
+};
+
+/*
+ * For every enabled section of conf that is not the core's: load the module
+ * from module_dir (or an absolute path), check the ABI, fill the options, run
+ * check_conf. kinds: keep only modules that have one of these kinds (all are
+ * checked). 0 or PH_INVALID with errors: file, line, reason for each.
+ */
+int module_set_load(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, unsigned kinds, struct module_set *set_out,
+    struct conf_errors *errors);
+
+/* For posthouse --describe NAME: the snippet with every option and default. */
+void module_describe_snippet(const struct ph_module *module,
+    struct ph_buf *buf);
+/* The option table as mdoc, for the manual pages. */
+void module_describe_mdoc(const struct ph_option *options, struct ph_buf *buf);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream.h - what the core adds to <posthouse/stream.h>: making streams from
+ * descriptors, server-side TLS, and taking a stream apart for the hand-over.
+ */
+#ifndef CORE_NET_STREAM_H
+#define CORE_NET_STREAM_H
+
+#include <posthouse/stream.h>
+
+struct tls_server;
+
+/* Wrap a non-blocking connected socket (given). Ends with the arena, too. */
+struct ph_stream *stream_create(struct ph_arena *arena, int fd);
+/* Send what is queued (bounded by the write timeout), close TLS, close. */
+void stream_end(struct ph_stream *stream);
+
+/*
+ * Server-side TLS. Certificates and keys come as PEM text (edge opens no
+ * files). tickets: 80 octets shared by all edge processes.
+ */
+struct tls_server *tls_server_create(struct ph_slice certificate_pem,
+    struct ph_slice key_pem, const uint8_t tickets[80], struct ph_err *err);
+void tls_server_free(struct tls_server *server);
+/* Drop buffered input, do the handshake; alpn NULL or the one protocol that a
+ * client that sends ALPN must name. Counts references on server. Suspends. */
+int stream_tls_server(struct ph_stream *stream, struct tls_server *server,
+    const char *alpn, unsigned timeout_ms);
+
+/*
+ * Take the connection out of a stream without TLS: the descriptor (given to
+ * the caller; the stream is dead) and the unread octets, borrowed until the
+ * arena ends. Queued output must have been flushed.
+ */
+int stream_detach(struct ph_stream *stream, struct ph_slice *unread_out);
+/* Put octets in front of what is unread: on the other side of a hand-over. */
+void stream_unread(struct ph_stream *stream, struct ph_slice octets);
+/* Copy both ways between a (TLS) stream and a socket (given) until both sides
+ * are closed or idle_ms pass; half-closes are passed on. Suspends. */
+void stream_relay(struct ph_stream *stream, int fd, unsigned idle_ms);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * messages.h - what the processes of one server say to each other: the types
+ * of bus messages and one dictionary of field tags (core/base/record.h).
+ *
+ * Each type says who may send it, what it carries and what the reply carries.
+ * "*" a field may repeat, "?" may be missing. Tags are never reused. The
+ * receiver treats every field as hostile: the sender may be broken into.
+ */
+#ifndef CORE_ROLE_MESSAGES_H
+#define CORE_ROLE_MESSAGES_H
+
+#include <stdint.h>
+
+enum message_type {
+	/* --- master to every role --- */
+	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
+	 * F_CERT_KEY? F_TICKETS? F_CHECK*; reply: nothing, or PH_INVALID F_TEXT*.
+	 * The first one starts the role; later ones replace the configuration
+	 * for new sessions and calls. */
+	MSG_CONFIGURE = 1,
+	/* F_ROLE F_INDEX, fd: one end of a socket pair; notify */
+	MSG_PEER = 2,
+	/* edge: F_SECTION F_IMPLICIT_TLS F_ADDRESS, fd: a listening socket; a
+	 * socket stays until MSG_UNLISTEN with the same fields */
+	MSG_LISTEN = 3,
+	MSG_UNLISTEN = 4,
+	/* stop taking new work, end what can end within F_TIMEOUT ms; the reply
+	 * comes when done, then the process exits 0 */
+	MSG_STOP = 5,
+	/* fd: the log, reopened */
+	MSG_LOG_FD = 6,
+	/* reply: F_ITEM* (nested: F_NAME F_TEXT), for posthousectl status */
+	MSG_STATUS = 7,
+	/* a module was taken out (or put back): F_MODULE F_FLAG; notify */
+	MSG_MODULE_STATE = 8,
+
+	/* --- posthousectl, through master --- */
+	/* to auth: F_OP ("add" "passwd" "del" "list") F_USER? F_PASSWORD?;
+	 * reply F_USER* or status and F_TEXT */
+	MSG_USER_ADMIN = 20,
+	/* to queue: F_OP ("list" "show" "retry" "delete" ...) F_QUEUE_ID?
+	 * F_LIMIT?; reply F_TEXT: what to print */
+	MSG_QUEUE_ADMIN = 21,
+
+	/* --- to auth, from edge (and LOOKUP from queue, check, mail) --- */
+	/* F_SESSION F_SERVICE F_CLIENT F_TLS? F_MECHANISM F_RESPONSE?;
+	 * reply F_ANSWER (enum ph_auth_result) F_CHALLENGE? F_EXCHANGE?
+	 * F_USER? F_TOKEN? F_ALIAS* */
+	MSG_SASL_START = 30,
+	/* F_EXCHANGE F_RESPONSE; reply as above */
+	MSG_SASL_STEP = 31,
+	/* F_EXCHANGE; notify */
+	MSG_SASL_ABORT = 32,
+	/* F_SESSION F_SERVICE F_CLIENT F_TLS? F_USER F_PASSWORD; reply as above */
+	MSG_LOGIN = 33,
+	/* F_ADDRESS; reply F_ANSWER (enum ph_user_answer) F_USER? */
+	MSG_LOOKUP = 34,
+
+	/* --- to check, from edge --- */
+	/* F_STAGE, the session (F_SESSION F_LISTENER F_SERVICE F_CLIENT
+	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_USER?), the
+	 * envelope (F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
+	 * F_HEADER? at data, fd of the content at message;
+	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
+	 * F_ADD_HEADER* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
+	 * F_MICROSECONDS F_SHADOW) */
+	MSG_STAGE = 40,
+	/* F_SESSION: forget what is kept for it; notify */
+	MSG_SESSION_END = 41,
+
+	/* --- to queue, from edge --- */
+	/* reply F_SPOOL, fd: an unlinked file to write the content to */
+	MSG_SPOOL = 50,
+	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
+	 * F_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
+	 * F_AUTH_USER? F_TOKEN? F_HOLD? and F_CONTENT, or F_SPOOL F_SIZE
+	 * F_PREFIX? (header fields to go in front of the spooled content);
+	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
+	 * relay), PH_UNAVAILABLE */
+	MSG_COMMIT = 51,
+	/* queue to edge: F_FLAG 1: no room, answer 452; notify */
+	MSG_ROOM = 52,
+	/* F_SPOOL: not needed; notify */
+	MSG_SPOOL_DROP = 53,
+
+	/* --- to mail --- */
+	/* from edge: F_TOKEN F_SESSION F_LISTENER F_SERVICE F_CLIENT
+	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_TLS? F_USER F_STATE F_UNREAD,
+	 * fd: the connection. Shard: partition_of(user) */
+	MSG_HANDOVER = 60,
+	/* from queue: F_QUEUE_ID F_SENDER F_RECEIVED_AT F_RCPT* (nested:
+	 * F_NUMBER F_ADDRESS F_USER) and F_CONTENT or fd; reply F_RESULT*
+	 * (nested: F_NUMBER F_STATUS F_UID? F_TEXT?). Shard as above */
+	MSG_DELIVER = 61,
+
+	/* --- to relay, from queue --- */
+	/* F_QUEUE_ID F_DESTINATION F_TRANSPORT? F_SENDER F_RCPT* (nested:
+	 * F_NUMBER F_ADDRESS F_NOTIFY? F_ORCPT?) F_FACT* and F_CONTENT or fd;
+	 * reply F_RESULT* (nested: F_NUMBER F_DELIVERY F_CODE? F_ENHANCED?
+	 * F_HOST? F_TEXT?) */
+	MSG_ATTEMPT = 70,
+};
+
+/* The dictionary. Octets unless said: n number, t enum number, r record. */
+enum field_tag {
+	F_CONF = 1,      /* r: conf_encode */
+	F_GENERATION,    /* n */
+	F_COUNT,         /* r: F_ROLE F_NUMBER: processes of a role */
+	F_KEY,           /* 32 octets: signs tokens (auth, mail, queue) */
+	F_CERT,          /* PEM */
+	F_CERT_KEY,      /* PEM */
+	F_TICKETS,       /* 80 octets */
+	F_CHECK,         /* r: F_SECTION F_STAGES (n: bit per stage) F_ORDER
+	                  * F_ON_FAILURE F_MODE: a check module, for edge */
+	F_ROLE,          /* n: enum role */
+	F_INDEX,         /* n */
+	F_SECTION,
+	F_IMPLICIT_TLS,  /* n: 0, 1 */
+	F_ADDRESS,
+	F_TIMEOUT,       /* n: ms */
+	F_ITEM,          /* r */
+	F_NAME,
+	F_TEXT,
+	F_OP,
+	F_USER,
+	F_PASSWORD,
+	F_QUEUE_ID,      /* n */
+	F_LIMIT,         /* n */
+	F_SESSION,
+	F_SERVICE,
+	F_CLIENT,        /* address as text */
+	F_CLIENT_PORT,   /* n */
+	F_LOCAL,
+	F_LOCAL_PORT,    /* n */
+	F_LISTENER,
+	F_TLS,
+	F_HELO,
+	F_MECHANISM,
+	F_RESPONSE,      /* decoded from base64 */
+	F_CHALLENGE,     /* not yet base64 */
+	F_EXCHANGE,      /* n */
+	F_ANSWER,        /* n */
+	F_TOKEN,
+	F_ALIAS,
+	F_STAGE,         /* n */
+	F_STAGES,        /* n */
+	F_SENDER,
+	F_RECIPIENT,
+	F_RECIPIENT_COUNT, /* n */
+	F_RECIPIENT_ALL,
+	F_HEADER,
+	F_VERDICT,       /* n */
+	F_CODE,          /* n */
+	F_ENHANCED,
+	F_MODULE,
+	F_SCORE,         /* n: thousandths, as int64 */
+	F_ADD_HEADER,    /* a whole field with its CRLF */
+	F_TRACE,         /* r */
+	F_MICROSECONDS,  /* n */
+	F_SHADOW,        /* n: 0, 1 */
+	F_SPOOL,         /* n */
+	F_SIZE,          /* n */
+	F_PREFIX,
+	F_RCPT,          /* r */
+	F_NUMBER,        /* n */
+	F_NOTIFY,
+	F_ORCPT,
+	F_FACT,          /* r */
+	F_AUTH_USER,
+	F_HOLD,          /* n: 1 quarantined */
+	F_CONTENT,
+	F_FLAG,          /* n */
+	F_STATE,
+	F_UNREAD,
+	F_RECEIVED_AT,   /* n: seconds since 1970 */
+	F_RESULT,        /* r */
+	F_STATUS,        /* n: enum ph_status as int64 */
+	F_UID,           /* n */
+	F_DESTINATION,
+	F_TRANSPORT,
+	F_DELIVERY,      /* n: enum ph_delivery */
+	F_HOST,
+	F_ORDER,         /* n */
+	F_ON_FAILURE,    /* n */
+	F_MODE,          /* n */
+	F_ARGUMENT,      /* posthousectl: one word of the command */
+	F_EXIT,          /* n: posthousectl: exit status */
+};
+
+#endif

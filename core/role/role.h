@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * role.h - what every role process has in common: its start after exec, its
+ * configuration generations, its end.
+ *
+ * The master execs `posthouse --role=NAME --index=N` with descriptor 3 = the
+ * link to the master, 4 = the log, 5 = the shared page. role_main drops
+ * privileges, waits for MSG_CONFIGURE, loads the modules of the role's kinds,
+ * calls the role's ops, confines itself, and runs the loop until MSG_STOP.
+ */
+#ifndef CORE_ROLE_ROLE_H
+#define CORE_ROLE_ROLE_H
+
+#include "bus/bus.h"
+#include "module/module_conf.h"
+#include "role/messages.h"
+#include "role/token.h"
+
+/* One configuration generation in a role. Freed when replaced and unused. */
+struct generation {
+	struct ph_arena *arena;
+	uint64_t number;
+	struct core_conf core;
+	struct module_set modules;
+	uint8_t key[TOKEN_KEY_SIZE];   /* zero where the role has none */
+	struct ph_slice certificate, certificate_key, tickets; /* edge */
+	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
+	unsigned references;
+};
+struct generation *generation_current(void);
+struct generation *generation_get(struct generation *generation);
+void generation_put(struct generation *generation);
+
+struct role_ops {
+	enum role role;
+	unsigned kinds; /* modules to load */
+	/* In a fiber, once, when the first generation is current. */
+	int (*start)(struct generation *generation, struct ph_err *err);
+	/* In a fiber, for each later generation, already current. */
+	void (*reload)(struct generation *generation);
+	/* In a fiber: stop taking work, end what can end within timeout_ms. */
+	void (*stop)(unsigned timeout_ms);
+	/* Add F_ITEMs for `posthousectl status`. */
+	void (*status)(struct ph_buf *items);
+};
+extern const struct role_ops role_edge, role_check, role_auth, role_queue,
+    role_mail, role_relay;
+
+/* The index of this process in its role, and its folders (absolute): the
+ * role's own below data_dir, created by the master, mode 0700. */
+unsigned role_index(void);
+const char *role_dir(void);
+void role_status_item(struct ph_buf *items, const char *name, const char *fmt,
+    ...) PH_PRINTF(3, 4);
+
+int role_main(enum role role, unsigned index);
+
+/* Which partition, and so which mail process, holds a user: FNV-1a of the
+ * canonical name. */
+unsigned partition_of(struct ph_slice user, unsigned partitions);
+
+/* The shared page: what each process is doing, for the master after a crash.
+ * Noted before each module call; a watchdog reads the heartbeat. */
+struct activity {
+	char module[48];
+	char hook[24];
+	uint64_t heartbeat_ms; /* on ph_now_ms's clock */
+	uint64_t calls;
+};
+struct activity *role_activity(void);
+/* Around each call into a module; module NULL: none. */
+void role_note(const char *module, const char *hook);
+
+#endif

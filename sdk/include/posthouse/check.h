@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posthouse/check.h - hooks: look at a session or message, answer a verdict.
+ *
+ * A hook runs as a fiber in the check role with its own deadline; it may
+ * suspend (DNS, sleep, work). What it allocates from ph_call_arena ends with
+ * the call. A verdict that a stage does not honour is a logged fault and
+ * counts as the module's on_failure.
+ */
+#ifndef POSTHOUSE_CHECK_H
+#define POSTHOUSE_CHECK_H
+
+#include <posthouse/dns.h>
+#include <posthouse/fiber.h>
+#include <posthouse/log.h>
+#include <posthouse/module.h>
+#include <posthouse/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ph_call;
+
+typedef enum ph_verdict ph_hook(struct ph_call *call, const void *conf);
+
+/* NULL where the module has nothing to say. */
+struct ph_check_ops {
+	ph_hook *at[PH_STAGES]; /* .at = { [PH_AT_CONNECT] = on_connect } */
+};
+
+/* Lives until the hook returns. */
+PH_EXPORT struct ph_arena *ph_call_arena(struct ph_call *call);
+PH_EXPORT const struct ph_session *ph_call_session(const struct ph_call *call);
+PH_EXPORT enum ph_stage ph_call_stage(const struct ph_call *call);
+/* Shorthand for ph_session_client(ph_call_session(call)). */
+PH_EXPORT const struct ph_addr *ph_call_client(const struct ph_call *call);
+
+/* The envelope, all without angle brackets; absent before its stage. The null
+ * sender is present and empty. */
+PH_EXPORT struct ph_slice ph_call_sender(const struct ph_call *call);
+/* At rcpt: the recipient asked about. */
+PH_EXPORT struct ph_slice ph_call_recipient(const struct ph_call *call);
+/* Accepted recipients so far. */
+PH_EXPORT size_t ph_call_recipient_count(const struct ph_call *call);
+/* i < count; only at data and message. */
+PH_EXPORT struct ph_slice ph_call_recipient_at(const struct ph_call *call,
+    size_t i);
+/* The header section, at data and message. Borrowed for the call. */
+PH_EXPORT struct ph_slice ph_call_header(const struct ph_call *call);
+/* The whole content, at message: a read-only mapping. Borrowed for the call. */
+PH_EXPORT struct ph_slice ph_call_content(const struct ph_call *call);
+
+/*
+ * Answers. code is 4xx or 5xx and fits the verdict, enhanced is RFC 3463
+ * ("5.7.1"); the text is one line for a person, escaped by the core.
+ */
+PH_EXPORT enum ph_verdict ph_reject(struct ph_call *call, int code,
+    const char *enhanced, const char *fmt, ...) PH_PRINTF(4, 5);
+PH_EXPORT enum ph_verdict ph_defer(struct ph_call *call, int code,
+    const char *enhanced, const char *fmt, ...) PH_PRINTF(4, 5);
+/* Why, for the trace, with any other verdict. */
+PH_EXPORT void ph_reason(struct ph_call *call, const char *fmt, ...)
+    PH_PRINTF(2, 3);
+/* Add to the message's score; summed over modules. */
+PH_EXPORT void ph_score(struct ph_call *call, double points);
+/* Prepend a header field to the message; value is folded by the core. */
+PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
+    const char *fmt, ...) PH_PRINTF(3, 4);
+
+/*
+ * Memory of this module for this session (kept between stages): the same
+ * zeroed size octets each time. From the session's arena.
+ */
+PH_EXPORT void *ph_call_session_state(struct ph_call *call, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posthouse/session.h - what is known about a client, and the stages and
+ * verdicts of the pipeline. Shared by listeners and checks. Nothing suspends.
+ */
+#ifndef POSTHOUSE_SESSION_H
+#define POSTHOUSE_SESSION_H
+
+#include <posthouse/addr.h>
+#include <posthouse/arena.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ph_session;
+
+/* Where a message or session stands when hooks are asked. */
+enum ph_stage {
+	PH_AT_CONNECT, /* before the greeting */
+	PH_AT_TLS,     /* after a handshake */
+	PH_AT_HELO,
+	PH_AT_AUTH,    /* after a successful authentication */
+	PH_AT_MAIL,    /* the sender is known */
+	PH_AT_RCPT,    /* once for each recipient */
+	PH_AT_DATA,    /* all header fields are in */
+	PH_AT_MESSAGE, /* the whole content is in */
+	PH_STAGES,
+};
+/* "connect" ...; never NULL. */
+PH_EXPORT const char *ph_stage_name(enum ph_stage stage);
+
+enum ph_verdict {
+	PH_NEXT,       /* nothing to say; the next module decides */
+	PH_ACCEPT,     /* skip the rest of this stage */
+	PH_DEFER,      /* 4xx */
+	PH_REJECT,     /* 5xx */
+	PH_DISCARD,    /* answer 250 and drop; from rcpt on */
+	PH_QUARANTINE, /* take it, hold it in the queue; from rcpt on */
+};
+PH_EXPORT const char *ph_verdict_name(enum ph_verdict verdict);
+
+/* All borrowed for the life of the session or call. */
+/* Unique over restarts, 13 characters of base 32; in every log line. */
+PH_EXPORT const char *ph_session_id(const struct ph_session *session);
+/* The section of the configuration whose socket took the connection. */
+PH_EXPORT const char *ph_session_listener(const struct ph_session *session);
+PH_EXPORT const struct ph_addr *ph_session_client(
+    const struct ph_session *session);
+PH_EXPORT uint16_t ph_session_client_port(const struct ph_session *session);
+PH_EXPORT const struct ph_addr *ph_session_local(
+    const struct ph_session *session);
+PH_EXPORT uint16_t ph_session_local_port(const struct ph_session *session);
+/* "smtp", "submission", "imap", "pop3": what the listener set. */
+PH_EXPORT const char *ph_session_service(const struct ph_session *session);
+/* The name given in HELO/EHLO/LHLO; absent before. */
+PH_EXPORT struct ph_slice ph_session_helo(const struct ph_session *session);
+/* NULL in the clear. */
+PH_EXPORT const char *ph_session_tls(const struct ph_session *session);
+/* The canonical user ("alice@example.test"), NULL before authentication. */
+PH_EXPORT const char *ph_session_user(const struct ph_session *session);
+/* The server's own name, from the configuration. */
+PH_EXPORT const char *ph_session_hostname(const struct ph_session *session);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

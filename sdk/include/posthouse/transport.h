@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posthouse/transport.h - one delivery attempt to another server or program.
+ *
+ * Runs in the relay role as a fiber. The queue decides when and for which
+ * recipients; the transport reports one result for each recipient. A recipient
+ * without a result when the operation returns counts as deferred. What is
+ * reported as delivered is never sent again: report it only after the peer's
+ * 2xx to the end of data.
+ */
+#ifndef POSTHOUSE_TRANSPORT_H
+#define POSTHOUSE_TRANSPORT_H
+
+#include <posthouse/dns.h>
+#include <posthouse/fiber.h>
+#include <posthouse/log.h>
+#include <posthouse/module.h>
+#include <posthouse/stream.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ph_attempt;
+
+struct ph_transport_ops {
+	void (*attempt)(struct ph_attempt *attempt, const void *conf);
+};
+
+/* Ends with the attempt. */
+PH_EXPORT struct ph_arena *ph_attempt_arena(struct ph_attempt *attempt);
+PH_EXPORT const char *ph_attempt_queue_id(const struct ph_attempt *attempt);
+PH_EXPORT const char *ph_attempt_hostname(const struct ph_attempt *attempt);
+/* The domain (A-labels) or route all recipients share. */
+PH_EXPORT struct ph_slice ph_attempt_destination(
+    const struct ph_attempt *attempt);
+/* Without angle brackets; empty for the null sender. */
+PH_EXPORT struct ph_slice ph_attempt_sender(const struct ph_attempt *attempt);
+PH_EXPORT size_t ph_attempt_recipient_count(const struct ph_attempt *attempt);
+PH_EXPORT struct ph_slice ph_attempt_recipient(
+    const struct ph_attempt *attempt, size_t i);
+/* RFC 3461 values of a recipient, absent when not given. */
+PH_EXPORT struct ph_slice ph_attempt_notify(const struct ph_attempt *attempt,
+    size_t i);
+PH_EXPORT struct ph_slice ph_attempt_orcpt(const struct ph_attempt *attempt,
+    size_t i);
+/* What ph_mail_set kept ("body", "smtputf8", "ret", "envid"), or absent. */
+PH_EXPORT struct ph_slice ph_attempt_get(const struct ph_attempt *attempt,
+    const char *key);
+/* The whole content, CRLF line ends; a read-only mapping. */
+PH_EXPORT struct ph_slice ph_attempt_content(const struct ph_attempt *attempt);
+
+enum ph_delivery {
+	PH_DELIVERED,
+	PH_DEFERRED, /* try later: 4xx, no connection, could not tell */
+	PH_FAILED,   /* permanent: bounce */
+};
+/*
+ * The result for recipient i (or all: PH_ALL_RECIPIENTS sets those without
+ * one). code/enhanced as the peer said, 0/NULL for failures of our own; host is
+ * the peer or NULL; text is copied and escaped.
+ */
+#define PH_ALL_RECIPIENTS ((size_t)-1)
+PH_EXPORT void ph_attempt_result(struct ph_attempt *attempt, size_t i,
+    enum ph_delivery result, int code, const char *enhanced, const char *host,
+    const char *fmt, ...) PH_PRINTF(7, 8);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
