@@ -37,7 +37,7 @@ uint64_t record_get_u64(struct ph_slice record, uint16_t tag,
 /* Whether the whole record is well-formed at its top level. */
 bool record_is_sound(struct ph_slice record);
 
-/* CRC-32C of n octets, chained from crc (start with 0). */
+/* CRC-32 (zlib's) of n octets, chained from crc (start with 0). */
 uint32_t record_crc(uint32_t crc, const void *p, size_t n);
 
 #endif
