@@ -1,0 +1,8 @@
+#!/bin/sh
+# run.sh - install what is missing, build with sanitizers, run every test.
+# Ends with one line "N passed, N failed". --only WORD picks tests by name.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+"$top/packaging/setup.sh" build run test
+"$top/packaging/build.sh" "$top/build-asan" -DPH_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+exec python3 "$top/tests/run.py" "$top/build-asan" "$@"

@@ -1,0 +1,253 @@
+#!/bin/bash
+# sandbox.sh - a throw-away posthouse on free loopback ports.
+#
+#   sandbox.sh start DIR [--users N] [--conf DIR-of-snippets]
+#                        [--dns IP:PORT] [--build DIR]
+#   sandbox.sh stop DIR      end it cleanly (SIGTERM)
+#   sandbox.sh kill DIR      SIGKILL to every process of it
+#   sandbox.sh restart DIR   start it again, same ports, same data
+#
+# Domain example.test; users alice, bob, carol and u0001 ... (--users N),
+# password "secret"; postmaster's mail goes to alice. DIR/env tells where
+# everything is. As root the roles drop to their own users; otherwise all runs
+# as the caller. Without --dns no packet leaves the machine.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+die() { echo "sandbox.sh: $*" >&2; exit 1; }
+
+# Whether other users may pass through every folder above and at $1.
+searchable() {
+	local at=$1
+	while :; do
+		[ $(( 0$(stat -c %a "$at") & 1 )) = 1 ] || return 1
+		[ "$at" != / ] || return 0
+		at=$(dirname "$at")
+	done
+}
+
+# The programs and modules: from the build tree where the role's users can
+# reach it, else from a copy.
+place_programs() {
+	posthouse=$build/bin/posthouse
+	posthousectl=$build/bin/posthousectl
+	modules=$build/modules
+	[ -x "$posthouse" ] && [ -x "$posthousectl" ] || die "$build holds no posthouse"
+	if [ "$(id -u)" = 0 ] && ! searchable "$build"; then
+		mkdir -p "$state/lib/modules"
+		cp "$build"/modules/*.so "$state/lib/modules/"
+		cp -P "$build"/core/libposthouse.so* "$state/lib/"
+		modules=$state/lib/modules
+		export LD_LIBRARY_PATH=$state/lib
+	fi
+}
+
+free_ports() {
+	python3 - "$1" <<'PY'
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randint(20000, 32000)))
+    except OSError:
+        continue
+    held.append(s)
+print(*(s.getsockname()[1] for s in held))
+PY
+}
+
+make_certificates() {
+	mkdir -p "$dir/tls"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+		-subj "/CN=posthouse sandbox CA" -keyout "$dir/tls/ca.key" \
+		-out "$dir/tls/ca.pem" \
+		-addext "keyUsage=critical,keyCertSign,cRLSign" 2>/dev/null
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+		-subj "/CN=mail.example.test" -keyout "$dir/tls/key.pem" \
+		-out "$dir/tls/csr.pem" 2>/dev/null
+	printf '%s\n' "subjectAltName=DNS:mail.example.test,DNS:localhost,IP:127.0.0.1,IP:::1" \
+		"basicConstraints=CA:FALSE" "extendedKeyUsage=serverAuth,clientAuth" \
+		"authorityKeyIdentifier=keyid" >"$dir/tls/ext"
+	openssl x509 -req -in "$dir/tls/csr.pem" -CA "$dir/tls/ca.pem" \
+		-CAkey "$dir/tls/ca.key" -CAcreateserial -days 30 \
+		-extfile "$dir/tls/ext" -out "$dir/tls/cert.pem" 2>/dev/null
+	chmod 600 "$dir/tls/key.pem"
+}
+
+make_users() {
+	local hash
+	mkdir -p "$state/data/auth"
+	hash=$(openssl passwd -5 -salt sandboxsalt secret)
+	{
+		for user in alice bob carol; do echo "$user@example.test:$hash"; done
+		[ "$users" = 0 ] || seq -f "u%04g@example.test:$hash" 1 "$users"
+	} >"$state/data/auth/users"
+	chmod 600 "$state/data/auth/users"
+	chmod 700 "$state/data/auth"
+	[ "$(id -u)" != 0 ] || chown -R posthouse-auth: "$state/data/auth"
+}
+
+write_conf() {
+	local smtp submission submissions pop3 pop3s imap imaps
+	read -r smtp submission submissions pop3 pop3s imap imaps < <(free_ports 7)
+	mkdir -p "$dir/conf.d"
+	cat >"$dir/posthouse.conf" <<CONF
+hostname = "mail.example.test";
+domains = [ "example.test" ];
+postmaster = "alice";
+data_dir = "$state/data";
+run_dir = "$state/run";
+module_dir = "$modules";
+log: { target = "$dir/log"; level = "info"; };
+tls: { certificate = "$dir/tls/cert.pem"; key = "$dir/tls/key.pem"; };
+dns: { servers = [ "${dns:-127.0.0.1:1}" ]; };
+queue: { soft_free_bytes = "64M"; ballast_bytes = "16M"; cache_bytes = "64M"; };
+CONF
+	cat >"$dir/conf.d/50-sandbox.conf" <<CONF
+smtp_inbound: { listen = [ "127.0.0.1:$smtp" ]; };
+smtp_submission: { listen = [ "127.0.0.1:$submission" ];
+                   listen_tls = [ "127.0.0.1:$submissions" ]; };
+imap: { listen = [ "127.0.0.1:$imap" ]; listen_tls = [ "127.0.0.1:$imaps" ]; };
+pop3: { listen = [ "127.0.0.1:$pop3" ]; listen_tls = [ "127.0.0.1:$pop3s" ]; };
+auth_local: { };
+store_maildir: { };
+transport_smtp: { };
+CONF
+	if [ -n "$conf" ]; then
+		for file in "$conf"/*.conf; do
+			[ ! -e "$file" ] || cp "$file" "$dir/conf.d/90-$(basename "$file")"
+		done
+	fi
+	cat >"$dir/ctl" <<CTL
+#!/bin/sh
+${LD_LIBRARY_PATH:+export LD_LIBRARY_PATH="$LD_LIBRARY_PATH"}
+exec "$posthousectl" -c "$dir/posthouse.conf" "\$@"
+CTL
+	chmod 755 "$dir/ctl"
+	cat >"$dir/settings" <<ENV
+posthouse=$posthouse
+state=$state
+${LD_LIBRARY_PATH:+export LD_LIBRARY_PATH=$LD_LIBRARY_PATH}
+ENV
+	cat >"$dir/env.ports" <<ENV
+PH_HOST=127.0.0.1
+PH_SMTP=$smtp
+PH_SUBMISSION=$submission
+PH_SUBMISSIONS=$submissions
+PH_POP3=$pop3
+PH_POP3S=$pop3s
+PH_IMAP=$imap
+PH_IMAPS=$imaps
+PH_CA=$dir/tls/ca.pem
+PH_DOMAIN=example.test
+PH_CTL=$dir/ctl
+PH_LOG=$dir/log
+PH_MAIL=$state/data/mail
+PH_QUEUE=$state/data/queue
+ENV
+}
+
+is_alive() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null; }
+is_zombie() { grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+master_pid() { cat "$dir/pid" 2>/dev/null || true; }
+
+# Start the master and wait until the log says that it is ready.
+launch() {
+	local seen pid
+	. "$dir/settings"
+	touch "$dir/log"
+	seen=$(wc -l <"$dir/log")
+	setsid "$posthouse" -F -c "$dir/posthouse.conf" </dev/null >>"$dir/stderr" 2>&1 9>&- &
+	pid=$!
+	echo $pid >"$dir/pid"
+	for _ in $(seq 1200); do
+		if tail -n +$((seen + 1)) "$dir/log" | grep -q " master\[$pid\] ready"; then
+			{ cat "$dir/env.ports"; echo "PH_PID=$pid"; } >"$dir/env.new"
+			mv "$dir/env.new" "$dir/env"
+			return 0
+		fi
+		is_alive $pid || break
+		sleep 0.05
+	done
+	{ tail -n +$((seen + 1)) "$dir/log" | tail -20; tail -20 "$dir/stderr"; } >&2
+	! is_alive $pid || kill -9 $pid
+	die "the server did not become ready"
+}
+
+start() {
+	local users=0 conf= dns= build=$top/build state=$dir
+	local posthouse posthousectl modules
+	while [ $# -gt 0 ]; do
+		[ $# -ge 2 ] || die "$1 needs a value"
+		case $1 in
+		--users) users=$2 ;;
+		--conf) conf=$2 ;;
+		--dns) dns=$2 ;;
+		--build) build=$(cd "$2" && pwd) ;;
+		*) die "unknown option $1" ;;
+		esac
+		shift 2
+	done
+	! is_alive "$(master_pid)" || die "$dir is running already"
+	[ -d "$build/modules" ] || "$top/packaging/build.sh" "$build"
+	if [ "$(id -u)" = 0 ]; then
+		"$top/packaging/users.sh"
+		chmod 755 "$dir"
+		if ! searchable "$dir"; then
+			state=$(mktemp -d /var/tmp/posthouse-sandbox.XXXXXX)
+			chmod 755 "$state"
+		fi
+	fi
+	place_programs
+	make_certificates
+	make_users
+	write_conf
+	launch
+}
+
+# All processes of the sandbox: the master, stopped so that it starts no more,
+# and its children.
+kill_all() {
+	local pid all left p
+	pid=$(master_pid)
+	is_alive "$pid" || return 0
+	kill -STOP "$pid"
+	all="$pid $(pgrep -P "$pid" | tr '\n' ' ')"
+	kill -KILL $all 2>/dev/null || true
+	for _ in $(seq 200); do
+		left=
+		for p in $all; do
+			[ ! -e "/proc/$p" ] || is_zombie "$p" || left=yes
+		done
+		[ -n "$left" ] || return 0
+		sleep 0.05
+	done
+	die "processes survive SIGKILL: $all"
+}
+
+stop() {
+	local pid
+	pid=$(master_pid)
+	is_alive "$pid" || return 0
+	kill -TERM "$pid"
+	for _ in $(seq 600); do
+		is_alive "$pid" || return 0
+		! is_zombie "$pid" || return 0
+		sleep 0.05
+	done
+	kill_all
+	die "did not end within 30 s; killed"
+}
+
+[ $# -ge 2 ] || die "usage: sandbox.sh start|stop|kill|restart DIR [options]"
+command=$1
+mkdir -p "$2"
+dir=$(cd "$2" && pwd)
+shift 2
+case $command in
+start) start "$@" ;;
+stop) stop ;;
+kill) kill_all ;;
+restart) stop; launch ;;
+*) die "unknown command $command" ;;
+esac
