@@ -5,4 +5,4 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 "$top/packaging/setup.sh" build run test
 "$top/packaging/build.sh" "$top/build-asan" -DPH_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-exec python3 "$top/tests/run.py" "$top/build-asan" "$@"
+exec /usr/bin/python3 "$top/tests/run.py" "$top/build-asan" "$@"

@@ -42,7 +42,7 @@ place_programs() {
 }
 
 free_ports() {
-	python3 - "$1" <<'PY'
+	/usr/bin/python3 - "$1" <<'PY'
 import random, socket, sys
 held = []
 while len(held) < int(sys.argv[1]):
@@ -175,7 +175,7 @@ launch() {
 }
 
 start() {
-	local users=0 conf= dns= build=$top/build state=$dir
+	local users=0 conf="" dns="" build=$top/build state=$dir
 	local posthouse posthousectl modules
 	while [ $# -gt 0 ]; do
 		[ $# -ge 2 ] || die "$1 needs a value"

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A real DNS server on loopback (UDP and TCP) that answers from a small zone.
 
