@@ -189,7 +189,7 @@ start() {
 		shift 2
 	done
 	! is_alive "$(master_pid)" || die "$dir is running already"
-	[ -d "$build/modules" ] || "$top/packaging/build.sh" "$build"
+	[ -d "$build/modules" ] || "$top/packaging/build.sh" "$build" -DPH_TESTS=OFF
 	if [ "$(id -u)" = 0 ]; then
 		"$top/packaging/users.sh"
 		chmod 755 "$dir"
