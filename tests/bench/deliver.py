@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Durable delivery compared: posthouse against Postfix + Dovecot, in one run.
+
+    deliver.py [--messages 2000] [--sessions 20] [--rounds 3] [--build DIR]
+
+4 KiB messages, one a connection, from 20 sessions (Postfix's smtp-source) to 20
+users; the clock stops when every message is a file in a Maildir. Prints a table
+with messages a second and CPU milliseconds a message of the server's processes,
+median of the rounds, which alternate. Needs root and the `bench` packages.
+"""
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+
+
+def count_files(top):
+    total = 0
+    for folder, dirs, files in os.walk(top):
+        if os.path.basename(folder) in ("new", "cur"):
+            total += len(files)
+            dirs.clear()
+    return total
+
+
+def load(port, sessions, messages):
+    each = messages // sessions
+    return [subprocess.Popen(
+        ["smtp-source", "-s", "1", "-m", str(each), "-l", "4096", "-c",
+         "-f", f"sender@outside.test", "-t", f"u{n + 1:04d}@example.test",
+         f"inet:127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
+        for n in range(sessions)], each * sessions
+
+
+def measure(name, port, mail, roots, sessions, messages):
+    from usage import tree
+    before, cpu = count_files(mail), tree(roots)
+    start = time.monotonic()
+    clients, wanted = load(port, sessions, messages)
+    failed = sum(1 for c in clients if c.wait() != 0)
+    sent = time.monotonic() - start
+    end = time.monotonic() + 300
+    while count_files(mail) - before < wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    took = time.monotonic() - start
+    got = count_files(mail) - before
+    used = tree(roots) - cpu
+    if failed or got != wanted:
+        print(f"{name}: {failed} clients failed, {got} of {wanted} arrived")
+    return dict(rate=got / took, cpu=1000 * used / max(got, 1), sent=sent,
+                took=took)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--build")
+    args = parser.parse_args()
+    if args.build:
+        os.environ["PH_BUILD"] = os.path.abspath(args.build)
+    from rival import Rival
+    from sandbox import Sandbox
+    users = [f"u{n + 1:04d}" for n in range(args.sessions)]
+    rows = {"posthouse": [], "Postfix + Dovecot": []}
+    with Sandbox({"limits": "limits: { connections_per_client = 0; };"},
+                 users=args.sessions) as ours:
+        rival = Rival(users, ours.dir + "/tls/cert.pem", ours.dir + "/tls/key.pem")
+        try:
+            for n in range(args.rounds + 1):
+                for name, port, mail, roots in (
+                        ("posthouse", ours.port("smtp"), ours.env["PH_MAIL"],
+                         [int(ours.env["PH_PID"])]),
+                        ("Postfix + Dovecot", rival.ports["smtp"], rival.mail,
+                         rival.roots())):
+                    row = measure(name, port, mail, roots, args.sessions,
+                                  args.messages if n else args.sessions * 5)
+                    if n:
+                        rows[name].append(row)
+        finally:
+            rival.close()
+    print(f"{args.messages} messages of 4 KiB, {args.sessions} sessions, one a "
+          f"connection, median of {args.rounds} rounds")
+    print(f"{'':20}{'messages/s':>12}{'CPU ms/message':>16}")
+    median = {}
+    for name, got in rows.items():
+        median[name] = (statistics.median(r["rate"] for r in got),
+                        statistics.median(r["cpu"] for r in got))
+        print(f"{name:20}{median[name][0]:12.0f}{median[name][1]:16.2f}")
+    a, b = median["posthouse"], median["Postfix + Dovecot"]
+    print(f"{'ratio':20}{a[0] / b[0]:11.2f}x{b[1] / max(a[1], 1e-9):15.2f}x")
+
+
+if __name__ == "__main__":
+    main()
