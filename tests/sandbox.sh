@@ -10,7 +10,8 @@
 # Domain example.test; users alice, bob, carol and u0001 ... (--users N),
 # password "secret"; postmaster's mail goes to alice. DIR/env tells where
 # everything is. As root the roles drop to their own users; otherwise all runs
-# as the caller. Without --dns no packet leaves the machine.
+# as the caller. Without --dns no packet leaves the machine. PH_WRAP may name a
+# command to run the server under (valgrind --trace-children=yes ...).
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 die() { echo "sandbox.sh: $*" >&2; exit 1; }
@@ -157,7 +158,7 @@ launch() {
 	. "$dir/settings"
 	touch "$dir/log"
 	seen=$(wc -l <"$dir/log")
-	setsid "$posthouse" -F -c "$dir/posthouse.conf" </dev/null >>"$dir/stderr" 2>&1 9>&- &
+	setsid ${PH_WRAP:-} "$posthouse" -F -c "$dir/posthouse.conf" </dev/null >>"$dir/stderr" 2>&1 9>&- &
 	pid=$!
 	echo $pid >"$dir/pid"
 	for _ in $(seq 1200); do
