@@ -25,6 +25,13 @@ void fiber_runtime_stop(void);
 /* All must have ended; for tests and sanitizers. */
 void fiber_runtime_fini(void);
 
+/*
+ * Call fn once when no fiber is runnable any more, before the loop looks for
+ * events: where what one turn gathered is sent (bus). Asking twice in a turn
+ * is one call. Never suspends; fn must not either, but may wake fibers.
+ */
+void fiber_at_turn_end(void (*fn)(void));
+
 /* Start a fiber that nobody owns; it begins in this or the next turn of the
  * loop. It inherits the log context and, when in_scope, the deadline. */
 struct fiber *fiber_start(void (*fn)(void *), void *arg);
