@@ -58,12 +58,15 @@ int bus_call(enum role role, uint32_t shard, uint16_t type,
 /* Send without an answer; dropped when nobody is there. Never suspends. */
 void bus_notify(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record);
+/* The same with a descriptor, sent and not closed; -1: none. */
+void bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
+    struct ph_slice record, int fd);
 /* How many processes of the role are linked now, and their configured count. */
 unsigned bus_peers(enum role role);
 unsigned bus_role_size(enum role role);
 void bus_set_role_size(enum role role, unsigned count);
-/* Called (in a fiber) when the last link to a process of the role went down;
- * NULL for none. */
+/* Call fn in a fiber whenever the link to a process went down (calls on it
+ * have failed by then); a few functions may be added. */
 void bus_on_peer_down(void (*fn)(enum role role, unsigned index));
 
 /* --- answering --- */
@@ -81,14 +84,20 @@ struct bus_request {
  */
 void bus_serve(uint16_t type, unsigned roles,
     void (*handler)(struct bus_request *request));
+/* How many descriptors a type may carry (default BUS_FDS); what comes beyond
+ * is closed, and the handler or caller sees none. */
+#define BUS_TYPE_LIMIT 128 /* types are below */
+void bus_limit_fds(uint16_t type, unsigned request, unsigned reply);
 /* Descriptors are sent, not closed. Once per request. Never suspends. */
 void bus_reply(struct bus_request *request, int status, struct ph_slice record,
     const int *fds, size_t fd_count);
 
 /* --- links: used by master and the role's start --- */
 
-/* Add a link whose other end is process `index` of `role`; fd given. */
+/* Add a link whose other end is process `index` of `role`, in the place of the
+ * one before; fd given. */
 void bus_link(enum role role, unsigned index, int fd);
+void bus_unlink(enum role role, unsigned index);
 void bus_init(enum role self, unsigned index);
 void bus_fini(void);
 
