@@ -55,7 +55,7 @@ PH_EXPORT bool ph_log_enabled(enum ph_level level);
 /* ph_log(PH_INFO, "accepted", ph_f_slice("from", from), ph_f_int("size", n)) */
 #define ph_log(level, event, ...)                   \
 	ph_log_fields(level, event,                 \
-	    (const struct ph_field[]){ __VA_ARGS__, \
+	    (const struct ph_field[]){ __VA_ARGS__ __VA_OPT__(, ) \
 	        (struct ph_field){ NULL, { NULL, 0 }, 0, false } })
 
 #ifdef __cplusplus
