@@ -32,7 +32,8 @@ enum message_type {
 	MSG_LOG_FD = 6,
 	/* reply: F_ITEM* (nested: F_NAME F_TEXT), for posthousectl status */
 	MSG_STATUS = 7,
-	/* a module was taken out (or put back): F_MODULE F_FLAG; notify */
+	/* a module was taken out (F_FLAG 1) or put back (0): F_MODULE F_FLAG;
+	 * notify. Kept by role.c, asked by role_module_is_out */
 	MSG_MODULE_STATE = 8,
 
 	/* --- posthousectl, through master --- */
@@ -73,7 +74,7 @@ enum message_type {
 	/* reply F_SPOOL, fd: an unlinked file to write the content to */
 	MSG_SPOOL = 50,
 	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
-	 * F_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
+	 * F_DSN_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
 	 * F_AUTH_USER? F_TOKEN? F_HOLD? and F_CONTENT, or F_SPOOL F_SIZE
 	 * F_PREFIX? (header fields to go in front of the spooled content);
 	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
@@ -96,7 +97,7 @@ enum message_type {
 
 	/* --- to relay, from queue --- */
 	/* F_QUEUE_ID F_DESTINATION F_TRANSPORT? F_SENDER F_RCPT* (nested:
-	 * F_NUMBER F_ADDRESS F_NOTIFY? F_ORCPT?) F_FACT* and F_CONTENT or fd;
+	 * F_NUMBER F_ADDRESS F_DSN_NOTIFY? F_ORCPT?) F_FACT* and F_CONTENT or fd;
 	 * reply F_RESULT* (nested: F_NUMBER F_DELIVERY F_CODE? F_ENHANCED?
 	 * F_HOST? F_TEXT?) */
 	MSG_ATTEMPT = 70,
@@ -112,7 +113,8 @@ enum field_tag {
 	F_CERT_KEY,      /* PEM */
 	F_TICKETS,       /* 80 octets */
 	F_CHECK,         /* r: F_SECTION F_STAGES (n: bit per stage) F_ORDER
-	                  * F_ON_FAILURE F_MODE: a check module, for edge */
+	                  * F_ON_FAILURE F_MODE F_TIMEOUT: a check module, for
+	                  * edge */
 	F_ROLE,          /* n: enum role */
 	F_INDEX,         /* n */
 	F_SECTION,
@@ -164,7 +166,7 @@ enum field_tag {
 	F_PREFIX,
 	F_RCPT,          /* r */
 	F_NUMBER,        /* n */
-	F_NOTIFY,
+	F_DSN_NOTIFY,
 	F_ORCPT,
 	F_FACT,          /* r */
 	F_AUTH_USER,

@@ -53,7 +53,20 @@ const char *role_dir(void);
 void role_status_item(struct ph_buf *items, const char *name, const char *fmt,
     ...) PH_PRINTF(3, 4);
 
-int role_main(enum role role, unsigned index);
+/* How the master started us: --role, --index, --uid, --gid. */
+struct role_start {
+	enum role role;
+	unsigned index;
+	bool drop; /* become uid and gid; else stay the caller */
+	unsigned uid, gid;
+};
+/* Returns the exit status of the process. */
+int role_main(const struct role_start *start);
+/* The operations of a role; NULL for the master. */
+const struct role_ops *role_ops_of(enum role role);
+
+/* Whether the master took a module out of the pipeline (MSG_MODULE_STATE). */
+bool role_module_is_out(const char *name);
 
 /* Which partition, and so which mail process, holds a user: FNV-1a of the
  * canonical name. */

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * confine.h - what a role gives up: its user, its view of the file system, the
+ * system calls it never needs.
+ *
+ * Each layer stands alone: the user decides what files may be touched, Landlock
+ * which paths exist at all, seccomp which calls. What the kernel lacks is
+ * logged and does without.
+ */
+#ifndef CORE_ROLE_CONFINE_H
+#define CORE_ROLE_CONFINE_H
+
+#include "role/role.h"
+
+/* Become the user and nothing else, checked; no_new_privs either way. 0, or
+ * PH_DENIED: the process must end. */
+int confine_user(const struct role_start *start, struct ph_err *err);
+/* Whether a debugger or core dump may see our memory. */
+void confine_dumps(bool allow);
+/* Before threads exist: Landlock and seccomp for the role. Skipped, and said
+ * so, under sanitizers and valgrind. */
+void confine_process(enum role role, const struct core_conf *core,
+    const char *dir);
+
+/* The two layers; 0 or an errno. ENOSYS, EOPNOTSUPP: not in this kernel. */
+int confine_paths(enum role role, const struct core_conf *core,
+    const char *dir);
+int confine_calls(enum role role);
+
+#endif

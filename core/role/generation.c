@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * generation.c - one configuration as a role sees it, made from MSG_CONFIGURE
+ * and kept while a session or call still uses it.
+ */
+#include "role/generation.h"
+
+#include "base/record.h"
+
+static struct generation *current;
+
+struct generation *
+generation_current(void)
+{
+	return current;
+}
+
+struct generation *
+generation_get(struct generation *generation)
+{
+	generation->references++;
+	return generation;
+}
+
+void
+generation_put(struct generation *generation)
+{
+	if (generation == NULL || --generation->references > 0)
+		return;
+	ph_wipe(generation->key, sizeof(generation->key));
+	ph_wipe((char *)(uintptr_t)generation->certificate_key.p,
+	    generation->certificate_key.n);
+	ph_wipe((char *)(uintptr_t)generation->tickets.p,
+	    generation->tickets.n);
+	ph_arena_free(generation->arena);
+}
+
+void
+generation_make_current(struct generation *generation)
+{
+	struct generation *old = current;
+
+	current = generation;
+	generation_put(old);
+}
+
+/* The F_CHECK fields as they came, for the pipeline to take apart. */
+static struct ph_slice
+take_checks(struct ph_arena *arena, struct ph_slice record)
+{
+	struct ph_slice rest = record;
+	struct record_field field;
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, record.n + 1);
+	while (record_next(&rest, &field))
+		if (field.tag == F_CHECK)
+			record_put(&buf, F_CHECK, field.value);
+	return ph_buf_content(&buf);
+}
+
+static void
+take_secrets(struct generation *generation, struct ph_slice record)
+{
+	struct ph_arena *arena = generation->arena;
+	struct ph_slice key = record_get(record, F_KEY);
+
+	if (key.n == TOKEN_KEY_SIZE)
+		memcpy(generation->key, key.p, TOKEN_KEY_SIZE);
+	generation->certificate = ph_arena_slice(arena,
+	    record_get(record, F_CERT));
+	generation->certificate_key = ph_arena_slice(arena,
+	    record_get(record, F_CERT_KEY));
+	generation->tickets = ph_arena_slice(arena,
+	    record_get(record, F_TICKETS));
+	generation->checks = take_checks(arena, record);
+}
+
+static int
+load(struct generation *generation, struct ph_slice record, unsigned kinds,
+    struct conf_errors *errors)
+{
+	struct ph_arena *arena = generation->arena;
+	struct conf *conf;
+	int status = conf_decode(arena, record_get(record, F_CONF), &conf);
+
+	if (status != PH_OK) {
+		conf_error_add(errors, NULL, 0,
+		    "the configuration came damaged");
+		return status;
+	}
+	status = core_conf_fill(arena, conf, &generation->core, errors);
+	if (status != PH_OK)
+		return status;
+	return module_set_load(arena, conf, &generation->core, kinds,
+	    &generation->modules, errors);
+}
+
+int
+generation_create(struct ph_slice record, unsigned kinds,
+    struct generation **generation_out, struct conf_errors *errors)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct generation *generation = ph_arena_alloc(arena,
+	    sizeof(*generation));
+	int status;
+
+	generation->arena = arena;
+	generation->references = 1;
+	generation->number = record_get_u64(record, F_GENERATION, 0);
+	take_secrets(generation, record);
+	status = load(generation, record, kinds, errors);
+	if (status != PH_OK) {
+		generation_put(generation);
+		return status;
+	}
+	*generation_out = generation;
+	return PH_OK;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* generation.h - making generations; role.h declares what others use. */
+#ifndef CORE_ROLE_GENERATION_H
+#define CORE_ROLE_GENERATION_H
+
+#include "role/role.h"
+
+/* From the record of MSG_CONFIGURE, with one reference. 0, or PH_INVALID with
+ * errors added (copied into their arena). */
+int generation_create(struct ph_slice record, unsigned kinds,
+    struct generation **generation_out, struct conf_errors *errors);
+/* The reference is given; the one of the former generation is put. NULL: at
+ * the end of the process. */
+void generation_make_current(struct generation *generation);
+
+#endif

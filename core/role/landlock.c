@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * landlock.c - the paths a role may reach, as a table; everything else does
+ * not open. Descriptors that the master or the queue passed stay usable.
+ *
+ * glibc 2.36 has no wrappers, so the three system calls are made directly. The
+ * ruleset asks only for rights that the kernel's version of Landlock knows.
+ */
+#include "role/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+
+#define ON_FILES                                               \
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+	    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
+#define MAY_READ \
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define MAY_RUN (MAY_READ | LANDLOCK_ACCESS_FS_EXECUTE)
+#define MAY_WRITE                                                            \
+	(MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                          \
+	    LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_REG |      \
+	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SYM |      \
+	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | \
+	    LANDLOCK_ACCESS_FS_REFER)
+/* Devices (/dev/null): opened for writing, never made. */
+#define MAY_USE (MAY_READ | LANDLOCK_ACCESS_FS_WRITE_FILE)
+
+struct path_right {
+	unsigned roles;
+	const char *path;
+	uint64_t rights;
+};
+
+#define ALL_ROLES (~0u)
+#define WITH_DNS (ROLE_BIT(ROLE_CHECK) | ROLE_BIT(ROLE_RELAY))
+
+/* Libraries for everybody (a reload may load a module); the settings of the
+ * resolver and of TLS where questions are asked. auth reads what its backends
+ * name, bounded by its user alone. relay may run a program. */
+static const struct path_right path_rights[] = {
+	{ ALL_ROLES, "/usr", MAY_READ },
+	{ ALL_ROLES, "/lib", MAY_READ },
+	{ ALL_ROLES, "/lib64", MAY_READ },
+	{ ALL_ROLES, "/etc/ld.so.cache", MAY_READ },
+	{ ALL_ROLES, "/etc/localtime", MAY_READ },
+	{ ALL_ROLES, "/dev", MAY_USE },
+	{ ALL_ROLES, "/proc", MAY_READ },
+	{ WITH_DNS, "/etc", MAY_READ },
+	{ WITH_DNS, "/run/systemd/resolve", MAY_READ },
+	{ ROLE_BIT(ROLE_AUTH), "/", MAY_READ },
+	{ ROLE_BIT(ROLE_RELAY), "/usr", MAY_RUN },
+	{ ROLE_BIT(ROLE_RELAY), "/bin", MAY_RUN },
+	{ ROLE_BIT(ROLE_RELAY), "/lib", MAY_RUN },
+	{ ROLE_BIT(ROLE_RELAY), "/lib64", MAY_RUN },
+};
+
+static uint64_t
+known_rights(long version)
+{
+	uint64_t rights = LANDLOCK_ACCESS_FS_TRUNCATE * 2 - 1;
+
+	if (version < 3)
+		rights &= ~LANDLOCK_ACCESS_FS_TRUNCATE;
+	if (version < 2)
+		rights &= ~LANDLOCK_ACCESS_FS_REFER;
+	return rights;
+}
+
+/* A path that does not exist needs no rule. */
+static int
+allow_path(int ruleset, const char *path, uint64_t rights)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = rights };
+	struct stat st;
+	int error = 0, fd = open(path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+	if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
+		rule.allowed_access &= ON_FILES;
+	rule.parent_fd = fd;
+	if (syscall(SYS_landlock_add_rule, ruleset,
+	        LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+static int
+allow_role(int ruleset, enum role role, const struct core_conf *core,
+    const char *dir, uint64_t known)
+{
+	int error = allow_path(ruleset, core->module_dir, MAY_READ & known);
+
+	for (size_t i = 0; error == 0 &&
+	    i < sizeof(path_rights) / sizeof(path_rights[0]); i++)
+		if (path_rights[i].roles & ROLE_BIT(role))
+			error = allow_path(ruleset, path_rights[i].path,
+			    path_rights[i].rights & known);
+	if (error == 0 && dir != NULL)
+		error = allow_path(ruleset, dir, MAY_WRITE & known);
+	if (error == 0 && role == ROLE_RELAY && core->tls.ca_file[0] != '\0')
+		error = allow_path(ruleset, core->tls.ca_file,
+		    MAY_READ & known);
+	return error;
+}
+
+int
+confine_paths(enum role role, const struct core_conf *core, const char *dir)
+{
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
+	    LANDLOCK_CREATE_RULESET_VERSION);
+	struct landlock_ruleset_attr attr = { 0 };
+	int error, ruleset;
+
+	if (version < 0)
+		return errno;
+	attr.handled_access_fs = known_rights(version);
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr,
+	    sizeof(attr), 0);
+	if (ruleset < 0)
+		return errno;
+	error = allow_role(ruleset, role, core, dir, attr.handled_access_fs);
+	if (error == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
+		error = errno;
+	close(ruleset);
+	return error;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * role_test.c - tokens, partitions, the shared page and what confinement
+ * leaves. Check forks each test, so a confined process is thrown away.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "role/confine.h"
+
+static const uint8_t key[TOKEN_KEY_SIZE] = { 1, 2, 3 };
+static const uint8_t other_key[TOKEN_KEY_SIZE] = { 3, 2, 1 };
+
+START_TEST(token_fits_only_its_user_session_time_and_key)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct ph_slice user = PH_LIT("alice@example.test");
+	struct ph_slice session = PH_LIT("0000000000001");
+	struct ph_slice token = token_make(arena, key, user, session, 1000);
+	struct ph_slice cut = { token.p, token.n - 1 };
+	char *forged = ph_arena_alloc(arena, token.n);
+
+	ck_assert(token_check(key, token, user, session, 999));
+	ck_assert(!token_check(key, token, user, session, 1000));
+	ck_assert(!token_check(other_key, token, user, session, 0));
+	ck_assert(!token_check(key, token, PH_LIT("bob@example.test"), session,
+	    0));
+	ck_assert(!token_check(key, token, user, PH_LIT("0000000000002"), 0));
+	ck_assert(!token_check(key, cut, user, session, 0));
+	ck_assert(!token_check(key, (struct ph_slice){ NULL, 0 }, user, session,
+	    0));
+	/* the border between user and session is part of what is signed */
+	token = token_make(arena, key, PH_LIT("ab"), PH_LIT("c"), 1000);
+	ck_assert(!token_check(key, token, PH_LIT("a"), PH_LIT("bc"), 0));
+	for (size_t i = 0; i < token.n; i++) {
+		memcpy(forged, token.p, token.n);
+		forged[i] ^= 1;
+		ck_assert(!token_check(key, (struct ph_slice){ forged, token.n },
+		    PH_LIT("ab"), PH_LIT("c"), 0));
+	}
+	ph_arena_free(arena);
+}
+END_TEST
+
+START_TEST(partitions_never_move)
+{
+	/* FNV-1a of the empty string and of "a" */
+	ck_assert_uint_eq(partition_of(PH_LIT(""), 0xffffffff), 2166136261u);
+	ck_assert_uint_eq(partition_of(PH_LIT("a"), 0xffffffff), 0xe40c292cu);
+	ck_assert_uint_eq(partition_of(PH_LIT("alice@example.test"), 0), 0);
+	ck_assert_uint_eq(partition_of(PH_LIT("alice@example.test"), 1), 0);
+}
+END_TEST
+
+START_TEST(notes_are_cut_to_the_page)
+{
+	char name[200];
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	role_note(name, name);
+	ck_assert_uint_eq(strlen(role_activity()->module),
+	    sizeof(role_activity()->module) - 1);
+	role_note(NULL, NULL);
+	ck_assert_str_eq(role_activity()->module, "");
+}
+END_TEST
+
+static void
+expect_denied(int result)
+{
+	ck_assert_int_eq(result, -1);
+	ck_assert_msg(errno == EPERM || errno == EACCES, "errno %d", errno);
+}
+
+/* Sanitizers make calls of their own; the server skips confinement then. */
+#if !defined(__SANITIZE_ADDRESS__)
+START_TEST(edge_loses_the_calls_it_never_needs)
+{
+	char *const argv[] = { (char *)"true", NULL };
+
+	ck_assert_int_eq(confine_calls(ROLE_EDGE), 0);
+	expect_denied(socket(AF_INET, SOCK_STREAM, 0));
+	expect_denied(open("/dev/null", O_WRONLY));
+	expect_denied(open("/dev/null", O_RDWR));
+	ck_assert_int_ge(open("/dev/null", O_RDONLY), 0);
+	expect_denied(unlink("/tmp/none"));
+	expect_denied(execv("/bin/true", argv));
+	expect_denied((int)ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+END_TEST
+
+START_TEST(check_may_ask_dns_and_nothing_raw)
+{
+	ck_assert_int_eq(confine_calls(ROLE_CHECK), 0);
+	ck_assert_int_ge(socket(AF_INET, SOCK_DGRAM, 0), 0);
+	expect_denied(socket(AF_PACKET, SOCK_RAW, 0));
+	expect_denied(socket(AF_ALG, SOCK_SEQPACKET, 0));
+}
+END_TEST
+
+START_TEST(queue_sees_only_its_own_folder)
+{
+	char dir[] = "/tmp/role_test.XXXXXX", other[] = "/tmp/role_test.XXXXXX";
+	struct core_conf core = { .module_dir = "/nonexistent",
+		.tls = { .ca_file = "" } };
+	char path[64];
+	int error;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_ptr_nonnull(mkdtemp(other));
+	confine_user(&(struct role_start){ .role = ROLE_QUEUE }, NULL);
+	error = confine_paths(ROLE_QUEUE, &core, dir);
+	if (error == ENOSYS || error == EOPNOTSUPP)
+		return;
+	ck_assert_int_eq(error, 0);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	ck_assert_int_ge(open(path, O_RDWR | O_CREAT, 0600), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/file", other);
+	expect_denied(open(path, O_RDWR | O_CREAT, 0600));
+	expect_denied(open("/etc/passwd", O_RDONLY));
+	ck_assert_int_ge(open("/usr", O_RDONLY | O_DIRECTORY), 0);
+}
+END_TEST
+#endif
+
+int
+main(void)
+{
+	Suite *suite = suite_create("role");
+	TCase *tcase = tcase_create("role");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tcase, token_fits_only_its_user_session_time_and_key);
+	tcase_add_test(tcase, partitions_never_move);
+	tcase_add_test(tcase, notes_are_cut_to_the_page);
+#if !defined(__SANITIZE_ADDRESS__)
+	tcase_add_test(tcase, edge_loses_the_calls_it_never_needs);
+	tcase_add_test(tcase, check_may_ask_dns_and_nothing_raw);
+	tcase_add_test(tcase, queue_sees_only_its_own_folder);
+#else
+	(void)expect_denied;
+#endif
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
