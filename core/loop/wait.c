@@ -3,6 +3,7 @@
  * wait.c - what fibers wait for, all built on park and wake: time, events, the
  * fibers of a scope, and blocking work in libuv's thread pool.
  */
+#include "loop/event.h"
 #include "loop/fiber_inner.h"
 
 #include <stdlib.h>
@@ -44,21 +45,14 @@ ph_deadline_restore(uint64_t deadline_ms)
 
 /* --- events --- */
 
-/* On the stack of the fiber that waits. */
-struct waiter {
-	struct waiter *next;
-	struct fiber *fiber;
-	bool signalled;
-};
-
 void
 ph_event_signal(struct ph_event *event)
 {
-	struct waiter *waiter = event->waiters;
+	struct event_waiter *waiter = event->waiters;
 
 	event->waiters = NULL;
 	while (waiter != NULL) {
-		struct waiter *next = waiter->next;
+		struct event_waiter *next = waiter->next;
 
 		waiter->signalled = true;
 		fiber_wake(waiter->fiber);
@@ -66,11 +60,23 @@ ph_event_signal(struct ph_event *event)
 	}
 }
 
-static void
-waiter_remove(struct ph_event *event, struct waiter *waiter)
+/* Never inlined: the compiler would take the stack's address for a mistake. */
+__attribute__((noinline)) void
+event_enter(struct ph_event *event, struct event_waiter *waiter)
 {
-	struct waiter *at = event->waiters, *before = NULL;
+	waiter->fiber = fiber_self();
+	waiter->signalled = false;
+	waiter->next = event->waiters;
+	event->waiters = waiter; /* until event_leave, so it may lie on a stack */
+}
 
+void
+event_leave(struct ph_event *event, struct event_waiter *waiter)
+{
+	struct event_waiter *at = event->waiters, *before = NULL;
+
+	if (waiter->signalled)
+		return;
 	while (at != NULL && at != waiter) {
 		before = at;
 		at = at->next;
@@ -86,12 +92,11 @@ waiter_remove(struct ph_event *event, struct waiter *waiter)
 int
 ph_event_wait(struct ph_event *event, unsigned ms)
 {
-	struct waiter waiter = { .next = event->waiters,
-		.fiber = fiber_self() };
+	struct event_waiter waiter;
 	uint64_t end = ms == PH_NO_LIMIT_MS ? UINT64_MAX : ph_now_ms() + ms;
 	int status = PH_OK;
 
-	event->waiters = &waiter;
+	event_enter(event, &waiter);
 	while (!waiter.signalled && status == PH_OK) {
 		uint64_t now = ph_now_ms();
 
@@ -102,9 +107,9 @@ ph_event_wait(struct ph_event *event, unsigned ms)
 		else
 			status = fiber_park((unsigned)(end - now));
 	}
+	event_leave(event, &waiter);
 	if (waiter.signalled)
 		return fiber_is_canceled() ? PH_CANCELED : PH_OK;
-	waiter_remove(event, &waiter);
 	return status;
 }
 

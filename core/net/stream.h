@@ -22,6 +22,10 @@ void stream_end(struct ph_stream *stream);
 struct tls_server *tls_server_create(struct ph_slice certificate_pem,
     struct ph_slice key_pem, const uint8_t tickets[80], struct ph_err *err);
 void tls_server_free(struct tls_server *server);
+/* Where ph_stream_tls_client finds CAs: a PEM file, "" for the system's. Read
+ * now, before the process gives up its view of the file system. */
+int tls_client_init(const char *ca_file, struct ph_err *err);
+void tls_client_fini(void);
 /* Drop buffered input, do the handshake; alpn NULL or the one protocol that a
  * client that sends ALPN must name. Counts references on server. Suspends. */
 int stream_tls_server(struct ph_stream *stream, struct tls_server *server,

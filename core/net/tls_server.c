@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls_server.c - TLS for clients that come to us: TLS 1.2 and later, the
+ * certificate from memory, session tickets under a key that all edge processes
+ * share, ALPN taken strictly (ALPACA): a client that names protocols must name
+ * ours.
+ */
+#include "net/stream_inner.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+
+struct tls_server {
+	SSL_CTX *ctx;
+	unsigned references;
+};
+
+static int
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+    const unsigned char *in, unsigned in_n, void *arg)
+{
+	const struct ph_stream *stream = SSL_get_app_data(ssl);
+	size_t want = stream->alpn != NULL ? strlen(stream->alpn) : 0;
+
+	(void)arg;
+	if (want == 0)
+		return SSL_TLSEXT_ERR_NOACK;
+	for (unsigned i = 0; i < in_n && in[i] < in_n - i; i += in[i] + 1u) {
+		if (in[i] != want ||
+		    memcmp(in + i + 1, stream->alpn, want) != 0)
+			continue;
+		*out = in + i + 1;
+		*out_n = in[i];
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* The first certificate is ours, what follows is its chain. */
+static bool
+use_certificates(SSL_CTX *ctx, struct ph_slice pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	bool good = cert != NULL && SSL_CTX_use_certificate(ctx, cert) == 1;
+
+	X509_free(cert);
+	while (good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) !=
+	    NULL) {
+		good = SSL_CTX_add1_chain_cert(ctx, cert) == 1;
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	return good;
+}
+
+static bool
+use_key(SSL_CTX *ctx, struct ph_slice pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	bool good = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 &&
+	    SSL_CTX_check_private_key(ctx) == 1;
+
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+	return good;
+}
+
+static void
+set_manners(SSL_CTX *ctx, const uint8_t tickets[80])
+{
+	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
+	    SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+	    SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"posthouse",
+	    9);
+	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)(uintptr_t)tickets, 80);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+}
+
+struct tls_server *
+tls_server_create(struct ph_slice certificate_pem, struct ph_slice key_pem,
+    const uint8_t tickets[80], struct ph_err *err)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	struct tls_server *server;
+	char reason[160];
+
+	ph_assert(ctx != NULL);
+	set_manners(ctx, tickets);
+	if (!use_certificates(ctx, certificate_pem)) {
+		ph_err_set(err, PH_TLS, 0, "the certificate can't be used: %s",
+		    tls_reason(reason, sizeof(reason)));
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	if (!use_key(ctx, key_pem)) {
+		ph_err_set(err, PH_TLS, 0,
+		    "the key can't be used with the certificate: %s",
+		    tls_reason(reason, sizeof(reason)));
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	server = calloc(1, sizeof(*server));
+	ph_assert(server != NULL);
+	server->ctx = ctx;
+	server->references = 1;
+	return server;
+}
+
+void
+tls_server_get(struct tls_server *server)
+{
+	server->references++;
+}
+
+void
+tls_server_free(struct tls_server *server)
+{
+	if (server == NULL || --server->references > 0)
+		return;
+	SSL_CTX_free(server->ctx);
+	free(server);
+}
+
+int
+stream_tls_server(struct ph_stream *stream, struct tls_server *server,
+    const char *alpn, unsigned timeout_ms)
+{
+	SSL *ssl = SSL_new(server->ctx);
+	int status;
+
+	ph_assert(ssl != NULL);
+	tls_server_get(server);
+	stream->server = server;
+	stream->alpn = alpn;
+	SSL_set_app_data(ssl, stream);
+	SSL_set_accept_state(ssl);
+	status = tls_handshake(stream, ssl, timeout_ms);
+	ERR_clear_error();
+	return status;
+}
