@@ -30,6 +30,8 @@ struct ph_path {
  * A Path in angle brackets at the start of text; *rest_out is what follows.
  * Limits: local part 64, domain 255, path 256 octets (PH_TOO_BIG). PH_INVALID
  * with *error_at_out (may be NULL) the offset of the first wrong octet.
+ * <postmaster> (any case, RFC 5321 s4.1.1.3) is the one without a domain: absent
+ * there, the address is "postmaster". An empty local part is refused.
  */
 PH_EXPORT int ph_path_parse(struct ph_arena *arena, struct ph_slice text,
     struct ph_path *path_out, struct ph_slice *rest_out, size_t *error_at_out);
@@ -74,7 +76,7 @@ struct ph_mailbox_addr {
 	struct ph_slice route;   /* obsolete source route; absent: none */
 	struct ph_slice local;   /* unquoted; a group start has the name here and
 	                          * an absent domain, a group end both absent */
-	struct ph_slice domain;
+	struct ph_slice domain; /* empty: a mailbox without one ("root") */
 };
 /* At most limit entries; malformed parts are skipped. Returns the count. */
 PH_EXPORT size_t ph_address_list(struct ph_arena *arena, struct ph_slice value,

@@ -18,7 +18,8 @@ extern "C" {
 
 struct ph_mime_param {
 	struct ph_slice name;  /* as written */
-	struct ph_slice value; /* unquoted, RFC 2231 parts joined */
+	struct ph_slice value; /* unquoted, RFC 2231 parts joined; with a charset
+	                        * or %XX it stays so and the name ends in "*" */
 };
 
 /* Offsets are octets from the start of the message. */
@@ -38,7 +39,8 @@ struct ph_mime_part {
 	size_t child_count;
 };
 
-/* Never fails; the root covers the whole content. In the arena. */
+/* Never fails; the root covers the whole content. All in the arena: content may
+ * go. Without a Content-Type the part has charset=us-ascii. */
 PH_EXPORT const struct ph_mime_part *ph_mime_parse(struct ph_arena *arena,
     struct ph_slice content);
 
