@@ -80,4 +80,13 @@ int conf_fill(struct ph_arena *arena, const struct conf_section *section,
     const struct ph_option *table, const struct ph_option *also, void *values,
     struct conf_errors *errors);
 
+/* "192.0.2.1:25", "[2001:db8::1]:25"; with fallback_port > 0 the port may be
+ * left out ("192.0.2.1", "2001:db8::1"). Port 0 is any free one. Pure. */
+bool conf_endpoint_parse(struct ph_slice text, uint16_t fallback_port,
+    struct ph_addr *addr_out, uint16_t *port_out);
+/* "500ms" "3s" "5m" "2h" "4d", or plain milliseconds. Pure. */
+bool conf_duration_parse(struct ph_slice text, uint64_t *ms_out);
+/* "64K" "20M" "1G", or plain octets. Pure. */
+bool conf_size_parse(struct ph_slice text, uint64_t *octets_out);
+
 #endif

@@ -13,6 +13,7 @@
 
 struct core_conf {
 	/* top level */
+	const char *include_dir;        /* conf_load looks it up itself */
 	const char *hostname;           /* default: the machine's name */
 	const char *const *domains;     /* local domains, lower case; [0] completes login names */
 	const char *postmaster;         /* local user that gets postmaster's mail; "" none */
@@ -78,5 +79,9 @@ bool core_section_is(const char *name);
  * table can't say (domains are host names, retry parses, ...). */
 int core_conf_fill(struct ph_arena *arena, const struct conf *conf,
     struct core_conf *core_out, struct conf_errors *errors);
+
+/* The wait after a recipient's attempt number `attempt` (0: the first) failed
+ * for now, in milliseconds. */
+unsigned core_retry_ms(const struct core_conf *core, unsigned attempt);
 
 #endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core_conf.c - the core's sections filled, and what a table can't say. */
+#include "conf/core_conf.h"
+
+#include <ctype.h>
+#include <unistd.h>
+
+/* Where a setting stands, for an error about its meaning. */
+static void
+wrong(const struct conf *conf, const char *section, const char *option,
+    const char *what, const char *value, struct conf_errors *errors)
+{
+	const struct conf_setting *at = conf_setting(
+	    conf_section(conf, section), option);
+
+	conf_error_add(errors, at != NULL ? at->file : conf->main_file,
+	    at != NULL ? at->line : 0, "%s: \"%s\" %s", option, value, what);
+}
+
+/* LDH or UTF-8 labels; the full rule is the mail folder's, above this one. */
+static bool
+is_host_name(const char *name)
+{
+	size_t n = strlen(name), label = 0;
+
+	if (n == 0 || n > 255)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c == '.') {
+			if (label == 0 || name[i - 1] == '-')
+				return false;
+			label = 0;
+			continue;
+		}
+		if (!(isalnum(c) || c >= 0x80 || (c == '-' && label > 0)) ||
+		    ++label > 63)
+			return false;
+	}
+	return label > 0;
+}
+
+static const char *
+lower(struct ph_arena *arena, const char *text)
+{
+	char *copy = ph_arena_strdup(arena, text);
+
+	for (char *at = copy; *at != '\0'; at++)
+		if (*at >= 'A' && *at <= 'Z')
+			*at = (char)(*at - 'A' + 'a');
+	return copy;
+}
+
+static void
+settle_names(struct ph_arena *arena, const struct conf *conf,
+    struct core_conf *core, struct conf_errors *errors)
+{
+	size_t n = 0;
+	const char **domains;
+	char host[256] = "";
+
+	if (core->hostname[0] == '\0') {
+		gethostname(host, sizeof(host) - 1);
+		core->hostname = lower(arena,
+		    is_host_name(host) ? host : "localhost");
+	}
+	if (!is_host_name(core->hostname))
+		wrong(conf, "", "hostname", "is not a host name",
+		    core->hostname, errors);
+	while (core->domains[n] != NULL)
+		n++;
+	domains = ph_arena_array(arena, n + 1, sizeof(*domains));
+	for (size_t i = 0; i < n; i++) {
+		domains[i] = lower(arena, core->domains[i]);
+		if (!is_host_name(domains[i]))
+			wrong(conf, "", "domains", "is not a domain",
+			    domains[i], errors);
+	}
+	core->domains = domains;
+	core->postmaster = lower(arena, core->postmaster);
+	if (core->postmaster[0] != '\0' &&
+	    strchr(core->postmaster, '@') == NULL && n > 0)
+		core->postmaster = ph_arena_printf(arena, "%s@%s",
+		    core->postmaster, domains[0]);
+}
+
+static void
+check_values(const struct conf *conf, const struct core_conf *core,
+    struct conf_errors *errors)
+{
+	uint64_t number;
+	struct ph_addr addr;
+	uint16_t port;
+
+	for (const char *const *at = core->queue.retry; *at != NULL; at++)
+		if (!conf_duration_parse(ph_slice_str(*at), &number) ||
+		    number == 0 || number > UINT32_MAX)
+			wrong(conf, "queue", "retry",
+			    "is not a duration like \"5m\"", *at, errors);
+	for (const char *const *at = core->dns.servers; *at != NULL; at++)
+		if (!conf_endpoint_parse(ph_slice_str(*at), 53, &addr, &port))
+			wrong(conf, "dns", "servers",
+			    "is not ADDRESS or ADDRESS:PORT", *at, errors);
+	if ((core->tls.certificate[0] == '\0') != (core->tls.key[0] == '\0'))
+		wrong(conf, "tls", core->tls.key[0] == '\0' ? "certificate" :
+		    "key", "needs certificate and key together",
+		    core->tls.key[0] == '\0' ? core->tls.certificate :
+		    core->tls.key, errors);
+	if (strcmp(core->log.target, "stderr") != 0 &&
+	    strcmp(core->log.target, "journal") != 0 &&
+	    core->log.target[0] != '/')
+		wrong(conf, "log", "target",
+		    "is not \"stderr\", \"journal\" or an absolute path",
+		    core->log.target, errors);
+	if (core->data_dir[0] == '\0')
+		wrong(conf, "", "data_dir", "must not be empty", "", errors);
+	if (core->run_dir[0] == '\0')
+		wrong(conf, "", "run_dir", "must not be empty", "", errors);
+}
+
+/* By the number of cores: edge one for two, at least one; so mail. */
+static void
+settle_processes(struct core_conf *core)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned half = cores > 2 ? (unsigned)cores / 2 : 1;
+
+	if (core->processes.edge == 0)
+		core->processes.edge = half < 16 ? half : 16;
+	if (core->processes.mail == 0)
+		core->processes.mail = half < 8 ? half : 8;
+	if (core->processes.mail > core->mail.partitions)
+		core->processes.mail = core->mail.partitions;
+}
+
+int
+core_conf_fill(struct ph_arena *arena, const struct conf *conf,
+    struct core_conf *core_out, struct conf_errors *errors)
+{
+	size_t before = errors->count, count;
+	const struct core_table *tables = core_tables(&count);
+
+	for (size_t i = 0; i < count; i++)
+		conf_fill(arena, conf_section(conf, tables[i].section),
+		    tables[i].options, NULL,
+		    (char *)core_out + tables[i].offset, errors);
+	if (errors->count > before)
+		return PH_INVALID;
+	settle_names(arena, conf, core_out, errors);
+	check_values(conf, core_out, errors);
+	settle_processes(core_out);
+	return errors->count > before ? PH_INVALID : PH_OK;
+}
+
+unsigned
+core_retry_ms(const struct core_conf *core, unsigned attempt)
+{
+	uint64_t ms = 300000;
+	unsigned n = 0;
+
+	while (core->queue.retry[n] != NULL)
+		n++;
+	if (attempt >= n)
+		attempt = n - 1;
+	conf_duration_parse(ph_slice_str(core->queue.retry[attempt]), &ms);
+	return (unsigned)ms;
+}

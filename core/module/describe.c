@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* describe.c - a module's option table as the snippet and as the manual. */
+#include "module/module_conf.h"
+
+static void
+put_value(const struct ph_option *option, struct ph_buf *buf)
+{
+	bool plain = option->type == PH_OPTION_BOOL ||
+	    option->type == PH_OPTION_UINT || option->type == PH_OPTION_LIST ||
+	    option->type == PH_OPTION_NETS;
+
+	if (option->fallback == NULL)
+		ph_buf_str(buf, "\"\"");
+	else if (plain)
+		ph_buf_str(buf, option->fallback);
+	else
+		ph_buf_printf(buf, "\"%s\"", option->fallback);
+}
+
+static void
+put_range(const struct ph_option *option, struct ph_buf *buf)
+{
+	switch (option->type) {
+	case PH_OPTION_UINT:
+		ph_buf_printf(buf, "%lld to %lld", (long long)option->min,
+		    (long long)option->max);
+		break;
+	case PH_OPTION_MSEC:
+		ph_buf_printf(buf, "a duration");
+		break;
+	case PH_OPTION_BYTES:
+		ph_buf_str(buf, "a size");
+		break;
+	case PH_OPTION_CHOICE:
+		for (unsigned i = 0; option->choices[i] != NULL; i++)
+			ph_buf_printf(buf, "%s\"%s\"", i > 0 ? " or " : "",
+			    option->choices[i]);
+		break;
+	case PH_OPTION_LIST:
+		ph_buf_str(buf, "a list of texts");
+		break;
+	case PH_OPTION_NETS:
+		ph_buf_str(buf, "a list of networks");
+		break;
+	case PH_OPTION_PATH:
+		ph_buf_str(buf, "an absolute path");
+		break;
+	case PH_OPTION_BOOL:
+		ph_buf_str(buf, "true or false");
+		break;
+	default:
+		ph_buf_str(buf, "a text");
+		break;
+	}
+}
+
+static void
+put_option(const struct ph_option *option, struct ph_buf *buf)
+{
+	ph_buf_printf(buf, "\t# %s (", option->doc);
+	put_range(option, buf);
+	ph_buf_printf(buf, ")%s.\n\t%s%s = ",
+	    option->fallback == NULL ? ". Must be set" : "",
+	    option->fallback == NULL ? "#" : "", option->name);
+	put_value(option, buf);
+	ph_buf_str(buf, ";\n");
+}
+
+/* Which of the settings that every section has mean something here. */
+static bool
+common_applies(const struct ph_option *option, unsigned kinds)
+{
+	bool is_listen = strncmp(option->name, "listen", 6) == 0;
+	bool is_check = strcmp(option->name, "on_failure") == 0 ||
+	    strcmp(option->name, "mode") == 0 ||
+	    strcmp(option->name, "hook_timeout") == 0;
+
+	if (is_listen)
+		return (kinds & PH_KIND_LISTENER) != 0;
+	if (is_check)
+		return (kinds & PH_KIND_CHECK) != 0;
+	return strcmp(option->name, "module") != 0;
+}
+
+void
+module_describe_snippet(const struct ph_module *module, struct ph_buf *buf)
+{
+	ph_buf_printf(buf, "# %s\n# See %s(8).\n%s: {\n", module->doc,
+	    module->name, module->name);
+	for (const struct ph_option *option = module_common_options;
+	     option->name != NULL; option++)
+		if (common_applies(option, module->kinds))
+			put_option(option, buf);
+	for (const struct ph_option *option = module->options;
+	     option != NULL && option->name != NULL; option++)
+		put_option(option, buf);
+	ph_buf_str(buf, "};\n");
+}
+
+void
+module_describe_mdoc(const struct ph_option *options, struct ph_buf *buf)
+{
+	ph_buf_str(buf, ".Bl -tag -width Ds\n");
+	for (; options != NULL && options->name != NULL; options++) {
+		ph_buf_printf(buf, ".It Ic %s No = Ar ", options->name);
+		put_range(options, buf);
+		ph_buf_printf(buf, "\n%s.\n", options->doc);
+		if (options->fallback != NULL) {
+			ph_buf_str(buf, "Default:\n.Ql ");
+			put_value(options, buf);
+			ph_buf_str(buf, " .\n");
+		} else {
+			ph_buf_str(buf, "Must be set.\n");
+		}
+	}
+	ph_buf_str(buf, ".El\n");
+}

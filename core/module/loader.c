@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loader.c - who may give us code, and whether it speaks our ABI. Nothing of a
+ * descriptor is read before its version and size agree.
+ */
+#include "module/loader.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <ltdl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct loaded {
+	struct loaded *next;
+	const struct ph_module *module;
+	char *path;
+} *all_loaded;
+
+/* Code may come from root, from us, or from who owns the program itself. */
+static bool
+is_trusted_owner(uid_t owner)
+{
+	struct stat st;
+
+	return owner == 0 || owner == geteuid() ||
+	    (stat("/proc/self/exe", &st) == 0 && st.st_uid == owner);
+}
+
+static int
+check_file(const char *path, struct ph_err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return ph_err_set(err, PH_NOT_FOUND, errno, "%s: %s", path,
+		    strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return ph_err_set(err, PH_INVALID, 0, "%s: not a file", path);
+	if ((st.st_mode & S_IWOTH) != 0)
+		return ph_err_set(err, PH_DENIED, 0,
+		    "%s: anybody may write to it; wanted mode 0755 or less",
+		    path);
+	if (!is_trusted_owner(st.st_uid))
+		return ph_err_set(err, PH_DENIED, 0,
+		    "%s: owned by uid %u; wanted root", path,
+		    (unsigned)st.st_uid);
+	return PH_OK;
+}
+
+static bool
+has_ops(const struct ph_module *module)
+{
+	const struct {
+		unsigned kind;
+		const void *ops;
+	} all[] = {
+		{ PH_KIND_LISTENER, module->listener },
+		{ PH_KIND_AUTH, module->auth }, { PH_KIND_CHECK, module->check },
+		{ PH_KIND_STORE, module->store },
+		{ PH_KIND_TRANSPORT, module->transport },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if ((module->kinds & all[i].kind) != 0 && all[i].ops == NULL)
+			return false;
+	return module->kinds != 0;
+}
+
+bool
+loader_accepts(const struct ph_module *module, struct ph_err *err)
+{
+	const struct ph_abi *abi = &module->abi;
+
+	if (abi->major != PH_ABI_MAJOR || abi->minor > PH_ABI_MINOR) {
+		ph_err_set(err, PH_INVALID, 0,
+		    "built for ABI %u.%u; wanted %u.%u or an older %u.x",
+		    abi->major, abi->minor, PH_ABI_MAJOR, PH_ABI_MINOR,
+		    PH_ABI_MAJOR);
+		return false;
+	}
+	if (abi->size < sizeof(*module)) {
+		ph_err_set(err, PH_INVALID, 0,
+		    "its descriptor has %u octets; wanted %zu for ABI %u.%u",
+		    abi->size, sizeof(*module), abi->major, abi->minor);
+		return false;
+	}
+	if (module->name == NULL || !has_ops(module)) {
+		ph_err_set(err, PH_INVALID, 0,
+		    "its descriptor has no name, or lacks the operations of "
+		    "a kind it claims");
+		return false;
+	}
+	return true;
+}
+
+/* libltdl hides why the system refused; dlopen itself tells. */
+static void
+explain(const char *path, struct ph_err *err)
+{
+	const char *first = lt_dlerror(), *why;
+
+	dlerror();
+	why = dlopen(path, RTLD_LAZY | RTLD_LOCAL) == NULL ? dlerror() : NULL;
+	ph_err_set(err, PH_INVALID, 0, "%s: %s", path,
+	    why != NULL ? why : first != NULL ? first : "can't be loaded");
+}
+
+static const struct ph_module *
+load(const char *path, struct ph_err *err)
+{
+	const struct ph_module *module;
+	lt_dladvise advise;
+	lt_dlhandle handle;
+	struct ph_err why;
+
+	if (all_loaded == NULL) {
+		unsetenv("LTDL_LIBRARY_PATH");
+		if (lt_dlinit() != 0) {
+			ph_err_set(err, PH_IO, 0, "libltdl: %s", lt_dlerror());
+			return NULL;
+		}
+	}
+	lt_dladvise_init(&advise);
+	lt_dladvise_local(&advise);
+	handle = lt_dlopenadvise(path, advise);
+	lt_dladvise_destroy(&advise);
+	if (handle == NULL) {
+		explain(path, err);
+		return NULL;
+	}
+	module = lt_dlsym(handle, "ph_module");
+	if (module == NULL) {
+		ph_err_set(err, PH_INVALID, 0,
+		    "%s: exports no ph_module; the file must be called as in "
+		    "PH_MODULE(name)", path);
+		return NULL;
+	}
+	if (!loader_accepts(module, &why)) {
+		ph_err_set(err, PH_INVALID, 0, "%s: %s", path, why.text);
+		return NULL;
+	}
+	return module;
+}
+
+const struct ph_module *
+loader_open(const char *path, struct ph_err *err)
+{
+	const struct ph_module *module;
+	struct loaded *loaded;
+
+	for (loaded = all_loaded; loaded != NULL; loaded = loaded->next)
+		if (strcmp(loaded->path, path) == 0)
+			return loaded->module;
+	if (check_file(path, err) != PH_OK)
+		return NULL;
+	module = load(path, err);
+	if (module == NULL)
+		return NULL;
+	loaded = calloc(1, sizeof(*loaded));
+	ph_assert(loaded != NULL);
+	loaded->path = strdup(path);
+	loaded->module = module;
+	loaded->next = all_loaded;
+	all_loaded = loaded;
+	return module;
+}
