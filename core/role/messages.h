@@ -38,7 +38,8 @@ enum message_type {
 
 	/* --- posthousectl, through master --- */
 	/* to auth: F_OP ("add" "passwd" "del" "list") F_USER? F_PASSWORD?;
-	 * reply F_USER* or status and F_TEXT */
+	 * reply F_USER* (list: in order, behind F_USER when given; F_FLAG 1: the
+	 * message is full, ask again behind the last) or status and F_TEXT */
 	MSG_USER_ADMIN = 20,
 	/* to queue: F_OP ("list" "show" "retry" "delete" ...) F_QUEUE_ID?
 	 * F_LIMIT?; reply F_TEXT: what to print */

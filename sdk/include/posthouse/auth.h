@@ -5,6 +5,9 @@
  * Runs in the auth role, the only one that may read password data. Modules are
  * asked in their order; the first that knows the user decides. Operations run
  * in a fiber: block only inside ph_work.
+ *
+ * A backend keeps what it must remember (a table read from a file, a pool of
+ * connections) in the state that open makes; the module has no globals.
  */
 #ifndef POSTHOUSE_AUTH_H
 #define POSTHOUSE_AUTH_H
@@ -32,32 +35,48 @@ struct ph_user {
 	size_t alias_count;
 };
 
+/* The module's own state for one configuration generation; made by open. */
+struct ph_auth;
+
 struct ph_auth_ops {
 	/*
-	 * user is canonical: lower-case domain, default domain added. An
-	 * unknown user must cost the same time as a wrong password.
+	 * Once per generation, before any other operation. The arena ends after
+	 * close. May suspend, and must not depend on a server that may be down:
+	 * what can't be reached now is PH_USER_UNSURE later.
 	 */
-	enum ph_user_answer (*verify)(struct ph_arena *arena, const void *conf,
-	    struct ph_slice user, struct ph_slice password);
-	/* Does the address lead to a user of ours? Fills *user_out. */
-	enum ph_user_answer (*lookup)(struct ph_arena *arena, const void *conf,
-	    struct ph_slice address, struct ph_user *user_out);
+	int (*open)(struct ph_arena *arena, const void *conf,
+	    struct ph_auth **auth_out, struct ph_err *err);
+	/* No operation runs any more. Must not suspend. */
+	void (*close)(struct ph_auth *auth);
+	/*
+	 * user is canonical: lower case, default domain added. password may hold
+	 * any octet but NUL. An unknown user must cost the same time as a wrong
+	 * password. Many calls run at once. May suspend.
+	 */
+	enum ph_user_answer (*verify)(struct ph_auth *auth,
+	    struct ph_arena *arena, struct ph_slice user,
+	    struct ph_slice password);
+	/* Does the address (lower case, with a domain of ours) lead to a user of
+	 * ours? PH_USER_OK fills *user_out. May suspend. */
+	enum ph_user_answer (*lookup)(struct ph_auth *auth,
+	    struct ph_arena *arena, struct ph_slice address,
+	    struct ph_user *user_out);
 	/*
 	 * `posthousectl user`; all NULL when the backend is managed elsewhere.
 	 * 0, PH_EXISTS, PH_NOT_FOUND, PH_INVALID, PH_IO with err filled.
 	 */
-	int (*add)(struct ph_arena *arena, const void *conf,
+	int (*add)(struct ph_auth *auth, struct ph_arena *arena,
 	    struct ph_slice user, struct ph_slice password, struct ph_err *err);
-	int (*passwd)(struct ph_arena *arena, const void *conf,
+	int (*passwd)(struct ph_auth *auth, struct ph_arena *arena,
 	    struct ph_slice user, struct ph_slice password, struct ph_err *err);
-	int (*del)(struct ph_arena *arena, const void *conf,
+	int (*del)(struct ph_auth *auth, struct ph_arena *arena,
 	    struct ph_slice user, struct ph_err *err);
-	int (*list)(struct ph_arena *arena, const void *conf,
+	int (*list)(struct ph_auth *auth, struct ph_arena *arena,
 	    const struct ph_user **users_out, size_t *count_out,
 	    struct ph_err *err);
 };
 
-/* The role's own folder, created for it, mode 0700; borrowed for ever. */
+/* The role's own folder, mode 0700; borrowed for ever. Not before open. */
 PH_EXPORT const char *ph_auth_dir(void);
 
 #ifdef __cplusplus
