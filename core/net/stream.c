@@ -156,17 +156,9 @@ stream_end(struct ph_stream *stream)
 }
 
 int
-stream_detach(struct ph_stream *stream, struct ph_slice *unread_out)
+stream_fd(const struct ph_stream *stream)
 {
-	int fd = stream->fd;
-
-	ph_assert(stream->ssl == NULL);
-	*unread_out = ph_arena_slice(stream->arena,
-	    (struct ph_slice){ stream->in.p != NULL ?
-	        stream->in.p + stream->in.at : "", octets_live(&stream->in) });
-	stream->fd = -1;
-	ph_stream_close(stream);
-	return fd;
+	return stream->fd;
 }
 
 void

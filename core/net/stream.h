@@ -31,12 +31,9 @@ void tls_client_fini(void);
 int stream_tls_server(struct ph_stream *stream, struct tls_server *server,
     const char *alpn, unsigned timeout_ms);
 
-/*
- * Take the connection out of a stream without TLS: the descriptor (given to
- * the caller; the stream is dead) and the unread octets, borrowed until the
- * arena ends. Queued output must have been flushed.
- */
-int stream_detach(struct ph_stream *stream, struct ph_slice *unread_out);
+/* The descriptor, borrowed; -1 when closed. Another process may go on with a
+ * duplicate of it: give that what ph_stream_buffered holds, too, and close. */
+int stream_fd(const struct ph_stream *stream);
 /* Put octets in front of what is unread: on the other side of a hand-over. */
 void stream_unread(struct ph_stream *stream, struct ph_slice octets);
 /* Copy both ways between a (TLS) stream and a socket (given) until both sides

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c - the life of a session and what others may ask about it. */
+#include "session/session.h"
+
+#include "bus/bus.h"
+#include "loop/fiber.h"
+#include "net/stream.h"
+
+enum { TRACE_LIMIT = 64 << 10, HEADERS_LIMIT = 64 << 10 };
+
+struct ph_session *
+session_create(struct generation *generation,
+    const struct module_instance *instance)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct ph_session *session = ph_arena_alloc(arena, sizeof(*session));
+
+	session->arena = arena;
+	session->generation = generation_get(generation);
+	session->instance = instance;
+	session->relay_fd = -1;
+	if (instance != NULL) {
+		session->listener = instance->name;
+		session->service = instance->module->listener->service;
+	}
+	ph_buf_init(&session->trace, arena, TRACE_LIMIT);
+	ph_buf_init(&session->headers, arena, HEADERS_LIMIT);
+	return session;
+}
+
+void
+session_free(struct ph_session *session)
+{
+	struct generation *generation = session->generation;
+
+	ph_arena_free(session->arena);
+	generation_put(generation);
+}
+
+void
+session_enter_log(struct ph_session *session)
+{
+	session->log.session = session->id;
+	fiber_context_set(&session->log);
+}
+
+const struct module_instance *
+session_instance(const struct generation *generation, struct ph_slice section)
+{
+	const struct module_instance *at = generation->modules.first;
+
+	while (at != NULL && ((at->module->kinds & PH_KIND_LISTENER) == 0 ||
+	    !ph_slice_eq(ph_slice_str(at->name), section)))
+		at = at->next;
+	return at;
+}
+
+/* --- <posthouse/session.h> --- */
+
+const char *
+ph_session_id(const struct ph_session *session)
+{
+	return session->id;
+}
+
+const char *
+ph_session_listener(const struct ph_session *session)
+{
+	return session->listener;
+}
+
+const struct ph_addr *
+ph_session_client(const struct ph_session *session)
+{
+	return &session->client;
+}
+
+uint16_t
+ph_session_client_port(const struct ph_session *session)
+{
+	return session->client_port;
+}
+
+const struct ph_addr *
+ph_session_local(const struct ph_session *session)
+{
+	return &session->local;
+}
+
+uint16_t
+ph_session_local_port(const struct ph_session *session)
+{
+	return session->local_port;
+}
+
+const char *
+ph_session_service(const struct ph_session *session)
+{
+	return session->service;
+}
+
+struct ph_slice
+ph_session_helo(const struct ph_session *session)
+{
+	return session->helo;
+}
+
+const char *
+ph_session_tls(const struct ph_session *session)
+{
+	return session->tls;
+}
+
+const char *
+ph_session_user(const struct ph_session *session)
+{
+	return session->user;
+}
+
+const char *
+ph_session_hostname(const struct ph_session *session)
+{
+	return session->generation->core.hostname;
+}
+
+const char *
+ph_stage_name(enum ph_stage stage)
+{
+	static const char *const names[PH_STAGES] = { "connect", "tls",
+		"helo", "auth", "mail", "rcpt", "data", "message" };
+
+	return (unsigned)stage < PH_STAGES ? names[stage] : "unknown";
+}
+
+const char *
+ph_verdict_name(enum ph_verdict verdict)
+{
+	static const char *const names[] = { "next", "accept", "defer",
+		"reject", "discard", "quarantine" };
+
+	return (unsigned)verdict <= PH_QUARANTINE ? names[verdict] :
+	    "unknown";
+}
+
+/* --- <posthouse/listener.h>: the connection --- */
+
+struct ph_stream *
+ph_session_stream(struct ph_session *session)
+{
+	return session->stream;
+}
+
+struct ph_arena *
+ph_session_arena(struct ph_session *session)
+{
+	return session->arena;
+}
+
+void
+ph_session_set_helo(struct ph_session *session, struct ph_slice name)
+{
+	session->helo = ph_arena_slice(session->arena, name);
+}
+
+bool
+ph_session_has_tls(const struct ph_session *session)
+{
+	return session->tls_server != NULL && session->tls == NULL;
+}
+
+int
+ph_session_starttls(struct ph_session *session)
+{
+	int status = ph_stream_flush(session->stream);
+
+	if (session->tls_server == NULL || session->tls != NULL)
+		return PH_INVALID;
+	if (status == PH_OK)
+		status = stream_tls_server(session->stream,
+		    session->tls_server,
+		    session->instance->module->listener->alpn, 60000);
+	if (status != PH_OK) {
+		ph_log(PH_INFO, "tls_failed",
+		    ph_f_str("reason", ph_status_name(status)));
+		return status;
+	}
+	session->tls = ph_stream_tls_name(session->stream);
+	session->helo = (struct ph_slice){ NULL, 0 };
+	return PH_OK;
+}
+
+bool
+ph_session_may_relay(const struct ph_session *session)
+{
+	return ph_net_list_has(&session->generation->core.relay_networks,
+	    &session->client);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - one client's connection as the core sees it, in edge, mail and
+ * (as a view without a stream) check. Modules see <posthouse/session.h> and
+ * <posthouse/listener.h>.
+ */
+#ifndef CORE_SESSION_SESSION_H
+#define CORE_SESSION_SESSION_H
+
+#include <posthouse/listener.h>
+
+#include "base/id.h"
+#include "log/log.h"
+#include "role/role.h"
+
+struct tls_server;
+
+struct ph_session {
+	struct ph_arena *arena;
+	struct generation *generation; /* referenced while the session lives */
+	const struct module_instance *instance; /* the listener; check: NULL */
+	struct ph_stream *stream;      /* check: NULL */
+	struct log_context log;
+	char id[ID_TEXT_MAX];
+	const char *listener, *service;
+	struct ph_addr client, local;
+	uint16_t client_port, local_port;
+	struct ph_slice helo;
+	const char *tls;
+	const char *user;              /* NULL: not logged in */
+	struct ph_slice token;
+	const struct ph_slice *aliases;
+	size_t alias_count;
+
+	/* edge only */
+	struct tls_server *tls_server; /* NULL: none is offered */
+	struct last_recipient *last_recipient; /* NULL: none looked up */
+	uint64_t exchange;             /* SASL under way; 0: none */
+	unsigned auth_failures;
+	bool was_asked;                /* check may hold state for it */
+	int relay_fd;                  /* handed over behind TLS; else -1 */
+	bool is_handed_over;
+	struct ph_buf trace;           /* F_TRACE fields so far */
+	struct ph_buf headers;         /* fields that checks add */
+	int64_t score;                 /* thousandths */
+
+	/* mail only: mailboxes to close */
+	struct ph_mailbox *mailboxes;
+};
+
+/* In its own arena; the stream's arena too. References the generation. */
+struct ph_session *session_create(struct generation *generation,
+    const struct module_instance *instance);
+/* Frees it with its arena. */
+void session_free(struct ph_session *session);
+/* Make the session's ids those of the calling fiber's log lines. */
+void session_enter_log(struct ph_session *session);
+
+/* Who and where, as fields of a bus message; and back. PH_DEFECT. */
+void session_put(const struct ph_session *session, struct ph_buf *buf);
+int session_take(struct ph_session *session, struct ph_slice record);
+
+/* Tell check to forget the session, if it was ever asked. */
+void session_end_checks(struct ph_session *session);
+
+/* The canonical user of the address that this session looked up last; NULL
+ * when it was another one, or none of ours. */
+const char *recipient_user(const struct ph_session *session,
+    struct ph_slice address);
+/* The listener instance of that section; NULL. */
+const struct module_instance *session_instance(
+    const struct generation *generation, struct ph_slice section);
+
+enum {
+	BUS_AUTH_MS = 60000,
+	BUS_LOOKUP_MS = 10000,
+	BUS_COMMIT_MS = 120000,
+	BUS_HANDOVER_MS = 10000,
+};
+
+#endif

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_mail.c - a message on its way to the queue. Up to 64 KiB wait in
+ * memory; more goes to an unlinked file that the queue made, and the commit
+ * links it. The commit itself is not cut short by the end of the session: a
+ * client that hears 421 instead of 250 sends again.
+ */
+#include "session/mail.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <posthouse/mail.h>
+
+#include "base/record.h"
+#include "loop/fiber.h"
+
+enum {
+	MEMORY_MAX = 64 << 10,  /* content kept in memory, with added headers */
+	CHUNK = 256 << 10,      /* gathered for one write to the spool file */
+	FACTS_MAX = 16 << 10,
+	RECIPIENTS_MAX = 384 << 10,
+	HEADERS_MAX = 32 << 10,
+	TRACE_MAX = 48 << 10,
+};
+
+struct ph_mail {
+	struct ph_session *session;
+	struct ph_arena *arena;
+	struct ph_slice sender;
+	struct ph_buf facts, recipients, headers, trace;
+	struct ph_slice *addresses; /* of the recipients, for the pipeline */
+	size_t recipient_count, address_room;
+	struct ph_buf content;      /* all of it, or what waits for the file */
+	struct ph_slice header;     /* the header section, once spooled */
+	int spool_fd;               /* -1: none yet */
+	uint64_t spool;             /* the queue's number for it */
+	uint64_t written;           /* octets in the file */
+	uint64_t size, limit_bytes;
+	bool is_held;
+	int failed;                 /* sticky status of a write */
+};
+
+static void
+on_arena_end(void *object)
+{
+	struct ph_mail *mail = object;
+
+	if (mail->spool_fd >= 0)
+		close(mail->spool_fd);
+	mail->spool_fd = -1;
+	ph_buf_fini(&mail->content);
+}
+
+struct ph_mail *
+ph_mail_begin(struct ph_session *session, struct ph_slice sender)
+{
+	struct ph_arena *arena = ph_arena_create(session->arena);
+	struct ph_mail *mail = ph_arena_alloc(arena, sizeof(*mail));
+
+	mail->session = session;
+	mail->arena = arena;
+	mail->sender = ph_arena_slice(arena, sender);
+	mail->spool_fd = -1;
+	mail->limit_bytes = session->generation->core.message_limit_bytes;
+	ph_buf_init(&mail->facts, arena, FACTS_MAX);
+	ph_buf_init(&mail->recipients, arena, RECIPIENTS_MAX);
+	ph_buf_init(&mail->headers, arena, HEADERS_MAX);
+	ph_buf_init(&mail->trace, arena, TRACE_MAX);
+	ph_buf_init(&mail->content, NULL, CHUNK + MEMORY_MAX);
+	ph_arena_on_end(arena, on_arena_end, mail);
+	return mail;
+}
+
+struct ph_arena *
+ph_mail_arena(struct ph_mail *mail)
+{
+	return mail->arena;
+}
+
+void
+ph_mail_abort(struct ph_mail *mail)
+{
+	if (mail != NULL)
+		ph_arena_free(mail->arena);
+}
+
+void
+ph_mail_set(struct ph_mail *mail, const char *key, struct ph_slice value)
+{
+	size_t mark = record_begin(&mail->facts, F_FACT);
+
+	record_put_str(&mail->facts, F_NAME, key);
+	record_put(&mail->facts, F_TEXT, value);
+	record_end(&mail->facts, mark);
+}
+
+void
+ph_mail_add_recipient(struct ph_mail *mail, struct ph_slice address,
+    struct ph_slice notify, struct ph_slice orcpt)
+{
+	struct ph_buf *buf = &mail->recipients;
+	size_t mark = record_begin(buf, F_RCPT);
+	const char *user = recipient_user(mail->session, address);
+
+	record_put(buf, F_ADDRESS, address);
+	if (user != NULL)
+		record_put_str(buf, F_USER, user);
+	if (notify.p != NULL)
+		record_put(buf, F_DSN_NOTIFY, notify);
+	if (orcpt.p != NULL)
+		record_put(buf, F_ORCPT, orcpt);
+	record_end(buf, mark);
+	if (mail->recipient_count == mail->address_room) {
+		size_t room = mail->address_room > 0 ?
+		    mail->address_room * 2 : 4;
+		struct ph_slice *all = ph_arena_array(mail->arena, room,
+		    sizeof(*all));
+
+		if (mail->recipient_count > 0)
+			memcpy(all, mail->addresses,
+			    mail->recipient_count * sizeof(*all));
+		mail->addresses = all;
+		mail->address_room = room;
+	}
+	mail->addresses[mail->recipient_count++] =
+	    ph_arena_slice(mail->arena, address);
+}
+
+size_t
+ph_mail_recipient_count(const struct ph_mail *mail)
+{
+	return mail->recipient_count;
+}
+
+void
+ph_mail_limit(struct ph_mail *mail, uint64_t limit_bytes)
+{
+	if (limit_bytes < mail->limit_bytes)
+		mail->limit_bytes = limit_bytes;
+}
+
+uint64_t
+ph_mail_size(const struct ph_mail *mail)
+{
+	return mail->size;
+}
+
+/* --- content --- */
+
+struct spool_write {
+	struct ph_mail *mail;
+	int failed;
+};
+
+/* In the thread pool. */
+static void
+write_chunk(void *arg)
+{
+	struct spool_write *w = arg;
+	struct ph_mail *mail = w->mail;
+	const char *p = mail->content.p;
+	size_t left = mail->content.n;
+
+	while (left > 0) {
+		ssize_t put = pwrite(mail->spool_fd, p, left,
+		    (off_t)mail->written);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0) {
+			w->failed = errno == ENOSPC || errno == EDQUOT ?
+			    PH_FULL : PH_IO;
+			return;
+		}
+		p += put;
+		left -= (size_t)put;
+		mail->written += (uint64_t)put;
+	}
+}
+
+static int
+spool_content(struct ph_mail *mail)
+{
+	struct spool_write w = { .mail = mail };
+
+	if (mail->content.n == 0)
+		return PH_OK;
+	ph_work(write_chunk, &w);
+	mail->content.n = 0;
+	return w.failed;
+}
+
+/* The content outgrows memory: get the file. */
+static int
+begin_spool(struct ph_mail *mail)
+{
+	struct bus_message reply;
+	int status = bus_call(ROLE_QUEUE, 0, MSG_SPOOL, PH_LIT(""), NULL, 0,
+	    BUS_LOOKUP_MS, mail->arena, &reply);
+	struct ph_slice content = ph_buf_content(&mail->content);
+
+	if (status != PH_OK)
+		return status;
+	if (reply.fds[0] < 0)
+		return PH_UNAVAILABLE;
+	mail->spool_fd = reply.fds[0];
+	mail->spool = record_get_u64(reply.record, F_SPOOL, 0);
+	content.n = ph_header_size(content);
+	mail->header = ph_arena_slice(mail->arena, content);
+	return PH_OK;
+}
+
+int
+ph_mail_write(struct ph_mail *mail, const void *p, size_t n)
+{
+	const char *from = p;
+
+	if (mail->failed != PH_OK)
+		return mail->failed;
+	mail->size += n;
+	if (mail->size > mail->limit_bytes)
+		return mail->failed = PH_TOO_BIG;
+	while (n > 0) {
+		size_t room = mail->spool_fd < 0 ? MEMORY_MAX : CHUNK;
+		size_t take = mail->content.n < room ?
+		    room - mail->content.n : 0;
+
+		if (take > n)
+			take = n;
+		ph_buf_add(&mail->content, from, take);
+		from += take;
+		n -= take;
+		if (n == 0)
+			break;
+		if (mail->spool_fd < 0)
+			mail->failed = begin_spool(mail);
+		else
+			mail->failed = spool_content(mail);
+		if (mail->failed != PH_OK)
+			return mail->failed;
+	}
+	return PH_OK;
+}
+
+/* --- for the pipeline --- */
+
+struct ph_buf *
+mail_headers(struct ph_mail *mail)
+{
+	return &mail->headers;
+}
+
+struct ph_buf *
+mail_trace(struct ph_mail *mail)
+{
+	return &mail->trace;
+}
+
+void
+mail_hold(struct ph_mail *mail)
+{
+	mail->is_held = true;
+}
+
+void
+mail_put_envelope(struct ph_mail *mail, bool with_header, struct ph_buf *buf)
+{
+	record_put(buf, F_SENDER, mail->sender);
+	record_put_u64(buf, F_RECIPIENT_COUNT, mail->recipient_count);
+	if (!with_header)
+		return;
+	for (size_t i = 0; i < mail->recipient_count; i++)
+		record_put(buf, F_RECIPIENT_ALL, mail->addresses[i]);
+	if (mail->header.p != NULL) {
+		record_put(buf, F_HEADER, mail->header);
+	} else {
+		struct ph_slice content = ph_buf_content(&mail->content);
+
+		content.n = ph_header_size(content);
+		record_put(buf, F_HEADER, content);
+	}
+}
+
+struct content_copy {
+	struct ph_mail *mail;
+	int fd;
+};
+
+/* In the thread pool: the content into a sealed memory file. */
+static void
+copy_content(void *arg)
+{
+	struct content_copy *copy = arg;
+	struct ph_mail *mail = copy->mail;
+	int fd = memfd_create("content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	off_t at = 0;
+	bool good = fd >= 0;
+
+	while (good && (uint64_t)at < mail->written) {
+		char block[8192];
+		ssize_t got = pread(mail->spool_fd, block, sizeof(block), at);
+
+		good = got > 0 && write(fd, block, (size_t)got) == got;
+		at += got > 0 ? got : 0;
+	}
+	good = good && write(fd, mail->content.p, mail->content.n) ==
+	    (ssize_t)mail->content.n &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
+	        F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+	if (!good && fd >= 0) {
+		close(fd);
+		fd = -1;
+	}
+	copy->fd = fd;
+}
+
+int
+mail_content_fd(struct ph_mail *mail)
+{
+	struct content_copy copy = { .mail = mail, .fd = -1 };
+
+	ph_work(copy_content, &copy);
+	return copy.fd;
+}
+
+/* --- commit --- */
+
+static struct {
+	bool is_full;
+} room;
+
+static void
+on_room(struct bus_request *request)
+{
+	room.is_full = record_get_u64(request->message.record, F_FLAG, 0) != 0;
+}
+
+void
+mail_serve_room(void)
+{
+	bus_serve(MSG_ROOM, ROLE_BIT(ROLE_QUEUE), on_room);
+}
+
+int
+ph_mail_room(struct ph_session *session, uint64_t bytes)
+{
+	(void)session;
+	(void)bytes;
+	return room.is_full ? PH_FULL : PH_OK;
+}
+
+struct commit {
+	struct ph_mail *mail;
+	struct ph_buf buf;
+	struct bus_message reply;
+	int status;
+};
+
+static void
+put_commit(struct ph_mail *mail, struct ph_buf *buf)
+{
+	struct ph_session *session = mail->session;
+	char client[PH_ADDR_TEXT_MAX];
+
+	record_put_str(buf, F_SESSION, session->id);
+	record_put_str(buf, F_CLIENT, ph_addr_format(&session->client,
+	    client));
+	record_put_str(buf, F_SERVICE, session->service);
+	record_put(buf, F_SENDER, mail->sender);
+	if (session->user != NULL) {
+		record_put_str(buf, F_AUTH_USER, session->user);
+		record_put(buf, F_TOKEN, session->token);
+	}
+	if (mail->is_held)
+		record_put_u64(buf, F_HOLD, 1);
+	ph_buf_slice(buf, ph_buf_content(&mail->recipients));
+	ph_buf_slice(buf, ph_buf_content(&mail->facts));
+	ph_buf_slice(buf, ph_buf_content(&session->trace));
+	ph_buf_slice(buf, ph_buf_content(&mail->trace));
+}
+
+/* Added fields stand in front of the content. */
+static void
+put_content(struct ph_mail *mail, struct ph_buf *buf)
+{
+	struct ph_session *session = mail->session;
+	size_t prefix = session->headers.n + mail->headers.n;
+	struct ph_buf all;
+
+	if (mail->spool_fd < 0 && prefix == 0) {
+		record_put(buf, F_CONTENT, ph_buf_content(&mail->content));
+		return;
+	}
+	ph_buf_init(&all, mail->arena, prefix + MEMORY_MAX);
+	ph_buf_slice(&all, ph_buf_content(&mail->headers));
+	ph_buf_slice(&all, ph_buf_content(&session->headers));
+	if (mail->spool_fd < 0) {
+		ph_buf_slice(&all, ph_buf_content(&mail->content));
+		record_put(buf, F_CONTENT, ph_buf_content(&all));
+		return;
+	}
+	record_put_u64(buf, F_SPOOL, mail->spool);
+	record_put_u64(buf, F_SIZE, mail->written);
+	if (prefix > 0)
+		record_put(buf, F_PREFIX, ph_buf_content(&all));
+}
+
+/* In a fiber that nobody cancels. */
+static void
+commit(void *arg)
+{
+	struct commit *c = arg;
+
+	c->status = bus_call(ROLE_QUEUE, 0, MSG_COMMIT,
+	    ph_buf_content(&c->buf), NULL, 0, BUS_COMMIT_MS, c->mail->arena,
+	    &c->reply);
+}
+
+/* In memory there is room for the content, not for added fields too. */
+static int
+make_spooled(struct ph_mail *mail)
+{
+	size_t prefix = mail->session->headers.n + mail->headers.n;
+	int status = PH_OK;
+
+	if (mail->spool_fd < 0 && mail->content.n + prefix > MEMORY_MAX)
+		status = begin_spool(mail);
+	if (status == PH_OK && mail->spool_fd >= 0)
+		status = spool_content(mail);
+	return status;
+}
+
+int
+ph_mail_commit(struct ph_mail *mail, const char **id_out)
+{
+	struct ph_session *session = mail->session;
+	struct commit c = { .mail = mail };
+	char *id;
+
+	if (mail->failed == PH_OK)
+		mail->failed = make_spooled(mail);
+	if (mail->failed != PH_OK)
+		return mail->failed;
+	if (session->score != 0)
+		ph_mail_set(mail, "score", ph_slice_str(ph_arena_printf(
+		    mail->arena, "%.3f", (double)session->score / 1000)));
+	ph_buf_init(&c.buf, NULL, BUS_MESSAGE_LIMIT);
+	put_commit(mail, &c.buf);
+	put_content(mail, &c.buf);
+	if (c.buf.full || mail->recipients.full || mail->facts.full) {
+		ph_buf_fini(&c.buf);
+		return PH_TOO_BIG;
+	}
+	fiber_join(fiber_start_joinable(commit, &c));
+	ph_buf_fini(&c.buf);
+	if (c.status != PH_OK)
+		return c.status;
+	id = ph_arena_alloc(session->arena, ID_TEXT_MAX);
+	id_format(record_get_u64(c.reply.record, F_QUEUE_ID, 0), id);
+	*id_out = id;
+	return PH_OK;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_recipient.c - is an address ours, and whose. Positive answers of
+ * auth are kept for a few seconds: a burst of mail to one user asks once.
+ */
+#include "session/session.h"
+
+#include <posthouse/mail.h>
+
+#include "base/record.h"
+
+enum { KEPT = 1024, KEPT_MS = 5000, ADDRESS_MAX = 320 };
+
+/* Direct-mapped; one entry is the last address that hashed there. */
+static struct kept {
+	uint64_t until_ms;
+	char address[ADDRESS_MAX + 1], user[ADDRESS_MAX + 1];
+} *kept;
+
+static struct kept *
+kept_slot(struct ph_slice address)
+{
+	static struct ph_arena *arena;
+
+	if (kept == NULL) {
+		arena = ph_arena_create(NULL);
+		kept = ph_arena_array(arena, KEPT, sizeof(*kept));
+	}
+	return &kept[record_crc(0, address.p, address.n) % KEPT];
+}
+
+static struct ph_slice
+fold(char text[ADDRESS_MAX + 1], struct ph_slice address)
+{
+	for (size_t i = 0; i < address.n; i++) {
+		char c = address.p[i];
+
+		text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	text[address.n] = '\0';
+	return (struct ph_slice){ text, address.n };
+}
+
+static bool
+is_ours(const struct core_conf *core, struct ph_slice domain)
+{
+	for (const char *const *at = core->domains; *at != NULL; at++)
+		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+			return true;
+	return false;
+}
+
+/* What the session asked last, so that another session's question can't take
+ * the answer away between RCPT and its reply. */
+struct last_recipient {
+	char address[ADDRESS_MAX + 1], user[ADDRESS_MAX + 1];
+};
+
+const char *
+recipient_user(const struct ph_session *session, struct ph_slice address)
+{
+	const struct last_recipient *last = session->last_recipient;
+
+	return last != NULL && last->user[0] != '\0' &&
+	    ph_slice_eq_nocase(ph_slice_str(last->address), address) ?
+	    last->user : NULL;
+}
+
+static void
+remember(struct ph_session *session, const struct kept *slot)
+{
+	struct last_recipient *last = session->last_recipient;
+
+	if (last == NULL)
+		session->last_recipient = last = ph_arena_alloc(session->arena,
+		    sizeof(*last));
+	memcpy(last->address, slot->address, sizeof(last->address));
+	memcpy(last->user, slot->user, sizeof(last->user));
+}
+
+static enum ph_recipient
+ask_auth(struct ph_session *session, struct ph_slice address,
+    struct kept *slot)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	enum ph_recipient result = PH_RCPT_UNSURE;
+	struct bus_message reply;
+	struct ph_slice user;
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 4096);
+	record_put(&buf, F_ADDRESS, address);
+	if (bus_call(ROLE_AUTH, 0, MSG_LOOKUP, ph_buf_content(&buf), NULL, 0,
+	        BUS_LOOKUP_MS, arena, &reply) == PH_OK) {
+		user = record_get(reply.record, F_USER);
+		switch (record_get_u64(reply.record, F_ANSWER, 99)) {
+		case PH_USER_OK:
+			if (user.n == 0 || user.n > ADDRESS_MAX)
+				break;
+			memcpy(slot->address, address.p, address.n);
+			slot->address[address.n] = '\0';
+			memcpy(slot->user, user.p, user.n);
+			slot->user[user.n] = '\0';
+			slot->until_ms = ph_now_ms() + KEPT_MS;
+			remember(session, slot);
+			result = PH_RCPT_LOCAL;
+			break;
+		case PH_USER_UNKNOWN:
+		case PH_USER_WRONG:
+			result = PH_RCPT_NO_USER;
+			break;
+		default:
+			break;
+		}
+	}
+	ph_arena_free(arena);
+	return result;
+}
+
+enum ph_recipient
+ph_recipient_lookup(struct ph_session *session, struct ph_slice address)
+{
+	const struct core_conf *core = &session->generation->core;
+	struct ph_slice domain = ph_address_domain(address), folded;
+	char text[ADDRESS_MAX + 1];
+	struct kept *slot;
+
+	if (domain.p != NULL && !is_ours(core, domain))
+		return PH_RCPT_REMOTE;
+	if (address.n == 0 || address.n > ADDRESS_MAX)
+		return PH_RCPT_NO_USER;
+	folded = fold(text, address);
+	slot = kept_slot(folded);
+	if (slot->until_ms > ph_now_ms() &&
+	    ph_slice_eq(ph_slice_str(slot->address), folded)) {
+		remember(session, slot);
+		return PH_RCPT_LOCAL;
+	}
+	return ask_auth(session, folded, slot);
+}
+
+/* alice+shop@example.test is alice's, RFC 5233. */
+static bool
+is_detail_of(struct ph_slice address, const char *user)
+{
+	struct ph_slice local = ph_address_local(address);
+	const char *plus = memchr(local.p, '+', local.n);
+	struct ph_slice whole = ph_slice_str(user);
+	size_t n = plus != NULL ? (size_t)(plus - local.p) : 0;
+
+	return n > 0 && whole.n > n && whole.p[n] == '@' &&
+	    ph_slice_eq_nocase((struct ph_slice){ whole.p, n },
+	        (struct ph_slice){ local.p, n }) &&
+	    ph_slice_eq_nocase(ph_address_domain(whole),
+	        ph_address_domain(address));
+}
+
+bool
+ph_session_owns_address(struct ph_session *session, struct ph_slice address)
+{
+	const struct core_conf *core = &session->generation->core;
+
+	if (address.n == 0)
+		return true;
+	if (session->user == NULL)
+		return false;
+	if (ph_slice_eq_nocase(address, ph_slice_str(session->user)) ||
+	    (address.p != NULL && is_detail_of(address, session->user)))
+		return true;
+	for (size_t i = 0; i < session->alias_count; i++)
+		if (ph_slice_eq_nocase(address, session->aliases[i]))
+			return true;
+	return ph_slice_eq_nocase(ph_address_local(address),
+	        PH_LIT("postmaster")) &&
+	    is_ours(core, ph_address_domain(address)) &&
+	    strcmp(session->user, core->postmaster) == 0;
+}
