@@ -5,6 +5,7 @@
  */
 #include "session/session.h"
 
+#include <posthouse/auth.h>
 #include <posthouse/mail.h>
 
 #include "base/record.h"
