@@ -63,14 +63,14 @@ server_parse(const char *text, struct ph_addr *addr_out, uint16_t *port_out)
 	return port > 0 && ph_addr_parse(host, addr_out);
 }
 
-static bool
+static void
 add_server(const char *text)
 {
 	struct ph_addr addr;
 	uint16_t port;
 
 	if (!server_parse(text, &addr, &port))
-		return false;
+		return;
 	if (addr.family == 4) {
 		struct sockaddr_in in = { .sin_family = AF_INET,
 			.sin_port = htons(port) };
@@ -84,7 +84,24 @@ add_server(const char *text)
 		memcpy(&in6.sin6_addr, addr.octet, 16);
 		dns_add_serv_s(NULL, (struct sockaddr *)&in6);
 	}
-	return true;
+}
+
+static int
+check_servers(const char *const *servers, size_t *count_out,
+    struct ph_err *err)
+{
+	struct ph_addr addr;
+	uint16_t port;
+	size_t count = 0;
+
+	for (; servers != NULL && servers[count] != NULL; count++)
+		if (count >= DNS_MAXSERV ||
+		    !server_parse(servers[count], &addr, &port))
+			return ph_err_set(err, PH_INVALID, 0,
+			    "dns.servers: \"%s\" is no address, or one too "
+			    "many", servers[count]);
+	*count_out = count;
+	return PH_OK;
 }
 
 /*
@@ -109,20 +126,17 @@ resolver_init(const char *const *servers, unsigned timeout_ms,
 {
 	size_t count = 0;
 
+	if (check_servers(servers, &count, err) != PH_OK)
+		return PH_INVALID;
 	dns_reset(NULL);
 	resolver.ready = false;
-	if (servers == NULL || servers[0] == NULL) {
-		if (dns_init(NULL, 0) < 0)
-			return ph_err_set(err, PH_INVALID, 0,
-			    "resolv.conf can't be used");
-	} else {
+	if (count == 0 && dns_init(NULL, 0) < 0)
+		return ph_err_set(err, PH_INVALID, 0,
+		    "resolv.conf can't be used");
+	if (count > 0)
 		dns_add_serv(NULL, NULL);
-		for (; servers[count] != NULL; count++)
-			if (count >= DNS_MAXSERV || !add_server(servers[count]))
-				return ph_err_set(err, PH_INVALID, 0,
-				    "dns.servers: \"%s\" is no address, or one "
-				    "too many", servers[count]);
-	}
+	for (size_t i = 0; i < count; i++)
+		add_server(servers[i]);
 	if (attempts < 1)
 		attempts = 1;
 	if (attempts > 10)

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attempt.c - what a transport sees of a delivery attempt.
+ *
+ * The record comes from another process and its values go into commands of a
+ * protocol of lines, so no control octet gets past attempt_parse. The content
+ * is a read-only mapping; header fields that the queue keeps apart from the
+ * file lie on the pages right in front of it.
+ */
+#include "role/attempt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "role/messages.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/* --- parsing --- */
+
+static bool
+is_clean(struct ph_slice s, size_t limit)
+{
+	if (s.n > limit)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* One word, as a parameter's value is. */
+static bool
+is_word(struct ph_slice s, size_t limit)
+{
+	return is_clean(s, limit) && memchr(s.p != NULL ? s.p : "", ' ', s.n)
+	    == NULL;
+}
+
+static bool
+parse_recipient(struct ph_slice record, struct attempt_recipient *recipient)
+{
+	recipient->number = record_get_u64(record, F_NUMBER, UINT64_MAX);
+	recipient->address = record_get(record, F_ADDRESS);
+	recipient->notify = record_get(record, F_DSN_NOTIFY);
+	recipient->orcpt = record_get(record, F_ORCPT);
+	return recipient->number != UINT64_MAX && recipient->address.n > 0 &&
+	    is_clean(recipient->address, ATTEMPT_ADDRESS_MAX) &&
+	    is_word(recipient->notify, 64) && is_word(recipient->orcpt, 600);
+}
+
+static bool
+parse_fact(struct ph_slice record, struct attempt_fact *fact)
+{
+	fact->name = record_get(record, F_NAME);
+	fact->text = record_get(record, F_TEXT);
+	return fact->name.n > 0 && is_word(fact->name, 64) &&
+	    is_clean(fact->text, 1024);
+}
+
+static int
+parse_lists(struct ph_attempt *attempt, struct ph_slice record)
+{
+	struct record_field field;
+
+	while (record_next(&record, &field)) {
+		if (field.tag == F_RCPT) {
+			if (attempt->recipient_count == ATTEMPT_RECIPIENTS_MAX)
+				return PH_TOO_BIG;
+			if (!parse_recipient(field.value, &attempt->recipients[
+			        attempt->recipient_count++]))
+				return PH_INVALID;
+		} else if (field.tag == F_FACT) {
+			if (attempt->fact_count == ATTEMPT_FACTS_MAX)
+				return PH_TOO_BIG;
+			if (!parse_fact(field.value,
+			        &attempt->facts[attempt->fact_count++]))
+				return PH_INVALID;
+		}
+	}
+	return record.p == NULL || attempt->recipient_count == 0 ? PH_INVALID :
+	                                                           PH_OK;
+}
+
+int
+attempt_parse(struct ph_arena *arena, struct ph_slice record,
+    struct ph_attempt **attempt_out)
+{
+	struct ph_attempt *attempt = ph_arena_alloc(arena, sizeof(*attempt));
+	uint64_t id = record_get_u64(record, F_QUEUE_ID, 0);
+	int status;
+
+	attempt->arena = arena;
+	attempt->destination = record_get(record, F_DESTINATION);
+	attempt->transport = record_get(record, F_TRANSPORT);
+	attempt->sender = record_get(record, F_SENDER);
+	attempt->octets = record_get(record, F_CONTENT);
+	if (id == 0 || attempt->sender.p == NULL ||
+	    attempt->destination.n == 0 ||
+	    !is_word(attempt->destination, 1024) ||
+	    !is_word(attempt->transport, 64) ||
+	    !is_clean(attempt->sender, ATTEMPT_ADDRESS_MAX))
+		return PH_INVALID;
+	id_format(id, attempt->queue_id);
+	attempt->recipients = ph_arena_array(arena, ATTEMPT_RECIPIENTS_MAX,
+	    sizeof(*attempt->recipients));
+	attempt->facts = ph_arena_array(arena, ATTEMPT_FACTS_MAX,
+	    sizeof(*attempt->facts));
+	status = parse_lists(attempt, record);
+	if (status == PH_OK)
+		*attempt_out = attempt;
+	return status;
+}
+
+/* --- the content --- */
+
+/* A file of file_n octets behind octets: [ .. octets | file .. ], the bar at a
+ * page's start. */
+struct mapping {
+	struct ph_slice octets;
+	int fd;
+	uint64_t limit_bytes;
+	size_t file_n;
+	char *base; /* of the whole region */
+	size_t region_n, front_n;
+	int status, error;
+};
+
+static size_t
+round_to_pages(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) / page * page;
+}
+
+static bool
+mapping_measure(struct mapping *mapping)
+{
+	struct stat st;
+
+	if (fstat(mapping->fd, &st) != 0) {
+		mapping->status = PH_IO;
+		mapping->error = errno;
+	} else if (!S_ISREG(st.st_mode) || st.st_size < 0) {
+		mapping->status = PH_INVALID;
+	} else if ((uint64_t)st.st_size > mapping->limit_bytes) {
+		mapping->status = PH_TOO_BIG;
+	} else {
+		mapping->file_n = (size_t)st.st_size;
+		return true;
+	}
+	return false;
+}
+
+/* In the thread pool: reading the file in may take its time. */
+static void
+mapping_make(void *arg)
+{
+	struct mapping *mapping = arg;
+	void *p;
+
+	if (!mapping_measure(mapping))
+		return;
+	mapping->front_n = round_to_pages(mapping->octets.n);
+	mapping->region_n = mapping->front_n + round_to_pages(mapping->file_n);
+	if (mapping->region_n == 0)
+		return;
+	mapping->base = mmap(NULL, mapping->region_n, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mapping->base;
+	if (mapping->base != MAP_FAILED && mapping->file_n > 0)
+		p = mmap(mapping->base + mapping->front_n, mapping->file_n,
+		    PROT_READ, MAP_PRIVATE | MAP_FIXED, mapping->fd, 0);
+	if (p == MAP_FAILED) {
+		mapping->status = PH_IO;
+		mapping->error = errno;
+		if (mapping->base != MAP_FAILED)
+			munmap(mapping->base, mapping->region_n);
+		return;
+	}
+	if (mapping->octets.n > 0)
+		memcpy(mapping->base + mapping->front_n - mapping->octets.n,
+		    mapping->octets.p, mapping->octets.n);
+	if (mapping->front_n > 0)
+		mprotect(mapping->base, mapping->front_n, PROT_READ);
+	if (mapping->file_n > 0)
+		madvise(mapping->base + mapping->front_n, mapping->file_n,
+		    MADV_POPULATE_READ);
+}
+
+static void
+mapping_end(void *object)
+{
+	struct mapping *mapping = object;
+
+	munmap(mapping->base, mapping->region_n);
+}
+
+int
+attempt_open(struct ph_attempt *attempt, int fd, uint64_t limit_bytes,
+    struct ph_err *err)
+{
+	struct mapping *mapping;
+
+	attempt->content = attempt->octets;
+	if (attempt->content.p == NULL)
+		attempt->content = PH_LIT("");
+	if (fd < 0)
+		return attempt->octets.p != NULL ? PH_OK :
+		    ph_err_set(err, PH_INVALID, 0, "no content came");
+	mapping = ph_arena_alloc(attempt->arena, sizeof(*mapping));
+	mapping->octets = attempt->octets;
+	mapping->fd = fd;
+	mapping->limit_bytes = limit_bytes;
+	ph_work(mapping_make, mapping);
+	if (mapping->status != PH_OK)
+		return ph_err_set(err, mapping->status, mapping->error,
+		    "the content can't be read: %s", mapping->error != 0 ?
+		        strerror(mapping->error) :
+		        ph_status_name(mapping->status));
+	if (mapping->region_n == 0)
+		return PH_OK;
+	ph_arena_on_end(attempt->arena, mapping_end, mapping);
+	attempt->content.p = mapping->base + mapping->front_n -
+	    mapping->octets.n;
+	attempt->content.n = mapping->octets.n + mapping->file_n;
+	return PH_OK;
+}
+
+/* --- what a transport sees --- */
+
+struct ph_arena *
+ph_attempt_arena(struct ph_attempt *attempt)
+{
+	return attempt->arena;
+}
+
+const char *
+ph_attempt_queue_id(const struct ph_attempt *attempt)
+{
+	return attempt->queue_id;
+}
+
+const char *
+ph_attempt_hostname(const struct ph_attempt *attempt)
+{
+	return attempt->hostname;
+}
+
+struct ph_slice
+ph_attempt_destination(const struct ph_attempt *attempt)
+{
+	return attempt->destination;
+}
+
+struct ph_slice
+ph_attempt_sender(const struct ph_attempt *attempt)
+{
+	return attempt->sender;
+}
+
+size_t
+ph_attempt_recipient_count(const struct ph_attempt *attempt)
+{
+	return attempt->recipient_count;
+}
+
+static const struct attempt_recipient *
+recipient_at(const struct ph_attempt *attempt, size_t i)
+{
+	ph_assert(i < attempt->recipient_count);
+	return &attempt->recipients[i];
+}
+
+struct ph_slice
+ph_attempt_recipient(const struct ph_attempt *attempt, size_t i)
+{
+	return recipient_at(attempt, i)->address;
+}
+
+struct ph_slice
+ph_attempt_notify(const struct ph_attempt *attempt, size_t i)
+{
+	return recipient_at(attempt, i)->notify;
+}
+
+struct ph_slice
+ph_attempt_orcpt(const struct ph_attempt *attempt, size_t i)
+{
+	return recipient_at(attempt, i)->orcpt;
+}
+
+struct ph_slice
+ph_attempt_get(const struct ph_attempt *attempt, const char *key)
+{
+	struct ph_slice name = ph_slice_str(key);
+
+	for (size_t i = 0; i < attempt->fact_count; i++)
+		if (ph_slice_eq(attempt->facts[i].name, name))
+			return attempt->facts[i].text;
+	return (struct ph_slice){ NULL, 0 };
+}
+
+struct ph_slice
+ph_attempt_content(const struct ph_attempt *attempt)
+{
+	return attempt->content;
+}
+
+/* --- results --- */
+
+/* Printable, and cut so that a thousand results fit into one reply. */
+static const char *
+clean_copy(struct ph_arena *arena, const char *text, size_t limit)
+{
+	size_t n = strnlen(text, limit);
+	char *copy = ph_arena_alloc(arena, n + 1);
+
+	for (size_t i = 0; i < n; i++)
+		copy[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ?
+		    '?' : text[i];
+	while (n > 0 && text[n] != '\0' && ((unsigned char)text[n] & 0xc0) ==
+	    0x80)
+		copy[--n] = '\0'; /* not half a character of UTF-8 */
+	return copy;
+}
+
+static void
+result_set(struct ph_attempt *attempt, size_t i,
+    const struct attempt_result *result)
+{
+	struct attempt_result *to = &attempt->recipients[i].result;
+
+	if (!to->is_set || to->delivery != PH_DELIVERED)
+		*to = *result;
+}
+
+void
+ph_attempt_result(struct ph_attempt *attempt, size_t i,
+    enum ph_delivery delivery, int code, const char *enhanced,
+    const char *host, const char *fmt, ...)
+{
+	struct attempt_result result = { .is_set = true,
+		.delivery = delivery, .code = code };
+	char text[ATTEMPT_TEXT_MAX + 8];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	result.text = clean_copy(attempt->arena, text, ATTEMPT_TEXT_MAX);
+	if (enhanced != NULL)
+		result.enhanced = clean_copy(attempt->arena, enhanced, 16);
+	if (host != NULL)
+		result.host = clean_copy(attempt->arena, host, 255);
+	if (i != PH_ALL_RECIPIENTS) {
+		ph_assert(i < attempt->recipient_count);
+		result_set(attempt, i, &result);
+		return;
+	}
+	for (i = 0; i < attempt->recipient_count; i++)
+		if (!attempt->recipients[i].result.is_set)
+			result_set(attempt, i, &result);
+}
+
+void
+attempt_reply(struct ph_attempt *attempt, const char *reason,
+    struct ph_buf *buf)
+{
+	ph_attempt_result(attempt, PH_ALL_RECIPIENTS, PH_DEFERRED, 0, "4.3.0",
+	    NULL, "%s", reason);
+	for (size_t i = 0; i < attempt->recipient_count; i++) {
+		const struct attempt_recipient *to = &attempt->recipients[i];
+		const struct attempt_result *result = &to->result;
+		size_t mark = record_begin(buf, F_RESULT);
+
+		record_put_u64(buf, F_NUMBER, to->number);
+		record_put_u64(buf, F_DELIVERY, (uint64_t)result->delivery);
+		if (result->code > 0)
+			record_put_u64(buf, F_CODE, (uint64_t)result->code);
+		if (result->enhanced != NULL)
+			record_put_str(buf, F_ENHANCED, result->enhanced);
+		if (result->host != NULL)
+			record_put_str(buf, F_HOST, result->host);
+		record_put_str(buf, F_TEXT, result->text);
+		record_end(buf, mark);
+	}
+}
