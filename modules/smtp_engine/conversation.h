@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conversation.h - one SMTP conversation, as the files of the engine share it.
+ *
+ * The driver (engine.c) reads a line, finds its row (commands.c), lets the row
+ * parse, allow, ask the pipeline and act, and then - there alone - changes the
+ * state and sends the reply. Everything a row does is to fill `reply`.
+ */
+#ifndef SMTP_ENGINE_CONVERSATION_H
+#define SMTP_ENGINE_CONVERSATION_H
+
+#include "args.h"
+#include "data_scan.h"
+#include "engine.h"
+#include "header_scan.h"
+#include "reply.h"
+
+enum smtp_state {
+	SMTP_GREETED, /* no EHLO yet */
+	SMTP_READY,   /* between transactions */
+	SMTP_MAIL,    /* the sender is known */
+	SMTP_RCPT,    /* a recipient was accepted */
+	SMTP_BDAT,    /* part of the content came in chunks */
+	SMTP_REFUSED, /* nothing but QUIT works any more */
+	SMTP_CLOSED,
+	SMTP_STATES,
+	SMTP_SAME = SMTP_STATES, /* in the table: no change */
+};
+
+/* RFC 4954 s4: lines of an AUTH exchange; all others are shorter. */
+enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
+
+struct smtp_recipient {
+	struct smtp_recipient *next;
+	struct ph_slice address;
+};
+
+/* Content on its way in; zeroed between messages. */
+struct smtp_content {
+	struct data_scan scan;
+	struct header_scan header_scan;
+	struct ph_buf header;      /* until the header section is complete */
+	bool open;
+	bool in_body;              /* behind the header section */
+	bool discard;              /* take it, answer 250, keep nothing */
+	struct smtp_reply failure; /* the first; code 0: none */
+	uint64_t octets;           /* of content, as received */
+	uint64_t wire_octets;
+	uint64_t waited_ms;
+};
+
+/* What one session did, for its last line in the log. */
+struct smtp_tally {
+	unsigned messages, recipients, refused;
+	unsigned errors, unknown, idle_commands; /* against the limits */
+	const char *end; /* why it ended */
+	uint64_t began_ms;
+};
+
+struct smtp {
+	struct ph_session *session;
+	struct ph_stream *stream;
+	const struct smtp_conf *conf;
+	const struct smtp_policy *policy;
+	bool normalize; /* bare newlines of this client */
+
+	enum smtp_state state;
+	enum smtp_state next;    /* where a good reply leads */
+	bool hang_up;            /* whatever the reply */
+	enum ph_verdict verdict; /* of the stage asked last */
+	struct smtp_reply reply;
+	struct smtp_reply refusal; /* spoken in SMTP_REFUSED; code 0: 503 */
+	struct ph_arena *scratch;  /* of a few commands; NULL until needed */
+	const char *stage_word;    /* what was asked last, for the log */
+
+	bool extended; /* EHLO, not HELO */
+	struct smtp_mail_args mail_args;
+	struct smtp_rcpt_args rcpt_args;
+	struct smtp_bdat_args bdat_args;
+	struct ph_slice helo_arg;
+	struct ph_slice auth_mechanism, auth_initial;
+
+	/* the transaction */
+	struct ph_mail *mail;
+	struct ph_slice sender; /* in the mail's arena; absent outside */
+	bool smtputf8;
+	struct ph_slice rcpt_address; /* of this RCPT, after look-up */
+	struct smtp_recipient *recipients, **recipients_end;
+	unsigned recipient_count; /* with those that are discarded */
+	struct smtp_content content;
+
+	struct smtp_tally tally;
+};
+
+struct smtp_command {
+	const char *verb;
+	unsigned states; /* or-ed 1 << enum smtp_state */
+	/* Syntax of the argument alone; NULL: none may be there. */
+	const struct smtp_reply *(*parse)(struct smtp *c, struct ph_slice arg);
+	/* Our own rules; a refusal fills reply. NULL: none. */
+	void (*allow)(struct smtp *c);
+	int stage; /* enum ph_stage asked then, or SMTP_NO_STAGE */
+	void (*act)(struct smtp *c);
+	enum smtp_state next;   /* after a good reply */
+	enum smtp_state failed; /* after a refusal; SMTP_SAME: no change */
+};
+enum { SMTP_NO_STAGE = -1 };
+
+const char *smtp_state_name(enum smtp_state state);
+/* All rows, ended by a NULL verb; for tests. */
+extern const struct smtp_command smtp_commands[];
+/* The row for a verb in a state. NULL: *known_out tells whether the verb is
+ * known in another state. */
+const struct smtp_command *smtp_command_find(struct ph_slice verb,
+    enum smtp_state state, bool *known_out);
+/* A verb of HTTP: someone leads a browser to us (ALPACA). */
+bool smtp_verb_is_http(struct ph_slice verb);
+
+/* The arena of this command's reply and arguments. */
+struct ph_arena *smtp_scratch(struct smtp *c);
+/* Fill the reply. Strings are literals or in an arena that lives as long. */
+void smtp_say(struct smtp *c, int code, const char *enhanced,
+    const char *text);
+void smtp_sayf(struct smtp *c, int code, const char *enhanced,
+    const char *fmt, ...) PH_PRINTF(4, 5);
+/* Ask the pipeline; fills verdict. False: refused, reply is filled. */
+bool smtp_ask(struct smtp *c, enum ph_stage stage);
+/* Input failed: say what fits (nothing on a lost connection), end. */
+void smtp_lost(struct smtp *c, int status);
+/* Write reply now; used by the driver, and for 354, 334 and 220. */
+void smtp_send(struct smtp *c, const struct smtp_reply *reply);
+
+/* transaction.c: allow and act of MAIL, RCPT; the end of a transaction. */
+void smtp_allow_mail(struct smtp *c);
+void smtp_do_mail(struct smtp *c);
+void smtp_allow_rcpt(struct smtp *c);
+void smtp_do_rcpt(struct smtp *c);
+void smtp_transaction_end(struct smtp *c);
+
+/* auth.c */
+bool smtp_auth_is_offered(const struct smtp *c);
+void smtp_allow_auth(struct smtp *c);
+void smtp_do_auth(struct smtp *c);
+void smtp_do_starttls(struct smtp *c);
+
+/* content.c */
+void smtp_do_data(struct smtp *c);
+void smtp_do_bdat(struct smtp *c);
+/* BDAT where it does not belong: its chunk must be swallowed all the same. */
+void smtp_do_bdat_misplaced(struct smtp *c);
+
+/* submit.c: RFC 6409. NULL: fine; else why the header section is refused. */
+const struct smtp_reply *smtp_submit_check(struct smtp *c,
+    struct ph_slice header);
+/* Fields the header section lacks, to be put before it. */
+void smtp_submit_complete(struct smtp *c, struct ph_slice header,
+    struct ph_buf *out);
+
+#endif

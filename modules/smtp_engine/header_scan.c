@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* header_scan.c - see header_scan.h. */
+#include "header_scan.h"
+
+/* RFC 5322 s2.2 field-name, and s4.5 blanks before the colon. */
+static size_t
+field_name(struct ph_slice line)
+{
+	size_t n = 0, blanks = 0;
+
+	while (n < line.n && line.p[n] > ' ' && line.p[n] < 0x7f &&
+	    line.p[n] != ':')
+		n++;
+	while (n + blanks < line.n &&
+	    (line.p[n + blanks] == ' ' || line.p[n + blanks] == '\t'))
+		blanks++;
+	return n + blanks < line.n && line.p[n + blanks] == ':' ? n : 0;
+}
+
+enum header_answer
+header_scan_next(struct header_scan *scan, struct ph_slice sofar)
+{
+	const char *lf;
+	struct ph_slice line;
+	size_t name;
+
+	while (scan->at < sofar.n) {
+		line.p = sofar.p + scan->at;
+		if (scan->seen < scan->at)
+			scan->seen = scan->at;
+		lf = memchr(sofar.p + scan->seen, '\n', sofar.n - scan->seen);
+		if (lf == NULL) {
+			scan->seen = sofar.n;
+			return HEADER_MORE;
+		}
+		line.n = (size_t)(lf - line.p) + 1;
+		if (line.p[0] == '\n' || (line.n == 2 && line.p[0] == '\r')) {
+			scan->at += line.n;
+			return HEADER_COMPLETE;
+		}
+		if (line.p[0] != ' ' && line.p[0] != '\t') {
+			name = field_name(line);
+			if (name == 0)
+				return HEADER_BROKEN;
+			scan->any = true;
+			if (ph_slice_eq_nocase(
+			        (struct ph_slice){ line.p, name },
+			        PH_LIT("Received")))
+				scan->hops++;
+		} else if (!scan->any) {
+			return HEADER_BROKEN;
+		}
+		scan->at += line.n;
+	}
+	return HEADER_MORE;
+}

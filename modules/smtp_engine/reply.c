@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reply.c - replies on the wire (RFC 5321 s4.2, RFC 2034). The one place where
+ * text becomes protocol, so the one place where it is made harmless.
+ */
+#include "reply.h"
+
+enum { REPLY_LINE_MAX = 512 };
+
+static void
+add_line(const struct smtp_reply *reply, struct ph_slice text, bool is_last,
+    const char *token, struct ph_buf *out)
+{
+	const size_t start = out->n;
+	size_t room;
+
+	ph_buf_printf(out, "%03d%c", reply->code, is_last ? ' ' : '-');
+	if (reply->enhanced != NULL)
+		ph_buf_printf(out, "%s ", reply->enhanced);
+	room = REPLY_LINE_MAX - 2 - (out->n - start) - strlen(token);
+	if (text.n > room)
+		text.n = room;
+	for (size_t i = 0; i < text.n; i++)
+		ph_buf_char(out, text.p[i] >= 0x20 && text.p[i] < 0x7f ?
+		        text.p[i] : '?');
+	ph_buf_str(out, token);
+	ph_buf_str(out, "\r\n");
+}
+
+void
+smtp_reply_format(const struct smtp_reply *reply, const char *token,
+    struct ph_buf *out)
+{
+	struct ph_slice rest = ph_slice_str(reply->text), line;
+	char tail[40] = "";
+
+	if (reply->code >= 400 && !reply->has_token && strlen(token) < 32) {
+		memcpy(tail, " (", 2);
+		memcpy(tail + 2, token, strlen(token));
+		memcpy(tail + 2 + strlen(token), ")", 2);
+	}
+	do {
+		line = ph_slice_cut(&rest, '\n');
+		add_line(reply, line, rest.p == NULL,
+		    rest.p == NULL ? tail : "", out);
+	} while (rest.p != NULL);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * submit.c - what a submission server does with a header section (RFC 6409):
+ * exactly one From, of which every address is the user's, and a Date and
+ * Message-ID when the client left them out.
+ */
+#include "conversation.h"
+
+static const struct smtp_reply one_from = { 550, "5.6.0",
+	"exactly one From field is needed", false };
+static const struct smtp_reply bad_from = { 550, "5.6.0",
+	"the From field has no usable address", false };
+static const struct smtp_reply not_yours = { 550, "5.7.1",
+	"the From field must name an address of yours", false };
+
+enum { FROM_ADDRESSES_MAX = 64 };
+
+static size_t
+count_fields(struct ph_slice header, struct ph_slice name,
+    struct ph_header_field *last_out)
+{
+	struct ph_header_field field;
+	size_t count = 0;
+
+	while (ph_header_next(&header, &field)) {
+		if (field.name.p == NULL ||
+		    !ph_slice_eq_nocase(ph_slice_trim(field.name), name))
+			continue;
+		*last_out = field;
+		count++;
+	}
+	return count;
+}
+
+static bool
+owns(struct smtp *c, const struct ph_mailbox_addr *addr)
+{
+	struct ph_buf text;
+
+	ph_buf_init(&text, smtp_scratch(c), 512);
+	ph_buf_slice(&text, addr->local);
+	ph_buf_char(&text, '@');
+	for (size_t i = 0; i < addr->domain.n; i++) {
+		const char d = addr->domain.p[i];
+
+		ph_buf_char(&text, d >= 'A' && d <= 'Z' ? (char)(d | 0x20) : d);
+	}
+	return !text.full &&
+	    ph_session_owns_address(c->session, ph_buf_content(&text));
+}
+
+const struct smtp_reply *
+smtp_submit_check(struct smtp *c, struct ph_slice header)
+{
+	const struct ph_mailbox_addr *list;
+	struct ph_header_field from;
+	size_t count, addresses = 0;
+
+	if (!c->policy->submission || !c->conf->check_from)
+		return NULL;
+	if (count_fields(header, PH_LIT("From"), &from) != 1)
+		return &one_from;
+	count = ph_address_list(smtp_scratch(c), from.value,
+	    FROM_ADDRESSES_MAX, &list);
+	if (count == FROM_ADDRESSES_MAX)
+		return &bad_from;
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].domain.p == NULL)
+			continue; /* a group begins or ends */
+		addresses++;
+		if (!owns(c, &list[i]))
+			return &not_yours;
+	}
+	return addresses == 0 ? &bad_from : NULL;
+}
+
+void
+smtp_submit_complete(struct smtp *c, struct ph_slice header,
+    struct ph_buf *out)
+{
+	struct ph_header_field field;
+	char date[PH_DATE_MAX];
+
+	if (!c->policy->submission)
+		return;
+	if (count_fields(header, PH_LIT("Date"), &field) == 0) {
+		ph_date_format(ph_wall_time(), date);
+		ph_buf_printf(out, "Date: %s\r\n", date);
+	}
+	if (count_fields(header, PH_LIT("Message-ID"), &field) == 0)
+		ph_buf_printf(out, "Message-ID: <%s.%u@%s>\r\n",
+		    ph_session_id(c->session), c->tally.messages,
+		    ph_session_hostname(c->session));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * smtp_inbound - mail from other servers (RFC 5321). Takes mail for local
+ * recipients from everybody, for others only from clients that may relay. The
+ * conversation is the SMTP engine's; here are its options.
+ */
+#include "engine.h"
+
+static const struct ph_option inbound_options[] = {
+	SMTP_COMMON_OPTIONS,
+	PH_OPT_BOOL("auth", struct smtp_conf, auth, "false",
+	    "offer AUTH, for clients that still send here"),
+	PH_OPT_END,
+};
+
+static void
+inbound_session(struct ph_session *session, const void *conf)
+{
+	static const struct smtp_policy policy = { .submission = false };
+
+	smtp_serve(session, conf, &policy);
+}
+
+static const struct ph_listener_ops inbound_ops = {
+	.service = "smtp",
+	.alpn = "smtp",
+	.session = inbound_session,
+	.farewell = smtp_farewell,
+};
+
+PH_MODULE(smtp_inbound) = {
+	.abi = PH_ABI,
+	.name = "smtp_inbound",
+	.kinds = PH_KIND_LISTENER,
+	.conf_size = sizeof(struct smtp_conf),
+	.options = inbound_options,
+	.doc = "takes mail from other servers by SMTP",
+	.listener = &inbound_ops,
+};

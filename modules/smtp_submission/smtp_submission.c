@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * smtp_submission - mail from users (RFC 6409). Nothing is taken before a
+ * login, no login before TLS, no sender or From that is not the user's. The
+ * conversation is the SMTP engine's; here are its options.
+ */
+#include "engine.h"
+
+static const struct ph_option submission_options[] = {
+	SMTP_COMMON_OPTIONS,
+	PH_OPT_BOOL("check_sender", struct smtp_conf, check_sender, "true",
+	    "refuse MAIL FROM that is not an address of the user"),
+	PH_OPT_BOOL("check_from", struct smtp_conf, check_from, "true",
+	    "refuse a From field that is not an address of the user"),
+	PH_OPT_END,
+};
+
+static void
+submission_session(struct ph_session *session, const void *conf)
+{
+	static const struct smtp_policy policy = { .submission = true };
+
+	smtp_serve(session, conf, &policy);
+}
+
+static const struct ph_listener_ops submission_ops = {
+	.service = "submission",
+	.alpn = "smtp",
+	.session = submission_session,
+	.farewell = smtp_farewell,
+};
+
+PH_MODULE(smtp_submission) = {
+	.abi = PH_ABI,
+	.name = "smtp_submission",
+	.kinds = PH_KIND_LISTENER,
+	.conf_size = sizeof(struct smtp_conf),
+	.options = submission_options,
+	.doc = "takes mail from users by SMTP, after a login",
+	.listener = &submission_ops,
+};
