@@ -435,8 +435,8 @@ make_spooled(struct ph_mail *mail)
 	return status;
 }
 
-int
-ph_mail_commit(struct ph_mail *mail, const char **id_out)
+static int
+make_durable(struct ph_mail *mail, const char **id_out)
 {
 	struct ph_session *session = mail->session;
 	struct commit c = { .mail = mail };
@@ -464,4 +464,13 @@ ph_mail_commit(struct ph_mail *mail, const char **id_out)
 	id_format(record_get_u64(c.reply.record, F_QUEUE_ID, 0), id);
 	*id_out = id;
 	return PH_OK;
+}
+
+int
+ph_mail_commit(struct ph_mail *mail, const char **id_out)
+{
+	int status = make_durable(mail, id_out);
+
+	ph_arena_free(mail->arena);
+	return status;
 }
