@@ -18,6 +18,7 @@ struct log_context {
 	const char *session;
 	const char *queue;
 	const char *module;
+	const char *hook; /* of the module; for the crash report, not logged */
 };
 
 /* fd is borrowed; process: "edge", "queue" ... */

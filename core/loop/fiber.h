@@ -61,6 +61,10 @@ void fiber_deadline_set(uint64_t deadline_ms);
 void *fiber_context(void);
 void fiber_context_set(void *context);
 
+/* Call fn whenever a fiber begins to run or changes its context, with that
+ * context; NULL: nobody. It must not suspend. One function, the newest. */
+void fiber_on_context(void (*fn)(void *context));
+
 /* Figures for `posthousectl status` and the tests. */
 size_t fiber_count(void);
 /* Give back the unused stack pages of parked fibers; called by a timer of the

@@ -37,6 +37,7 @@ static struct {
 	uint64_t armed_for_ms;
 	void (*turn_end[TURN_END_MAX])(void);
 	bool turn_end_asked[TURN_END_MAX];
+	void (*on_context)(void *context);
 } rt;
 
 uv_loop_t *
@@ -219,7 +220,11 @@ fiber_run_one(struct fiber *fiber)
 		rt.trim_armed = true;
 		uv_timer_start(&rt.trim_timer, on_trim, TRIM_EVERY_MS, 0);
 	}
+	if (rt.on_context != NULL)
+		rt.on_context(fiber->context);
 	fiber_switch_in(fiber);
+	if (rt.on_context != NULL)
+		rt.on_context(NULL);
 	held = ph_now_ms() - start;
 	if (held > HELD_LIMIT_MS)
 		ph_log(PH_WARN, "loop-held", ph_f_int("ms", (int64_t)held),
@@ -475,6 +480,12 @@ fiber_deadline_set(uint64_t deadline_ms)
 		fiber_self()->deadline_ms = deadline_ms;
 }
 
+void
+fiber_on_context(void (*fn)(void *context))
+{
+	rt.on_context = fn;
+}
+
 void *
 fiber_context(void)
 {
@@ -484,8 +495,11 @@ fiber_context(void)
 void
 fiber_context_set(void *context)
 {
-	if (fiber_self() != NULL)
-		fiber_self()->context = context;
+	if (fiber_self() == NULL)
+		return;
+	fiber_self()->context = context;
+	if (rt.on_context != NULL)
+		rt.on_context(context);
 }
 
 size_t

@@ -266,6 +266,22 @@ on_peer_down(enum role role, unsigned index)
 
 /* --- the process --- */
 
+/* Whose code runs now, for the master after a crash. */
+static void
+on_context(void *context)
+{
+	const struct log_context *log = context;
+	static const char *module, *hook;
+
+	if (log != NULL && log->module == module && log->hook == hook)
+		return;
+	if (log == NULL && module == NULL)
+		return;
+	module = log != NULL ? log->module : NULL;
+	hook = log != NULL ? log->hook : NULL;
+	role_note(module, hook);
+}
+
 /* Which descriptors each message may carry: in the request, in the reply. */
 static void
 limit_descriptors(void)
@@ -344,6 +360,7 @@ role_main(const struct role_start *start)
 	bus_init(start->role, start->index);
 	limit_descriptors();
 	serve_master();
+	fiber_on_context(on_context);
 	bus_link(ROLE_MASTER, 0, FD_MASTER);
 	uv_timer_init(fiber_loop(), &heartbeat);
 	uv_timer_start(&heartbeat, on_heartbeat, 0, HEARTBEAT_MS);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call.c - what a hook may see and say (<posthouse/check.h>). */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/record.h"
+#include "pipeline/pipeline.h"
+
+enum { TEXT_MAX = 400, HEADER_LINE = 78, HEADER_MAX = 900 };
+
+struct ph_arena *
+ph_call_arena(struct ph_call *call)
+{
+	return call->arena;
+}
+
+const struct ph_session *
+ph_call_session(const struct ph_call *call)
+{
+	return call->session;
+}
+
+enum ph_stage
+ph_call_stage(const struct ph_call *call)
+{
+	return call->stage;
+}
+
+const struct ph_addr *
+ph_call_client(const struct ph_call *call)
+{
+	return &call->session->client;
+}
+
+struct ph_slice
+ph_call_sender(const struct ph_call *call)
+{
+	return call->sender;
+}
+
+struct ph_slice
+ph_call_recipient(const struct ph_call *call)
+{
+	return call->recipient;
+}
+
+size_t
+ph_call_recipient_count(const struct ph_call *call)
+{
+	return call->recipient_count;
+}
+
+struct ph_slice
+ph_call_recipient_at(const struct ph_call *call, size_t i)
+{
+	if (i >= call->recipients_known)
+		return (struct ph_slice){ NULL, 0 };
+	return call->recipients[i];
+}
+
+struct ph_slice
+ph_call_header(const struct ph_call *call)
+{
+	return call->header;
+}
+
+struct ph_slice
+ph_call_content(const struct ph_call *call)
+{
+	return call->content;
+}
+
+/* One printable line; what is neither becomes '?'. */
+static const char *
+clean(struct ph_call *call, const char *fmt, va_list args)
+{
+	char *text = ph_arena_vprintf(call->arena, fmt, args);
+
+	if (strlen(text) > TEXT_MAX)
+		text[TEXT_MAX] = '\0';
+	for (char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f)
+			*at = '?';
+	return text;
+}
+
+/* "x.y.z" of the class, RFC 3463. */
+static const char *
+enhanced_of(struct ph_call *call, const char *enhanced, int class)
+{
+	if (enhanced != NULL && strlen(enhanced) < 12 &&
+	    enhanced[0] == '0' + class && enhanced[1] == '.')
+		return ph_arena_strdup(call->arena, enhanced);
+	return class == 5 ? "5.7.1" : "4.7.1";
+}
+
+static enum ph_verdict
+refuse(struct ph_call *call, int class, int code, const char *enhanced,
+    const char *text)
+{
+	call->code = code / 100 == class ? code : class == 5 ? 550 : 451;
+	call->enhanced = enhanced_of(call, enhanced, class);
+	call->text = text;
+	return class == 5 ? PH_REJECT : PH_DEFER;
+}
+
+enum ph_verdict
+ph_reject(struct ph_call *call, int code, const char *enhanced,
+    const char *fmt, ...)
+{
+	const char *text;
+	va_list args;
+
+	va_start(args, fmt);
+	text = clean(call, fmt, args);
+	va_end(args);
+	return refuse(call, 5, code, enhanced, text);
+}
+
+enum ph_verdict
+ph_defer(struct ph_call *call, int code, const char *enhanced,
+    const char *fmt, ...)
+{
+	const char *text;
+	va_list args;
+
+	va_start(args, fmt);
+	text = clean(call, fmt, args);
+	va_end(args);
+	return refuse(call, 4, code, enhanced, text);
+}
+
+void
+ph_reason(struct ph_call *call, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	call->text = clean(call, fmt, args);
+	va_end(args);
+}
+
+void
+ph_score(struct ph_call *call, double points)
+{
+	if (points > -1e6 && points < 1e6)
+		call->score += points;
+}
+
+static bool
+is_field_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if (name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':')
+			return false;
+	return n > 0 && n < 64;
+}
+
+/* "Name: value", folded at spaces, with its CRLF. */
+void
+ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
+{
+	struct ph_buf field;
+	const char *value;
+	size_t line;
+	va_list args;
+
+	if (!is_field_name(name))
+		return;
+	va_start(args, fmt);
+	value = clean(call, fmt, args);
+	va_end(args);
+	ph_buf_init(&field, call->arena, HEADER_MAX);
+	ph_buf_printf(&field, "%s: ", name);
+	line = field.n;
+	while (*value != '\0') {
+		size_t n = strcspn(value + 1, " ") + 1;
+
+		if (line + n > HEADER_LINE && *value == ' ') {
+			ph_buf_str(&field, "\r\n");
+			line = 0;
+		}
+		ph_buf_add(&field, value, n);
+		line += n;
+		value += n;
+	}
+	ph_buf_str(&field, "\r\n");
+	if (!field.full)
+		record_put(&call->headers, F_ADD_HEADER,
+		    ph_buf_content(&field));
+}
+
+void *
+ph_call_session_state(struct ph_call *call, size_t size)
+{
+	return session_state_of(call->state, call->instance->module, size);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline.h - running the hooks of one stage, in the check role.
+ *
+ * Modules of one order run together as fibers; orders run one after the other.
+ * Within an order the strongest verdict wins: reject, defer, discard,
+ * quarantine, accept, next. A reject ends the wait for the others: nothing can
+ * change it. Accept ends the stage after its order.
+ */
+#ifndef CORE_PIPELINE_PIPELINE_H
+#define CORE_PIPELINE_PIPELINE_H
+
+#include <posthouse/check.h>
+
+#include "role/role.h"
+#include "session/session.h"
+
+/* What one hook is shown and what it answers. */
+struct ph_call {
+	struct ph_arena *arena;
+	struct ph_session *session;
+	enum ph_stage stage;
+	struct ph_slice sender, recipient, header, content;
+	const struct ph_slice *recipients;
+	size_t recipient_count, recipients_known;
+	const struct module_instance *instance;
+	struct session_state *state;
+	/* the answer */
+	enum ph_verdict verdict;
+	int code;
+	const char *enhanced, *text;
+	double score;
+	struct ph_buf headers; /* F_ADD_HEADER fields */
+	uint64_t micros;
+	bool failed;           /* counts as on_failure */
+	const char *failure;
+	struct log_context log;
+};
+
+/* Run the stage for the request and put the reply's fields into reply. */
+void pipeline_run(const struct generation *generation,
+    const struct ph_call *request, struct ph_buf *reply);
+/* Which of two verdicts wins. Pure. */
+enum ph_verdict pipeline_stronger(enum ph_verdict a, enum ph_verdict b);
+/* Whether a stage honours a verdict. Pure. */
+bool pipeline_honours(enum ph_stage stage, enum ph_verdict verdict);
+
+/* Memory of modules for a session: found or made by its id, bounded, dropped
+ * at the session's end or after an hour. */
+struct session_state *session_state_obtain(struct ph_slice session);
+void session_state_drop(struct ph_slice session);
+void *session_state_of(struct session_state *state,
+    const struct ph_module *module, size_t size);
+/* While a call uses it. */
+void session_state_get(struct session_state *state);
+void session_state_put(struct session_state *state);
+
+#endif

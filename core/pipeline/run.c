@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.c - the hooks of a stage: together by order, strongest verdict wins. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+#include "pipeline/pipeline.h"
+
+/* The rest of one order has nothing to add any more. */
+struct group {
+	struct ph_call *calls;
+	size_t count;
+	struct ph_scope scope;
+	struct ph_event moved;
+	size_t answered;
+	bool is_decided;
+};
+
+struct member {
+	struct group *group;
+	struct ph_call *call;
+};
+
+enum ph_verdict
+pipeline_stronger(enum ph_verdict a, enum ph_verdict b)
+{
+	static const unsigned strength[] = { [PH_NEXT] = 0, [PH_ACCEPT] = 1,
+		[PH_QUARANTINE] = 2, [PH_DISCARD] = 3, [PH_DEFER] = 4,
+		[PH_REJECT] = 5 };
+
+	return strength[a] >= strength[b] ? a : b;
+}
+
+bool
+pipeline_honours(enum ph_stage stage, enum ph_verdict verdict)
+{
+	if ((unsigned)verdict > PH_QUARANTINE)
+		return false;
+	return (verdict != PH_DISCARD && verdict != PH_QUARANTINE) ||
+	    stage >= PH_AT_RCPT;
+}
+
+static uint64_t
+micros_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A module that could not answer: its on_failure speaks for it. */
+static void
+fail(struct ph_call *call, const char *why)
+{
+	call->failed = true;
+	call->failure = why;
+	switch (call->instance->common.on_failure) {
+	case ON_FAILURE_NEXT:
+		call->verdict = PH_NEXT;
+		return;
+	case ON_FAILURE_REJECT:
+		call->verdict = ph_reject(call, 550, "5.7.1",
+		    "A check failed, so this is refused");
+		return;
+	default:
+		call->verdict = ph_defer(call, 451, "4.7.1",
+		    "A check could not answer, try again later");
+		return;
+	}
+}
+
+static void
+run_hook(struct ph_call *call)
+{
+	const struct module_instance *instance = call->instance;
+	ph_hook *hook = instance->module->check->at[call->stage];
+	uint64_t start = micros_now();
+
+	if (role_module_is_out(instance->name)) {
+		fail(call, "taken out after crashes");
+		return;
+	}
+	call->log = (struct log_context){ .session = call->session->id,
+		.module = instance->name, .hook = ph_stage_name(call->stage) };
+	fiber_context_set(&call->log);
+	ph_deadline_push(instance->common.timeout_ms);
+	call->verdict = hook(call, instance->conf);
+	call->micros = micros_now() - start;
+	if (fiber_is_canceled()) { /* decided without it: it said nothing */
+		call->verdict = PH_NEXT;
+		call->micros = 0;
+	} else if (fiber_deadline() <= ph_now_ms())
+		fail(call, "out of time");
+	else if (!pipeline_honours(call->stage, call->verdict))
+		fail(call, "a verdict that the stage does not honour");
+	else if ((call->verdict == PH_REJECT || call->verdict == PH_DEFER) &&
+	    call->code == 0)
+		fail(call, "a refusal without a reply");
+	fiber_context_set(NULL);
+}
+
+static bool
+counts(const struct ph_call *call)
+{
+	return call->instance->common.mode == MODE_ENFORCE;
+}
+
+static void
+member_main(void *arg)
+{
+	struct member *member = arg;
+	struct group *group = member->group;
+
+	run_hook(member->call);
+	group->answered++;
+	if (counts(member->call) && member->call->verdict == PH_REJECT)
+		group->is_decided = true;
+	ph_event_signal(&group->moved);
+}
+
+static void
+run_group(struct group *group, struct ph_arena *arena)
+{
+	if (group->count == 1) { /* no need for a fiber of its own */
+		uint64_t deadline = fiber_deadline();
+		void *context = fiber_context();
+
+		run_hook(&group->calls[0]);
+		ph_deadline_restore(deadline);
+		fiber_context_set(context);
+		return;
+	}
+	ph_scope_begin(&group->scope);
+	for (size_t i = 0; i < group->count; i++) {
+		struct member *member = ph_arena_alloc(arena, sizeof(*member));
+
+		*member = (struct member){ group, &group->calls[i] };
+		ph_scope_spawn(&group->scope, member_main, member);
+	}
+	while (group->answered < group->count && !group->is_decided &&
+	    ph_event_wait(&group->moved, PH_NO_LIMIT_MS) == PH_OK)
+		;
+	ph_scope_end(&group->scope);
+}
+
+static void
+log_verdict(const struct ph_call *call)
+{
+	const struct module_instance *instance = call->instance;
+	enum ph_level level = call->failed ? PH_WARN :
+	    call->verdict == PH_NEXT ? PH_DEBUG :
+	    call->verdict == PH_ACCEPT ? PH_INFO : PH_NOTICE;
+
+	ph_log(level, "verdict", ph_f_str("session", call->session->id),
+	    ph_f_str("module", instance->name),
+	    ph_f_str("stage", ph_stage_name(call->stage)),
+	    ph_f_str("verdict", ph_verdict_name(call->verdict)),
+	    ph_f_str("mode", counts(call) ? NULL : "shadow"),
+	    ph_f_str("failure", call->failure),
+	    ph_f_str("reason", call->text),
+	    ph_f_int("us", (int64_t)call->micros));
+}
+
+static void
+put_trace(const struct ph_call *call, struct ph_buf *reply)
+{
+	size_t mark = record_begin(reply, F_TRACE);
+
+	record_put_str(reply, F_MODULE, call->instance->name);
+	record_put_u64(reply, F_STAGE, call->stage);
+	record_put_u64(reply, F_VERDICT, call->verdict);
+	if (call->text != NULL)
+		record_put_str(reply, F_TEXT, call->text);
+	record_put_u64(reply, F_MICROSECONDS, call->micros);
+	record_put_u64(reply, F_SHADOW, !counts(call));
+	record_end(reply, mark);
+}
+
+/* Take the group's answers into the reply; the call that decides, or NULL. */
+static const struct ph_call *
+settle(const struct group *group, const struct ph_call *best, double *score,
+    struct ph_buf *reply)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		const struct ph_call *call = &group->calls[i];
+
+		if (group->is_decided && call->micros == 0 && !call->failed)
+			continue; /* cut short: it said nothing */
+		log_verdict(call);
+		put_trace(call, reply);
+		if (!counts(call))
+			continue;
+		*score += call->score;
+		ph_buf_slice(reply, ph_buf_content(&call->headers));
+		if (best == NULL ||
+		    (pipeline_stronger(best->verdict, call->verdict) ==
+		        call->verdict && best->verdict != call->verdict))
+			best = call;
+	}
+	return best;
+}
+
+static void
+put_outcome(const struct ph_call *best, double score, struct ph_buf *reply)
+{
+	enum ph_verdict verdict = best != NULL && best->verdict != PH_NEXT ?
+	    best->verdict : PH_ACCEPT;
+
+	record_put_u64(reply, F_VERDICT, verdict);
+	record_put_u64(reply, F_SCORE, (uint64_t)(int64_t)(score * 1000));
+	if (best == NULL || best->verdict == PH_NEXT)
+		return;
+	record_put_str(reply, F_MODULE, best->instance->name);
+	if (verdict != PH_REJECT && verdict != PH_DEFER)
+		return;
+	record_put_u64(reply, F_CODE, (uint64_t)best->code);
+	record_put_str(reply, F_ENHANCED, best->enhanced);
+	record_put_str(reply, F_TEXT, ph_arena_printf(best->arena, "%s (%s)",
+	    best->text, best->session->id));
+}
+
+static bool
+hooks(const struct module_instance *instance, enum ph_stage stage)
+{
+	return (instance->module->kinds & PH_KIND_CHECK) != 0 &&
+	    instance->module->check->at[stage] != NULL;
+}
+
+/* The modules that begin at *at and share its order. */
+static struct group
+next_group(const struct module_instance **at, const struct ph_call *request)
+{
+	unsigned order = (*at)->common.order;
+	const struct module_instance *first = *at;
+	struct group group = { 0 };
+
+	for (; *at != NULL && (*at)->common.order == order; *at = (*at)->next)
+		group.count += hooks(*at, request->stage);
+	group.calls = ph_arena_array(request->arena, group.count,
+	    sizeof(*group.calls));
+	group.count = 0;
+	for (; first != *at; first = first->next) {
+		struct ph_call *call = &group.calls[group.count];
+
+		if (!hooks(first, request->stage))
+			continue;
+		*call = *request;
+		call->instance = first;
+		ph_buf_init(&call->headers, request->arena, 16 << 10);
+		group.count++;
+	}
+	return group;
+}
+
+void
+pipeline_run(const struct generation *generation,
+    const struct ph_call *request, struct ph_buf *reply)
+{
+	const struct module_instance *at = generation->modules.first;
+	const struct ph_call *best = NULL;
+	double score = 0;
+
+	while (at != NULL) {
+		struct group group = next_group(&at, request);
+
+		if (group.count == 0)
+			continue;
+		run_group(&group, request->arena);
+		best = settle(&group, best, &score, reply);
+		if (best != NULL && best->verdict != PH_NEXT &&
+		    best->verdict != PH_QUARANTINE)
+			break;
+	}
+	put_outcome(best, score, reply);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_state.c - what modules keep between the stages of a session. */
+#include <stdlib.h>
+
+#include "base/record.h"
+#include "pipeline/pipeline.h"
+
+enum {
+	BUCKETS = 4096,
+	STATES_MAX = 50000,        /* then the oldest is dropped */
+	KEPT_MS = 3600000,
+};
+
+struct module_state {
+	struct module_state *next;
+	const struct ph_module *module;
+	size_t size;
+	void *memory;
+};
+
+struct session_state {
+	struct session_state *next;          /* in its bucket */
+	struct session_state *older, *newer; /* by last use */
+	char id[ID_TEXT_MAX];
+	struct ph_arena *arena;
+	struct module_state *modules;
+	uint64_t used_ms;
+	unsigned calls;
+	bool is_dropped;
+};
+
+static struct {
+	struct session_state *bucket[BUCKETS];
+	struct session_state *oldest, *newest;
+	unsigned count;
+} all;
+
+static struct session_state **
+find(struct ph_slice id)
+{
+	struct session_state **at =
+	    &all.bucket[record_crc(0, id.p, id.n) % BUCKETS];
+
+	while (*at != NULL && !ph_slice_eq(ph_slice_str((*at)->id), id))
+		at = &(*at)->next;
+	return at;
+}
+
+static void
+unlink_age(struct session_state *state)
+{
+	*(state->older != NULL ? &state->older->newer : &all.oldest) =
+	    state->newer;
+	*(state->newer != NULL ? &state->newer->older : &all.newest) =
+	    state->older;
+	state->older = state->newer = NULL;
+}
+
+static void
+link_newest(struct session_state *state)
+{
+	state->used_ms = ph_now_ms();
+	state->older = all.newest;
+	*(all.newest != NULL ? &all.newest->newer : &all.oldest) = state;
+	all.newest = state;
+}
+
+static void
+drop(struct session_state *state)
+{
+	struct session_state **at = find(ph_slice_str(state->id));
+
+	*at = state->next;
+	unlink_age(state);
+	all.count--;
+	if (state->calls > 0)
+		state->is_dropped = true;
+	else
+		ph_arena_free(state->arena);
+}
+
+struct session_state *
+session_state_obtain(struct ph_slice session)
+{
+	struct session_state **at = find(session), *state = *at;
+	struct ph_arena *arena;
+
+	if (state != NULL) {
+		unlink_age(state);
+		link_newest(state);
+		return state;
+	}
+	while (all.oldest != NULL && (all.count >= STATES_MAX ||
+	    ph_now_ms() - all.oldest->used_ms > KEPT_MS))
+		drop(all.oldest);
+	arena = ph_arena_create(NULL);
+	state = ph_arena_alloc(arena, sizeof(*state));
+	state->arena = arena;
+	ph_assert(session.n < sizeof(state->id));
+	memcpy(state->id, session.p, session.n);
+	at = find(session);
+	state->next = *at;
+	*at = state;
+	link_newest(state);
+	all.count++;
+	return state;
+}
+
+void
+session_state_drop(struct ph_slice session)
+{
+	struct session_state *state = *find(session);
+
+	if (state != NULL)
+		drop(state);
+}
+
+void *
+session_state_of(struct session_state *state, const struct ph_module *module,
+    size_t size)
+{
+	struct module_state *at = state->modules;
+
+	while (at != NULL && at->module != module)
+		at = at->next;
+	if (at == NULL) {
+		at = ph_arena_alloc(state->arena, sizeof(*at));
+		at->module = module;
+		at->size = size;
+		at->memory = ph_arena_alloc(state->arena, size);
+		at->next = state->modules;
+		state->modules = at;
+	}
+	ph_assert(at->size >= size);
+	return at->memory;
+}
+
+void
+session_state_get(struct session_state *state)
+{
+	state->calls++;
+}
+
+void
+session_state_put(struct session_state *state)
+{
+	if (--state->calls == 0 && state->is_dropped)
+		ph_arena_free(state->arena);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check.c - the role that hosts check modules: takes a stage's facts from edge,
+ * runs the pipeline, answers. A crash in here costs no session.
+ */
+#include "role/role.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "pipeline/pipeline.h"
+
+static struct {
+	uint64_t stages;
+	unsigned running;
+} check;
+
+static struct ph_slice *
+take_recipients(struct ph_arena *arena, struct ph_slice record, size_t *count)
+{
+	struct ph_slice rest = record, *all;
+	struct record_field field;
+	size_t n = 0;
+
+	while (record_next(&rest, &field))
+		n += field.tag == F_RECIPIENT_ALL;
+	all = ph_arena_array(arena, n, sizeof(*all));
+	*count = n;
+	n = 0;
+	while (record_next(&record, &field))
+		if (field.tag == F_RECIPIENT_ALL)
+			all[n++] = field.value;
+	return all;
+}
+
+struct mapping {
+	void *p;
+	size_t n;
+};
+
+static void
+unmap(void *object)
+{
+	struct mapping *mapping = object;
+
+	munmap(mapping->p, mapping->n);
+}
+
+/* The content as a mapping that ends with the arena; absent: none. */
+static struct ph_slice
+map_content(struct ph_arena *arena, int fd)
+{
+	struct ph_slice content = { NULL, 0 };
+	struct mapping *mapping;
+	struct stat st;
+	void *p;
+
+	if (fd < 0)
+		return content;
+	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd,
+		    0);
+		if (p != MAP_FAILED) {
+			mapping = ph_arena_alloc(arena, sizeof(*mapping));
+			*mapping = (struct mapping){ p, (size_t)st.st_size };
+			ph_arena_on_end(arena, unmap, mapping);
+			content = (struct ph_slice){ p, mapping->n };
+		}
+	}
+	close(fd);
+	return content;
+}
+
+static bool
+take_call(struct bus_request *request, struct ph_call *call)
+{
+	struct ph_slice record = request->message.record;
+	uint64_t stage = record_get_u64(record, F_STAGE, PH_STAGES);
+
+	call->content = map_content(request->arena, request->message.fds[0]);
+	if (stage >= PH_STAGES || !record_is_sound(record) ||
+	    session_take(call->session, record) != PH_OK)
+		return false;
+	call->stage = (enum ph_stage)stage;
+	call->sender = record_get(record, F_SENDER);
+	call->recipient = record_get(record, F_RECIPIENT);
+	call->header = record_get(record, F_HEADER);
+	call->recipient_count = (size_t)record_get_u64(record,
+	    F_RECIPIENT_COUNT, 0);
+	call->recipients = take_recipients(request->arena, record,
+	    &call->recipients_known);
+	return true;
+}
+
+static void
+on_stage(struct bus_request *request)
+{
+	struct generation *generation = generation_get(generation_current());
+	struct ph_session *session = session_create(generation, NULL);
+	struct ph_call call = { .arena = request->arena, .session = session };
+	struct ph_buf reply;
+
+	if (take_call(request, &call)) {
+		check.stages++;
+		check.running++;
+		call.state = session_state_obtain(ph_slice_str(session->id));
+		session_state_get(call.state);
+		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
+		pipeline_run(generation, &call, &reply);
+		session_state_put(call.state);
+		check.running--;
+		bus_reply(request, reply.full ? PH_TOO_BIG : PH_OK,
+		    ph_buf_content(&reply), NULL, 0);
+	} else {
+		bus_reply(request, PH_INVALID, PH_LIT(""), NULL, 0);
+	}
+	session_free(session);
+	generation_put(generation);
+}
+
+static void
+on_session_end(struct bus_request *request)
+{
+	struct ph_slice id = record_get(request->message.record, F_SESSION);
+
+	if (id.p != NULL)
+		session_state_drop(id);
+}
+
+static int
+check_start(struct generation *generation, struct ph_err *err)
+{
+	(void)generation;
+	(void)err;
+	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
+	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
+	return PH_OK;
+}
+
+static void
+check_status(struct ph_buf *items)
+{
+	role_status_item(items, "stages", "%llu",
+	    (unsigned long long)check.stages);
+	role_status_item(items, "running", "%u", check.running);
+}
+
+const struct role_ops role_check = {
+	.role = ROLE_CHECK,
+	.kinds = PH_KIND_CHECK,
+	.start = check_start,
+	.status = check_status,
+};

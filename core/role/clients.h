@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clients.h - how many connections each client has open: an IPv4 address, or
+ * the /64 of an IPv6 one. Memory is bounded by the connections counted.
+ */
+#ifndef CORE_ROLE_CLIENTS_H
+#define CORE_ROLE_CLIENTS_H
+
+#include <posthouse/addr.h>
+
+/* Count one more; false, and not counted, when limit (0: none) are there. */
+bool clients_enter(const struct ph_addr *client, unsigned limit);
+void clients_leave(const struct ph_addr *client);
+
+#endif
