@@ -55,12 +55,13 @@ put_range(const struct ph_option *option, struct ph_buf *buf)
 }
 
 static void
-put_option(const struct ph_option *option, struct ph_buf *buf)
+put_option(const struct ph_option *option, const char *indent,
+    struct ph_buf *buf)
 {
-	ph_buf_printf(buf, "\t# %s (", option->doc);
+	ph_buf_printf(buf, "%s# %s (", indent, option->doc);
 	put_range(option, buf);
-	ph_buf_printf(buf, ")%s.\n\t%s%s = ",
-	    option->fallback == NULL ? ". Must be set" : "",
+	ph_buf_printf(buf, ")%s.\n%s%s%s = ",
+	    option->fallback == NULL ? ". Must be set" : "", indent,
 	    option->fallback == NULL ? "#" : "", option->name);
 	put_value(option, buf);
 	ph_buf_str(buf, ";\n");
@@ -90,11 +91,32 @@ module_describe_snippet(const struct ph_module *module, struct ph_buf *buf)
 	for (const struct ph_option *option = module_common_options;
 	     option->name != NULL; option++)
 		if (common_applies(option, module->kinds))
-			put_option(option, buf);
+			put_option(option, "\t", buf);
 	for (const struct ph_option *option = module->options;
 	     option != NULL && option->name != NULL; option++)
-		put_option(option, buf);
+		put_option(option, "\t", buf);
 	ph_buf_str(buf, "};\n");
+}
+
+void
+core_describe_file(struct ph_buf *buf)
+{
+	size_t count;
+	const struct core_table *tables = core_tables(&count);
+
+	ph_buf_str(buf, "# posthouse.conf - see posthouse.conf(5)\n");
+	for (size_t i = 0; i < count; i++) {
+		bool is_top = tables[i].section[0] == '\0';
+
+		ph_buf_printf(buf, "\n# %s.\n", tables[i].doc);
+		if (!is_top)
+			ph_buf_printf(buf, "%s: {\n", tables[i].section);
+		for (const struct ph_option *option = tables[i].options;
+		     option->name != NULL; option++)
+			put_option(option, is_top ? "" : "\t", buf);
+		if (!is_top)
+			ph_buf_str(buf, "};\n");
+	}
 }
 
 void

@@ -92,16 +92,13 @@ check_doubles(struct ph_arena *arena, const struct module_set *set,
 }
 
 int
-facts_check(struct ph_arena *arena, const char *main_file,
-    struct ph_buf *record, struct conf_errors *errors)
+facts_check(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct ph_buf *record,
+    struct conf_errors *errors)
 {
-	struct core_conf *core = ph_arena_alloc(arena, sizeof(*core));
 	struct module_set set = { 0 };
-	struct conf *conf;
 
-	if (conf_load(arena, main_file, &conf, errors) != PH_OK ||
-	    core_conf_fill(arena, conf, core, errors) != PH_OK ||
-	    module_set_load(arena, conf, core, ~0u, &set, errors) != PH_OK)
+	if (module_set_load(arena, conf, core, ~0u, &set, errors) != PH_OK)
 		return PH_INVALID;
 	check_doubles(arena, &set, errors);
 	if (errors->count > 0)

@@ -18,11 +18,14 @@ struct module_facts {
 };
 
 /*
- * Read the configuration, load every module (in this process), put the facts
- * into record. 0 or PH_INVALID with errors. Not for the master.
+ * Load every module of a configuration (in this process), put the facts into
+ * record. It is given parsed: the checker judges what the master read, and has
+ * lost the right to read it itself. 0 or PH_INVALID with errors. Not for the
+ * master.
  */
-int facts_check(struct ph_arena *arena, const char *main_file,
-    struct ph_buf *record, struct conf_errors *errors);
+int facts_check(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct ph_buf *record,
+    struct conf_errors *errors);
 /* Hostile input: PH_DEFECT when damaged. By order, then name. */
 int facts_decode(struct ph_arena *arena, struct ph_slice record,
     struct module_facts **first_out);

@@ -54,6 +54,8 @@ int module_set_load(struct ph_arena *arena, const struct conf *conf,
 /* For posthouse --describe NAME: the snippet with every option and default. */
 void module_describe_snippet(const struct ph_module *module,
     struct ph_buf *buf);
+/* For posthouse --describe core: the main file, every option at its default. */
+void core_describe_file(struct ph_buf *buf);
 /* The option table as mdoc, for the manual pages. */
 void module_describe_mdoc(const struct ph_option *options, struct ph_buf *buf);
 

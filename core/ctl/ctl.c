@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl.c - posthousectl(8): words to the master over its control socket, its
+ * answer to the terminal. It needs no loop: one question, one answer.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "conf/core_conf.h"
+#include "ctl/password.h"
+#include "ctl/trace.h"
+#include "master/command.h"
+#include "master/frame.h"
+#include "master/main.h"
+#include "role/messages.h"
+
+
+
+static int
+usage(FILE *to)
+{
+	fputs("usage: posthousectl [-c file | --socket path] command\n"
+	      "  status                    processes and figures\n"
+	      "  modules                   what is loaded, in or out\n"
+	      "  reload                    read the configuration again\n"
+	      "  stop                      end the server\n"
+	      "  queue list                messages that wait\n"
+	      "  queue show ID\n"
+	      "  queue retry [ID | all]    try now\n"
+	      "  queue delete ID\n"
+	      "  user add | passwd | del NAME   password on standard input\n"
+	      "  user list\n"
+	      "  trace ID                  what became of a session or message\n",
+	    to);
+	return to == stdout ? COMMAND_DONE : COMMAND_USAGE;
+}
+
+/* --- finding and asking the server --- */
+
+static bool
+socket_of_conf(const char *file, char *path, size_t size)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct conf_errors errors = { .arena = arena };
+	struct core_conf core = { 0 };
+	struct conf *conf;
+	bool good = conf_load(arena, file, &conf, &errors) == PH_OK &&
+	    core_conf_fill(arena, conf, &core, &errors) == PH_OK;
+
+	for (size_t i = 0; i < errors.count; i++)
+		fprintf(stderr, "%s:%u: %s\n",
+		    errors.error[i].file != NULL ? errors.error[i].file : file,
+		    errors.error[i].line, errors.error[i].text);
+	if (good && snprintf(path, size, "%s/control.sock", core.run_dir) >=
+	        (int)size)
+		good = false;
+	ph_arena_free(arena);
+	return good;
+}
+
+static int
+connect_to(const char *path)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(to.sun_path)) {
+		fprintf(stderr, "posthousectl: %s: too long\n", path);
+		return -1;
+	}
+	memcpy(to.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	fprintf(stderr, "posthousectl: %s: %s\n", path,
+	    errno == ENOENT || errno == ECONNREFUSED ?
+	        "no server is running there" : strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int
+ask(int fd, char **words, const char *password, struct ph_arena *arena,
+    struct ph_slice *reply_out)
+{
+	struct ph_buf request;
+	int status;
+
+	ph_buf_init(&request, arena, FRAME_REQUEST_LIMIT);
+	ph_buf_reserve(&request, FRAME_REQUEST_LIMIT / 2);
+	for (; *words != NULL; words++)
+		record_put_str(&request, F_ARGUMENT, *words);
+	if (password[0] != '\0')
+		record_put_str(&request, F_PASSWORD, password);
+	status = request.full ? PH_TOO_BIG :
+	    frame_send(fd, ph_buf_content(&request));
+	ph_wipe(request.p, request.n);
+	if (status == PH_OK)
+		status = frame_receive(fd, arena, FRAME_REPLY_LIMIT, reply_out);
+	if (status == PH_OK)
+		return COMMAND_DONE;
+	fprintf(stderr, "posthousectl: %s\n", status == PH_EOF ?
+	    "the server closed the connection: you may lack the right" :
+	    ph_status_name(status));
+	return COMMAND_UNREACHABLE;
+}
+
+/* --- after the answer --- */
+
+static int
+trace_log(const char *path, const char *id)
+{
+	FILE *log = fopen(path, "re");
+	long lines;
+
+	if (log == NULL) {
+		fprintf(stderr, "posthousectl: %s: %s\n", path,
+		    strerror(errno));
+		return COMMAND_FAILED;
+	}
+	lines = trace_print(log, ph_slice_str(id), stdout);
+	fclose(log);
+	if (lines < 0)
+		fprintf(stderr, "posthousectl: can't read %s\n", path);
+	return lines > 0 ? COMMAND_DONE : COMMAND_FAILED;
+}
+
+static int
+finish_trace(const char *id, struct ph_slice reply, struct ph_arena *arena)
+{
+	struct ph_slice path = ph_arena_slice(arena,
+	    record_get(reply, F_DESTINATION));
+	bool is_queued = record_get(reply, F_TEXT).n > 0;
+	int found = COMMAND_FAILED;
+
+	if (path.p != NULL)
+		found = trace_log(path.p, id);
+	else
+		fputs("posthousectl: the log is no file: search it for the "
+		      "id\n", stderr);
+	if (found == COMMAND_DONE || is_queued)
+		return COMMAND_DONE;
+	fprintf(stderr, "posthousectl: nothing is known of %s\n", id);
+	return COMMAND_FAILED;
+}
+
+/* The connection ends when the server does. */
+static int
+finish_stop(int fd)
+{
+	char c;
+
+	while (recv(fd, &c, 1, 0) < 0 && errno == EINTR)
+		continue;
+	puts("stopped");
+	return COMMAND_DONE;
+}
+
+static int
+finish(int fd, char **words, struct ph_slice reply, struct ph_arena *arena)
+{
+	struct ph_slice text = record_get(reply, F_TEXT);
+	uint64_t exit_with = record_get_u64(reply, F_EXIT, COMMAND_FAILED);
+
+	if (text.n > 0)
+		fwrite(text.p, 1, text.n,
+		    exit_with == COMMAND_DONE ? stdout : stderr);
+	if (exit_with == COMMAND_USAGE)
+		return usage(stderr);
+	if (exit_with != COMMAND_DONE)
+		return COMMAND_FAILED;
+	if (strcmp(words[0], "trace") == 0)
+		return finish_trace(words[1], reply, arena);
+	if (strcmp(words[0], "stop") == 0)
+		return finish_stop(fd);
+	return COMMAND_DONE;
+}
+
+static bool
+wants_password(char **words)
+{
+	return strcmp(words[0], "user") == 0 && words[1] != NULL &&
+	    words[2] != NULL &&
+	    (strcmp(words[1], "add") == 0 || strcmp(words[1], "passwd") == 0);
+}
+
+static int
+run(const char *socket_path, char **words)
+{
+	char password[PASSWORD_MAX + 1] = "";
+	struct ph_arena *arena;
+	struct ph_slice reply;
+	int fd, status;
+
+	if (wants_password(words) && !password_read(password))
+		return COMMAND_FAILED;
+	fd = connect_to(socket_path);
+	if (fd < 0)
+		return COMMAND_UNREACHABLE;
+	arena = ph_arena_create(NULL);
+	status = ask(fd, words, password, arena, &reply);
+	ph_wipe(password, sizeof(password));
+	if (status == COMMAND_DONE)
+		status = finish(fd, words, reply, arena);
+	ph_arena_free(arena);
+	close(fd);
+	return status;
+}
+
+int
+posthousectl_main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *file = PH_CONF_FILE, *socket_path = NULL;
+	char path[1024];
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+c:s:", long_options, NULL)) !=
+	    -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 's':
+			socket_path = optarg;
+			break;
+		case 'V':
+			puts("posthousectl " PH_VERSION);
+			return COMMAND_DONE;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	}
+	if (optind == argc)
+		return usage(stderr);
+	if (socket_path == NULL) {
+		if (!socket_of_conf(file, path, sizeof(path)))
+			return COMMAND_UNREACHABLE;
+		socket_path = path;
+	}
+	return run(socket_path, argv + optind);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checker.c - both sides of the configuration checker.
+ *
+ * The child gets the parsed configuration and opens none of its files: so it
+ * judges exactly what the master read, and may have become another user before
+ * the first module's code runs.
+ */
+#include "master/checker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "master/child.h"
+#include "master/dirs.h"
+#include "master/plan.h"
+#include "master/frame.h"
+#include "net/stream.h"
+#include "role/confine.h"
+#include "role/messages.h"
+
+enum {
+	FD_ASKER = 3,
+	CHECK_MS = 30000,
+	CHECK_CPU_S = 20,
+	CHECK_LIMIT = 1 << 20, /* octets of a configuration or an answer */
+	ERRORS_MAX = 256,
+};
+
+/* --- the master's side --- */
+
+static void
+take_errors(struct ph_slice reply, struct conf_errors *errors)
+{
+	struct record_field field;
+	unsigned count = 0;
+
+	while (record_next(&reply, &field) && count < ERRORS_MAX) {
+		struct ph_slice file, text;
+
+		if (field.tag != F_RESULT)
+			continue;
+		count++;
+		file = ph_arena_slice(errors->arena,
+		    record_get(field.value, F_NAME));
+		text = record_get(field.value, F_TEXT);
+		conf_error_add(errors, file.n > 0 ? file.p : NULL,
+		    (unsigned)record_get_u64(field.value, F_NUMBER, 0),
+		    PH_SLICE_FMT, PH_SLICE_ARG(text));
+	}
+}
+
+static int
+take_reply(struct ph_arena *arena, struct ph_slice reply,
+    struct module_facts **facts_out, struct conf_errors *errors)
+{
+	struct ph_slice facts = record_get(reply, F_CONTENT);
+	size_t before = errors->count;
+
+	take_errors(reply, errors);
+	if (errors->count > before)
+		return PH_INVALID;
+	if (facts.p != NULL && facts_decode(arena, facts, facts_out) == PH_OK)
+		return PH_OK;
+	conf_error_add(errors, NULL, 0, "the checker's answer is damaged");
+	return PH_INVALID;
+}
+
+static int
+ask(int fd, struct ph_arena *arena, struct ph_slice request,
+    struct ph_slice *reply_out)
+{
+	struct ph_arena *life = ph_arena_create(NULL);
+	struct ph_stream *stream = stream_create(life, fd);
+	int status;
+
+	ph_stream_write_timeout(stream, CHECK_MS);
+	status = frame_write(stream, request);
+	if (status == PH_OK)
+		status = frame_read(stream, arena, CHECK_LIMIT, CHECK_MS,
+		    reply_out);
+	ph_arena_free(life);
+	return status;
+}
+
+/* Why there was no answer, once the child has ended. */
+static void
+explain(const struct child *child, int status, struct conf_errors *errors)
+{
+	if (status == PH_TIMEOUT)
+		conf_error_add(errors, NULL, 0,
+		    "the checker did not answer within %d s: a module hangs",
+		    CHECK_MS / 1000);
+	else if (child->signal != 0)
+		conf_error_add(errors, NULL, 0,
+		    "the checker ended by signal %d (%s): a module crashes",
+		    child->signal, strsignal(child->signal));
+	else
+		conf_error_add(errors, NULL, 0,
+		    "the checker ended with status %lld (%s)",
+		    (long long)child->status, ph_status_name(status));
+}
+
+static int
+start(struct child *child, const struct core_conf *core, int *fd_out,
+    struct ph_err *err)
+{
+	struct role_user user;
+	char uid[32], gid[32];
+	const char *argv[] = { "posthouse", "--check-facts", NULL, NULL, NULL };
+	int pair[2], status = dirs_checker_user(core, &user, err);
+
+	if (status == PH_OK)
+		status = child_socket_pair(pair, err);
+	if (status != PH_OK)
+		return status;
+	if (user.drop) {
+		snprintf(uid, sizeof(uid), "--uid=%u", user.uid);
+		snprintf(gid, sizeof(gid), "--gid=%u", user.gid);
+		argv[2] = uid;
+		argv[3] = gid;
+	}
+	status = child_start(child, argv, &pair[1], 1, err);
+	close(pair[1]);
+	if (status == PH_OK)
+		*fd_out = pair[0];
+	else
+		close(pair[0]);
+	return status;
+}
+
+int
+checker_run(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct module_facts **facts_out,
+    struct conf_errors *errors)
+{
+	struct child child = { .pid = 0 };
+	struct ph_err err = { 0 };
+	struct ph_slice reply;
+	struct ph_buf request;
+	int fd, status;
+
+	status = start(&child, core, &fd, &err);
+	if (status != PH_OK) {
+		conf_error_add(errors, NULL, 0, "%s", err.text);
+		return PH_INVALID;
+	}
+	ph_buf_init(&request, arena, CHECK_LIMIT);
+	conf_encode(conf, NULL, NULL, &request);
+	status = request.full ? PH_TOO_BIG :
+	    ask(fd, arena, ph_buf_content(&request), &reply);
+	if (request.full)
+		close(fd);
+	if (status == PH_TIMEOUT || request.full)
+		child_kill(&child);
+	if (child_wait(&child, CHECK_MS) == PH_TIMEOUT)
+		child_kill(&child);
+	child_wait(&child, PH_NO_LIMIT_MS);
+	if (status == PH_OK)
+		return take_reply(arena, reply, facts_out, errors);
+	if (request.full)
+		conf_error_add(errors, NULL, 0,
+		    "the configuration is over 1 MiB");
+	else
+		explain(&child, status, errors);
+	return PH_INVALID;
+}
+
+/* --- the child --- */
+
+static void
+put_errors(struct ph_buf *reply, const struct conf_errors *errors)
+{
+	for (size_t i = 0; i < errors->count && i < ERRORS_MAX; i++) {
+		const struct conf_error *e = &errors->error[i];
+		size_t mark = record_begin(reply, F_RESULT);
+
+		if (e->file != NULL)
+			record_put_str(reply, F_NAME, e->file);
+		record_put_u64(reply, F_NUMBER, e->line);
+		record_put_str(reply, F_TEXT, e->text);
+		record_end(reply, mark);
+	}
+}
+
+static int
+judge(struct ph_arena *arena, struct ph_slice request, struct ph_buf *facts,
+    struct conf_errors *errors)
+{
+	struct core_conf core = { 0 };
+	struct conf *conf;
+
+	if (conf_decode(arena, request, &conf) != PH_OK) {
+		conf_error_add(errors, NULL, 0,
+		    "the configuration came damaged");
+		return PH_INVALID;
+	}
+	if (core_conf_fill(arena, conf, &core, errors) != PH_OK)
+		return PH_INVALID;
+	return facts_check(arena, conf, &core, facts, errors);
+}
+
+static void
+limit_self(void)
+{
+	const struct rlimit cpu = { CHECK_CPU_S, CHECK_CPU_S };
+	const struct rlimit core = { 0, 0 };
+
+	setrlimit(RLIMIT_CPU, &cpu);
+	setrlimit(RLIMIT_CORE, &core);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
+
+int
+checker_main(const struct role_start *start_as)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct conf_errors errors = { .arena = arena };
+	struct ph_buf facts, reply;
+	struct ph_slice request;
+	struct ph_err err = { 0 };
+	int status;
+
+	ph_buf_init(&facts, arena, CHECK_LIMIT);
+	ph_buf_init(&reply, arena, 2 * CHECK_LIMIT);
+	status = frame_receive(FD_ASKER, arena, CHECK_LIMIT, &request);
+	if (status == PH_OK && confine_user(start_as, &err) != PH_OK) {
+		conf_error_add(&errors, NULL, 0, "%s", err.text);
+	} else if (status == PH_OK) {
+		limit_self();
+		if (judge(arena, request, &facts, &errors) == PH_OK)
+			record_put(&reply, F_CONTENT, ph_buf_content(&facts));
+		else if (errors.count == 0)
+			conf_error_add(&errors, NULL, 0, "it is refused");
+	}
+	put_errors(&reply, &errors);
+	if (status == PH_OK)
+		status = frame_send(FD_ASKER, ph_buf_content(&reply));
+	ph_arena_free(arena);
+	return status == PH_OK ? EX_OK : EX_IOERR;
+}
+
+int
+checker_test(const char *main_file, struct ph_arena *arena,
+    struct conf_errors *errors)
+{
+	struct core_conf core = { 0 };
+	struct role_user user;
+	struct role_start as = { .role = ROLE_CHECK };
+	struct ph_err err = { 0 };
+	struct ph_slice pem[2];
+	struct ph_buf facts;
+	struct conf *conf;
+	int status;
+
+	if (conf_load(arena, main_file, &conf, errors) != PH_OK ||
+	    core_conf_fill(arena, conf, &core, errors) != PH_OK)
+		return PH_INVALID;
+	status = plan_read_tls(arena, conf, &core, pem, errors);
+	if (dirs_checker_user(&core, &user, &err) == PH_OK) {
+		as.drop = user.drop;
+		as.uid = user.uid;
+		as.gid = user.gid;
+	}
+	if (err.status != PH_OK || confine_user(&as, &err) != PH_OK) {
+		conf_error_add(errors, NULL, 0, "%s", err.text);
+		return PH_INVALID;
+	}
+	ph_buf_init(&facts, arena, CHECK_LIMIT);
+	if (facts_check(arena, conf, &core, &facts, errors) != PH_OK)
+		status = PH_INVALID;
+	return status;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * child.c - starting this program again as another process, and its end.
+ *
+ * The program is named by /proc/self/exe, so that an upgrade on disk does not
+ * mix versions. Limits and the environment are the master's.
+ */
+#include "master/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "loop/fiber.h"
+
+enum { CHILD_FDS = 3 };
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct child *child = handle->data;
+
+	child->pid = 0;
+	ph_event_signal(&child->ended);
+}
+
+static void
+on_exit(uv_process_t *handle, int64_t status, int signal)
+{
+	struct child *child = handle->data;
+
+	child->status = status;
+	child->signal = signal;
+	uv_close((uv_handle_t *)handle, on_closed);
+}
+
+int
+child_start(struct child *child, const char *const *argv, const int *fds,
+    unsigned fd_count, struct ph_err *err)
+{
+	uv_stdio_container_t stdio[3 + CHILD_FDS] = {
+		{ .flags = UV_IGNORE },
+		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
+		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
+	};
+	uv_process_options_t options = {
+		.exit_cb = on_exit,
+		.file = "/proc/self/exe",
+		.args = (char **)(uintptr_t)argv,
+		.stdio_count = (int)(3 + fd_count),
+		.stdio = stdio,
+	};
+	int rc;
+
+	ph_assert(fd_count <= CHILD_FDS && child->pid == 0);
+	for (unsigned i = 0; i < fd_count; i++) {
+		stdio[3 + i].flags = UV_INHERIT_FD;
+		stdio[3 + i].data.fd = fds[i];
+	}
+	child->status = 0;
+	child->signal = 0;
+	rc = uv_spawn(fiber_loop(), &child->handle, &options);
+	child->handle.data = child;
+	if (rc == 0) {
+		child->pid = child->last_pid = child->handle.pid;
+		return PH_OK;
+	}
+	child->pid = -1; /* until the handle is closed */
+	uv_close((uv_handle_t *)&child->handle, on_closed);
+	while (child_is_running(child))
+		ph_event_wait(&child->ended, PH_NO_LIMIT_MS);
+	return ph_err_set(err, PH_IO, -rc, "can't start a process: %s",
+	    uv_strerror(rc));
+}
+
+bool
+child_is_running(const struct child *child)
+{
+	return child->pid != 0;
+}
+
+int
+child_wait(struct child *child, unsigned ms)
+{
+	uint64_t end_ms = ph_now_ms() + ms;
+
+	while (child_is_running(child)) {
+		uint64_t now = ph_now_ms();
+		int status;
+
+		if (ms != PH_NO_LIMIT_MS && now >= end_ms)
+			return PH_TIMEOUT;
+		status = ph_event_wait(&child->ended,
+		    ms == PH_NO_LIMIT_MS ? ms : (unsigned)(end_ms - now));
+		if (status != PH_OK)
+			return child_is_running(child) ? status : PH_OK;
+	}
+	return PH_OK;
+}
+
+void
+child_kill(struct child *child)
+{
+	if (child->pid > 0)
+		kill(child->pid, SIGKILL);
+}
+
+int
+child_socket_pair(int pair_out[2], struct ph_err *err)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+	        pair_out) == 0)
+		return PH_OK;
+	return ph_err_set(err, PH_IO, errno, "can't make a socket pair: %s",
+	    strerror(errno));
+}

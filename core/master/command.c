@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command.c - the commands of posthousectl, as the master carries them out:
+ * some itself, some by asking the role that owns what is asked about.
+ */
+#include "master/command.h"
+
+#include <posthouse/log.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/record.h"
+#include "master/master.h"
+#include "role/messages.h"
+
+enum {
+	WORDS_MAX = 8,
+	WORD_LIMIT = 1024,
+	TEXT_LIMIT = 2 << 20,
+	STATUS_MS = 3000,
+	ADMIN_MS = 30000,
+	QUEUE_LIST_LIMIT = 10000,
+};
+
+struct command {
+	struct ph_slice word[WORDS_MAX];
+	unsigned words;
+	struct ph_slice password; /* absent: none came */
+	struct ph_arena *arena;
+	struct ph_buf text;
+	const char *log_path;     /* NULL: not told */
+	bool stop;
+};
+
+static const char *
+word_str(const struct command *command, unsigned i)
+{
+	return ph_arena_slice(command->arena, command->word[i]).p;
+}
+
+/* --- status --- */
+
+static void
+put_items(struct command *command, const char *name, struct ph_slice items)
+{
+	struct record_field field;
+
+	while (record_next(&items, &field)) {
+		struct ph_slice key, value;
+
+		if (field.tag != F_ITEM)
+			continue;
+		key = record_get(field.value, F_NAME);
+		value = record_get(field.value, F_TEXT);
+		if (key.n > 0 && value.p != NULL)
+			ph_buf_printf(&command->text,
+			    "%s " PH_SLICE_FMT " " PH_SLICE_FMT "\n", name,
+			    PH_SLICE_ARG(key), PH_SLICE_ARG(value));
+	}
+}
+
+static void
+put_process(struct command *command, const struct process *process)
+{
+	struct bus_message reply;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s.%u", role_name(process->role),
+	    process->index);
+	ph_buf_printf(&command->text, "%s state %s\n", name,
+	    process_state_name(process->state));
+	ph_buf_printf(&command->text, "%s restarts %u\n", name,
+	    process->restarts);
+	if (!child_is_running(&process->child))
+		return;
+	ph_buf_printf(&command->text, "%s pid %d\n", name, process->child.pid);
+	if (process->state == PROCESS_READY &&
+	    bus_call(process->role, process->index, MSG_STATUS, PH_LIT(""),
+	        NULL, 0, STATUS_MS, command->arena, &reply) == PH_OK)
+		put_items(command, name, reply.record);
+}
+
+static int
+do_status(struct command *command)
+{
+	uint64_t up_s = (ph_now_ms() - master.started_ms) / 1000;
+
+	ph_buf_printf(&command->text,
+	    "server version %s\nserver pid %d\nserver up_s %llu\n"
+	    "server generation %llu\nserver hostname %s\n",
+	    PH_VERSION, (int)getpid(), (unsigned long long)up_s,
+	    (unsigned long long)master.plan->number,
+	    master.plan->core.hostname);
+	for (size_t i = 0; i < master.process_count; i++)
+		put_process(command, &master.processes[i]);
+	return COMMAND_DONE;
+}
+
+/* --- modules --- */
+
+static void
+put_kinds(struct ph_buf *text, unsigned kinds)
+{
+	static const struct {
+		unsigned kind;
+		const char *name;
+	} all[] = {
+		{ PH_KIND_LISTENER, "listener" }, { PH_KIND_AUTH, "auth" },
+		{ PH_KIND_CHECK, "check" }, { PH_KIND_ROUTER, "router" },
+		{ PH_KIND_STORE, "store" }, { PH_KIND_TRANSPORT, "transport" },
+	};
+	const char *between = "";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!(kinds & all[i].kind))
+			continue;
+		ph_buf_printf(text, "%s%s", between, all[i].name);
+		between = ",";
+	}
+}
+
+static int
+do_modules(struct command *command)
+{
+	for (const struct module_facts *facts = master.plan->modules;
+	     facts != NULL; facts = facts->next) {
+		ph_buf_printf(&command->text, "%s kind=", facts->section);
+		put_kinds(&command->text, facts->kinds);
+		if (facts->kinds & PH_KIND_CHECK)
+			ph_buf_printf(&command->text, " order=%u mode=%s",
+			    facts->order,
+			    facts->mode == MODE_SHADOW ? "shadow" : "enforce");
+		ph_buf_printf(&command->text, " state=%s\n",
+		    watch_is_out(facts->section) ? "out" : "in");
+	}
+	return COMMAND_DONE;
+}
+
+/* --- reload, stop --- */
+
+static int
+do_reload(struct command *command)
+{
+	struct conf_errors errors = { .arena = command->arena };
+
+	if (master_reload(&errors) == PH_OK) {
+		ph_buf_printf(&command->text, "generation %llu\n",
+		    (unsigned long long)master.plan->number);
+		return COMMAND_DONE;
+	}
+	for (size_t i = 0; i < errors.count; i++) {
+		const struct conf_error *e = &errors.error[i];
+
+		if (e->file != NULL)
+			ph_buf_printf(&command->text, "%s:%u: ", e->file,
+			    e->line);
+		ph_buf_printf(&command->text, "%s\n", e->text);
+	}
+	return COMMAND_FAILED;
+}
+
+static int
+do_stop(struct command *command)
+{
+	command->stop = true;
+	return COMMAND_DONE;
+}
+
+/* --- what other roles own --- */
+
+/* The text of a refusal, or the word for the status. */
+static int
+refused(struct command *command, int status, struct ph_slice record)
+{
+	struct ph_slice text = record_get(record, F_TEXT);
+
+	if (text.n > 0)
+		ph_buf_slice(&command->text, text);
+	else
+		ph_buf_str(&command->text, ph_status_name(status));
+	if (command->text.n > 0 &&
+	    command->text.p[command->text.n - 1] != '\n')
+		ph_buf_char(&command->text, '\n');
+	return COMMAND_FAILED;
+}
+
+static void
+put_lines(struct command *command, struct ph_slice text)
+{
+	ph_buf_slice(&command->text, text);
+	if (text.n > 0 && text.p[text.n - 1] != '\n')
+		ph_buf_char(&command->text, '\n');
+}
+
+static int
+ask_queue(struct command *command, const char *op, struct ph_slice id)
+{
+	struct bus_message reply;
+	struct ph_buf record;
+	int status;
+
+	ph_buf_init(&record, command->arena, 4096);
+	record_put_str(&record, F_OP, op);
+	record_put_u64(&record, F_LIMIT, QUEUE_LIST_LIMIT);
+	if (id.p != NULL) {
+		uint64_t number;
+
+		if (!id_parse(id, &number)) {
+			ph_buf_printf(&command->text,
+			    PH_SLICE_FMT " is not a queue id\n",
+			    PH_SLICE_ARG(id));
+			return COMMAND_FAILED;
+		}
+		record_put_u64(&record, F_QUEUE_ID, number);
+	}
+	status = bus_call(ROLE_QUEUE, 0, MSG_QUEUE_ADMIN,
+	    ph_buf_content(&record), NULL, 0, ADMIN_MS, command->arena, &reply);
+	if (status != PH_OK)
+		return refused(command, status, reply.record);
+	put_lines(command, record_get(reply.record, F_TEXT));
+	return COMMAND_DONE;
+}
+
+static int
+do_queue(struct command *command)
+{
+	struct ph_slice op = command->word[1], id = { NULL, 0 };
+	bool is_list = ph_slice_eq(op, PH_LIT("list"));
+	bool is_retry = ph_slice_eq(op, PH_LIT("retry"));
+	bool needs_id = ph_slice_eq(op, PH_LIT("show")) ||
+	    ph_slice_eq(op, PH_LIT("delete"));
+
+	if (!(is_list && command->words == 2) &&
+	    !(is_retry && command->words <= 3) &&
+	    !(needs_id && command->words == 3))
+		return COMMAND_USAGE;
+	if (command->words == 3 &&
+	    !(is_retry && ph_slice_eq(command->word[2], PH_LIT("all"))))
+		id = command->word[2];
+	return ask_queue(command, word_str(command, 1), id);
+}
+
+/* What the queue still holds of it; the log is read by who asks. */
+static int
+do_trace(struct command *command)
+{
+	const struct core_conf *core = &master.plan->core;
+	uint64_t number;
+
+	if (core->log.target[0] == '/')
+		command->log_path = core->log.target;
+	if (!id_parse(command->word[1], &number))
+		return COMMAND_DONE;
+	if (ask_queue(command, "trace", command->word[1]) != COMMAND_DONE)
+		command->text.n = 0; /* not there any more: the log has it */
+	return COMMAND_DONE;
+}
+
+static int
+do_user(struct command *command)
+{
+	struct ph_slice op = command->word[1];
+	bool is_list = ph_slice_eq(op, PH_LIT("list"));
+	bool with_password = ph_slice_eq(op, PH_LIT("add")) ||
+	    ph_slice_eq(op, PH_LIT("passwd"));
+	struct bus_message reply;
+	struct record_field field;
+	struct ph_buf record;
+	int status;
+
+	if (!(is_list && command->words == 2) &&
+	    !(with_password && command->words == 3) &&
+	    !(ph_slice_eq(op, PH_LIT("del")) && command->words == 3))
+		return COMMAND_USAGE;
+	ph_buf_init(&record, command->arena, 16 << 10);
+	ph_buf_reserve(&record, 8 << 10);
+	record_put(&record, F_OP, op);
+	if (!is_list)
+		record_put(&record, F_USER, command->word[2]);
+	if (with_password && command->password.p != NULL)
+		record_put(&record, F_PASSWORD, command->password);
+	status = bus_call(ROLE_AUTH, BUS_ANY_SHARD, MSG_USER_ADMIN,
+	    ph_buf_content(&record), NULL, 0, ADMIN_MS, command->arena, &reply);
+	ph_wipe(record.p, record.n);
+	if (status != PH_OK)
+		return refused(command, status, reply.record);
+	while (record_next(&reply.record, &field))
+		if (field.tag == F_USER || field.tag == F_TEXT)
+			put_lines(command, field.value);
+	return COMMAND_DONE;
+}
+
+/* --- the table --- */
+
+static const struct {
+	const char *name;
+	unsigned least, most; /* words, its own among them */
+	bool changes;         /* worth a line in the log */
+	int (*run)(struct command *command);
+} commands[] = {
+	{ "status", 1, 1, false, do_status },
+	{ "modules", 1, 1, false, do_modules },
+	{ "reload", 1, 1, true, do_reload },
+	{ "stop", 1, 1, true, do_stop },
+	{ "queue", 2, 3, true, do_queue },
+	{ "user", 2, 3, true, do_user },
+	{ "trace", 2, 2, false, do_trace },
+};
+
+static bool
+take_words(struct ph_slice request, struct command *command)
+{
+	struct record_field field;
+
+	while (record_next(&request, &field)) {
+		if (field.tag == F_PASSWORD)
+			command->password = field.value;
+		if (field.tag != F_ARGUMENT)
+			continue;
+		if (command->words == WORDS_MAX || field.value.n > WORD_LIMIT ||
+		    memchr(field.value.p, '\0', field.value.n) != NULL)
+			return false;
+		command->word[command->words++] = field.value;
+	}
+	return command->words > 0;
+}
+
+static int
+run(struct command *command, const struct command_caller *caller)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!ph_slice_eq(command->word[0],
+		        ph_slice_str(commands[i].name)))
+			continue;
+		if (command->words < commands[i].least ||
+		    command->words > commands[i].most)
+			return COMMAND_USAGE;
+		if (commands[i].changes)
+			ph_log(PH_INFO, "command",
+			    ph_f_slice("name", command->word[0]),
+			    ph_f_slice("op", command->words > 1 ?
+			        command->word[1] :
+			        (struct ph_slice){ NULL, 0 }),
+			    ph_f_slice("object", command->words > 2 ?
+			        command->word[2] :
+			        (struct ph_slice){ NULL, 0 }),
+			    ph_f_int("uid", caller->uid),
+			    ph_f_int("pid", caller->pid));
+		return commands[i].run(command);
+	}
+	return COMMAND_USAGE;
+}
+
+static int
+not_now(struct command *command)
+{
+	ph_buf_printf(&command->text, "the server is %s\n",
+	    master.is_starting ? "starting" : "stopping");
+	return COMMAND_FAILED;
+}
+
+bool
+command_run(struct ph_slice request, const struct command_caller *caller,
+    struct ph_arena *arena, struct ph_buf *reply)
+{
+	struct command command = { .arena = arena };
+	int exit_with;
+
+	ph_buf_init(&command.text, arena, TEXT_LIMIT);
+	if (!take_words(request, &command))
+		exit_with = COMMAND_USAGE;
+	else if (master.is_starting || master.is_stopping)
+		exit_with = not_now(&command);
+	else
+		exit_with = run(&command, caller);
+	if (exit_with == COMMAND_USAGE)
+		ph_buf_str(&command.text, "unknown command\n");
+	record_put(reply, F_TEXT, ph_buf_content(&command.text));
+	record_put_u64(reply, F_EXIT, (uint64_t)exit_with);
+	if (command.log_path != NULL)
+		record_put_str(reply, F_DESTINATION, command.log_path);
+	return command.stop;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - the options of posthouse(8), and which of its lives begins: the
+ * master, a role, the checker, or a question answered at once.
+ */
+#include "master/main.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "master/checker.h"
+#include "master/master.h"
+#include "module/loader.h"
+
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+struct options {
+	const char *file;
+	const char *describe;
+	bool test, foreground, check_facts, has_role;
+	struct role_start start;
+};
+
+enum long_option {
+	OPT_VERSION = 256,
+	OPT_HELP,
+	OPT_DESCRIBE,
+	OPT_CHECK_FACTS,
+	OPT_ROLE,
+	OPT_INDEX,
+	OPT_UID,
+	OPT_GID,
+};
+
+static const struct option long_options[] = {
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "describe", required_argument, NULL, OPT_DESCRIBE },
+	/* what the master starts itself with */
+	{ "check-facts", no_argument, NULL, OPT_CHECK_FACTS },
+	{ "role", required_argument, NULL, OPT_ROLE },
+	{ "index", required_argument, NULL, OPT_INDEX },
+	{ "uid", required_argument, NULL, OPT_UID },
+	{ "gid", required_argument, NULL, OPT_GID },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int
+usage(FILE *to)
+{
+	fputs("usage: posthouse [-F] [-c file]\n"
+	      "       posthouse -t [-c file]\n"
+	      "       posthouse --describe module | core\n"
+	      "       posthouse --version\n",
+	    to);
+	return to == stdout ? EXIT_SUCCESS : EXIT_USAGE;
+}
+
+static bool
+number(const char *text, unsigned *number_out)
+{
+	uint64_t value;
+
+	if (!ph_slice_number(ph_slice_str(text), UINT32_MAX - 1, &value))
+		return false;
+	*number_out = (unsigned)value;
+	return true;
+}
+
+/* False: a bad value. */
+static bool
+take_internal(int option, const char *value, struct options *options)
+{
+	struct role_start *start = &options->start;
+
+	switch (option) {
+	case OPT_CHECK_FACTS:
+		return options->check_facts = true;
+	case OPT_ROLE:
+		options->has_role = true;
+		return role_parse(ph_slice_str(value), &start->role) &&
+		    start->role != ROLE_MASTER;
+	case OPT_INDEX:
+		return number(value, &start->index);
+	case OPT_UID:
+		start->drop = true;
+		return number(value, &start->uid);
+	case OPT_GID:
+		return number(value, &start->gid);
+	default:
+		return false;
+	}
+}
+
+/* -1: go on; else the exit status. */
+static int
+take_options(int argc, char **argv, struct options *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:tF", long_options, NULL)) !=
+	    -1) {
+		switch (option) {
+		case 'c':
+			options->file = optarg;
+			break;
+		case 't':
+			options->test = true;
+			break;
+		case 'F':
+			options->foreground = true;
+			break;
+		case OPT_VERSION:
+			puts("posthouse " PH_VERSION);
+			return EXIT_SUCCESS;
+		case OPT_HELP:
+			return usage(stdout);
+		case OPT_DESCRIBE:
+			options->describe = optarg;
+			break;
+		default:
+			if (!take_internal(option, optarg, options))
+				return usage(stderr);
+		}
+	}
+	return optind == argc ? -1 : usage(stderr);
+}
+
+static int
+test(const char *file)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct conf_errors errors = { .arena = arena };
+	int status = checker_test(file, arena, &errors);
+
+	for (size_t i = 0; i < errors.count; i++) {
+		const struct conf_error *e = &errors.error[i];
+
+		if (e->file != NULL)
+			fprintf(stderr, "%s:%u: %s\n", e->file, e->line,
+			    e->text);
+		else
+			fprintf(stderr, "posthouse: %s\n", e->text);
+	}
+	if (status == PH_OK)
+		printf("configuration %s is good\n", file);
+	ph_arena_free(arena);
+	return status == PH_OK ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
+/* name: a .so's path, or a module of the module folder. */
+static int
+describe(const char *name)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	const struct ph_module *module;
+	struct ph_err err = { 0 };
+	struct ph_buf text;
+	char path[PATH_MAX];
+	bool is_core = strcmp(name, "core") == 0, good = true;
+
+	ph_buf_init(&text, arena, 1 << 20);
+	if (is_core) {
+		core_describe_file(&text);
+	} else if (strchr(name, '/') != NULL ? realpath(name, path) == NULL :
+	           snprintf(path, sizeof(path), "%s/%s.so", PH_MODULE_DIR,
+	               name) >= (int)sizeof(path)) {
+		ph_err_set(&err, PH_NOT_FOUND, errno, "%s: %s", name,
+		    strerror(errno));
+		good = false;
+	} else if ((module = loader_open(path, &err)) != NULL) {
+		module_describe_snippet(module, &text);
+	} else {
+		good = false;
+	}
+	if (good)
+		fwrite(text.p, 1, text.n, stdout);
+	else
+		fprintf(stderr, "posthouse: %s\n", err.text);
+	ph_arena_free(arena);
+	return good ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
+static int
+be_role(const struct role_start *start)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "posthouse-%s", role_name(start->role));
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+	return role_main(start);
+}
+
+/* The descriptors 0 to 2 must be something, or a socket would take their
+ * place. */
+static bool
+have_standard_fds(void)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fstat(fd, &st) != 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+int
+posthouse_main(int argc, char **argv)
+{
+	struct options options = { .file = PH_CONF_FILE };
+	int status = take_options(argc, argv, &options);
+	char *file;
+
+	if (status >= 0)
+		return status;
+	if (!have_standard_fds())
+		return EX_OSERR;
+	if (options.has_role)
+		return be_role(&options.start);
+	if (options.check_facts)
+		return checker_main(&options.start);
+	if (options.describe != NULL)
+		return describe(options.describe);
+	file = realpath(options.file, NULL);
+	if (file == NULL) {
+		fprintf(stderr, "posthouse: %s: %s\n", options.file,
+		    strerror(errno));
+		return EXIT_REFUSED;
+	}
+	status = options.test ? test(file) :
+	                        master_main(file, !options.foreground);
+	free(file);
+	return status;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.c - reading a generation, and what of it each role is told.
+ */
+#include "master/plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "master/checker.h"
+#include "role/messages.h"
+#include "role/role.h"
+
+enum { PEM_LIMIT = 128 << 10 };
+
+void
+plan_error_at(struct conf_errors *errors, const struct conf *conf,
+    const char *section, const char *setting, const char *text)
+{
+	const struct conf_section *in = conf_section(conf, section);
+	const struct conf_setting *at =
+	    in != NULL ? conf_setting(in, setting) : NULL;
+
+	if (at != NULL)
+		conf_error_add(errors, at->file, at->line, "%s", text);
+	else
+		conf_error_add(errors, in != NULL ? in->file : conf->main_file,
+		    in != NULL ? in->line : 0, "%s", text);
+}
+
+/* --- TLS --- */
+
+static int
+read_fd(int fd, struct ph_arena *arena, struct ph_slice *text_out)
+{
+	char *p = ph_arena_alloc(arena, PEM_LIMIT + 1);
+	size_t n = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EINVAL;
+	for (;;) {
+		ssize_t got = read(fd, p + n, PEM_LIMIT - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return errno;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+		if (n == PEM_LIMIT)
+			return EFBIG;
+	}
+	*text_out = (struct ph_slice){ p, n };
+	return 0;
+}
+
+static int
+read_pem(struct ph_arena *arena, const char *path, struct ph_slice *text_out)
+{
+	int error, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return errno;
+	error = read_fd(fd, arena, text_out);
+	close(fd);
+	if (error == 0 && memmem(text_out->p, text_out->n, "-----BEGIN ",
+	                      strlen("-----BEGIN ")) == NULL)
+		error = EBADMSG;
+	return error;
+}
+
+int
+plan_read_tls(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct ph_slice pem_out[2],
+    struct conf_errors *errors)
+{
+	static const char *const names[2] = { "certificate", "key" };
+	const char *const paths[2] = { core->tls.certificate, core->tls.key };
+	int status = PH_OK;
+
+	pem_out[0] = pem_out[1] = PH_LIT("");
+	if (paths[0][0] == '\0')
+		return PH_OK;
+	for (unsigned i = 0; i < 2; i++) {
+		int error = read_pem(arena, paths[i], &pem_out[i]);
+
+		if (error == 0)
+			continue;
+		plan_error_at(errors, conf, "tls", names[i],
+		    ph_arena_printf(errors->arena, "can't read %s: %s",
+		        paths[i],
+		        error == EBADMSG ? "no PEM text" : strerror(error)));
+		status = PH_INVALID;
+	}
+	return status;
+}
+
+/* --- making a plan --- */
+
+static int
+fill(struct plan *plan, const char *main_file, struct conf_errors *errors)
+{
+	struct ph_slice pem[2];
+	int status;
+
+	if (conf_load(plan->arena, main_file, &plan->conf, errors) != PH_OK ||
+	    core_conf_fill(plan->arena, plan->conf, &plan->core, errors) !=
+	        PH_OK)
+		return PH_INVALID;
+	status = plan_read_tls(plan->arena, plan->conf, &plan->core, pem,
+	    errors);
+	if (checker_run(plan->arena, plan->conf, &plan->core, &plan->modules,
+	        errors) != PH_OK)
+		status = PH_INVALID;
+	if (status != PH_OK)
+		return status;
+	plan->certificate = pem[0];
+	plan->certificate_key = pem[1];
+	if (getrandom(plan->tickets, PLAN_TICKETS, 0) == PLAN_TICKETS)
+		return PH_OK;
+	conf_error_add(errors, NULL, 0, "no random octets: %s",
+	    strerror(errno));
+	return PH_INVALID;
+}
+
+int
+plan_make(const char *main_file, uint64_t number, struct plan **plan_out,
+    struct conf_errors *errors)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct plan *plan = ph_arena_alloc(arena, sizeof(*plan));
+	int status;
+
+	plan->arena = arena;
+	plan->references = 1;
+	plan->number = number;
+	status = fill(plan, main_file, errors);
+	if (status != PH_OK) {
+		plan_put(plan);
+		return status;
+	}
+	*plan_out = plan;
+	return PH_OK;
+}
+
+struct plan *
+plan_get(struct plan *plan)
+{
+	plan->references++;
+	return plan;
+}
+
+void
+plan_put(struct plan *plan)
+{
+	if (plan == NULL || --plan->references > 0)
+		return;
+	ph_wipe((char *)(uintptr_t)plan->certificate_key.p,
+	    plan->certificate_key.n);
+	ph_wipe(plan->tickets, sizeof(plan->tickets));
+	ph_arena_free(plan->arena);
+}
+
+const struct module_facts *
+plan_module(const struct plan *plan, struct ph_slice name)
+{
+	for (const struct module_facts *facts = plan->modules; facts != NULL;
+	     facts = facts->next)
+		if (ph_slice_eq(name, ph_slice_str(facts->section)))
+			return facts;
+	return NULL;
+}
+
+/* --- processes --- */
+
+void
+plan_role_sizes(const struct core_conf *core, unsigned sizes_out[ROLES])
+{
+	const struct core_processes *processes = &core->processes;
+	const unsigned sizes[ROLES] = {
+		[ROLE_MASTER] = 1,
+		[ROLE_EDGE] = processes->edge,
+		[ROLE_CHECK] = processes->check,
+		[ROLE_AUTH] = 1,
+		[ROLE_QUEUE] = 1,
+		[ROLE_MAIL] = processes->mail,
+		[ROLE_RELAY] = processes->relay,
+	};
+
+	memcpy(sizes_out, sizes, sizeof(sizes));
+	for (unsigned role = ROLE_EDGE; role < ROLES; role++)
+		if (role_ops_of((enum role)role) == NULL)
+			sizes_out[role] = 0; /* not in this build */
+}
+
+/* --- what a role is told --- */
+
+struct audience {
+	const struct plan *plan;
+	unsigned kinds;
+};
+
+static bool
+is_for(const struct conf_section *section, void *arg)
+{
+	const struct audience *audience = arg;
+	const struct module_facts *facts;
+
+	if (core_section_is(section->name))
+		return true;
+	facts = plan_module(audience->plan, ph_slice_str(section->name));
+	return facts != NULL && (facts->kinds & audience->kinds) != 0;
+}
+
+static void
+encode_conf(const struct plan *plan, enum role role, struct ph_buf *record)
+{
+	const struct role_ops *ops = role_ops_of(role);
+	struct audience audience = { plan, ops != NULL ? ops->kinds : 0 };
+	size_t mark = record_begin(record, F_CONF);
+
+	conf_encode(plan->conf, is_for, &audience, record);
+	record_end(record, mark);
+}
+
+static void
+encode_sizes(const unsigned sizes[ROLES], struct ph_buf *record)
+{
+	for (unsigned role = ROLE_EDGE; role < ROLES; role++) {
+		size_t mark = record_begin(record, F_COUNT);
+
+		record_put_u64(record, F_ROLE, role);
+		record_put_u64(record, F_NUMBER, sizes[role]);
+		record_end(record, mark);
+	}
+}
+
+static void
+encode_checks(const struct plan *plan, struct ph_buf *record)
+{
+	for (const struct module_facts *facts = plan->modules; facts != NULL;
+	     facts = facts->next) {
+		size_t mark;
+
+		if (!(facts->kinds & PH_KIND_CHECK))
+			continue;
+		mark = record_begin(record, F_CHECK);
+		record_put_str(record, F_SECTION, facts->section);
+		record_put_u64(record, F_STAGES, facts->stages);
+		record_put_u64(record, F_ORDER, facts->order);
+		record_put_u64(record, F_ON_FAILURE, facts->on_failure);
+		record_put_u64(record, F_MODE, facts->mode);
+		record_put_u64(record, F_TIMEOUT, facts->timeout_ms);
+		record_end(record, mark);
+	}
+}
+
+void
+plan_encode(const struct plan *plan, enum role role,
+    const unsigned sizes[ROLES], const uint8_t key[TOKEN_KEY_SIZE],
+    struct ph_buf *record)
+{
+	const unsigned with_key = ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_MAIL) |
+	    ROLE_BIT(ROLE_QUEUE);
+
+	encode_conf(plan, role, record);
+	record_put_u64(record, F_GENERATION, plan->number);
+	encode_sizes(sizes, record);
+	if (ROLE_BIT(role) & with_key)
+		record_put(record, F_KEY,
+		    (struct ph_slice){ (const char *)key, TOKEN_KEY_SIZE });
+	if (role != ROLE_EDGE)
+		return;
+	record_put(record, F_CERT, plan->certificate);
+	record_put(record, F_CERT_KEY, plan->certificate_key);
+	record_put(record, F_TICKETS,
+	    (struct ph_slice){ (const char *)plan->tickets, PLAN_TICKETS });
+	encode_checks(plan, record);
+}
