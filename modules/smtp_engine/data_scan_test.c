@@ -81,7 +81,8 @@ scan(const char *in, size_t n, bool normalize, size_t a, size_t b,
 			at += data_scan_next(&s,
 			    (struct ph_slice){ piece + at, size - at }, &run,
 			    &r->ended);
-			ck_assert(r->n + run.n <= sizeof(r->content));
+			if (r->n + run.n > sizeof(r->content))
+				ck_abort();
 			memcpy(r->content + r->n, run.p, run.n);
 			r->n += run.n;
 		}
@@ -120,6 +121,17 @@ sequence(char *text, size_t a, size_t b, const char *dots)
 	return n + 15;
 }
 
+/* Before the end of data something may be held back. */
+static bool
+is_same(const struct result *want, const struct result *got)
+{
+	if (!want->ended || !got->ended)
+		return want->ended == got->ended;
+	return got->used == want->used && got->n == want->n &&
+	    got->bare == want->bare &&
+	    memcmp(got->content, want->content, want->n) == 0;
+}
+
 static void
 compare_all_splits(const char *text, size_t n, bool normalize)
 {
@@ -129,12 +141,9 @@ compare_all_splits(const char *text, size_t n, bool normalize)
 	for (size_t a = 0; a <= n; a++)
 		for (size_t b = a; b <= n; b++) {
 			scan(text, n, normalize, a, b, &got);
-			ck_assert_uint_eq(got.used, want.used);
-			ck_assert_uint_eq(got.n, want.n);
-			ck_assert_mem_eq(got.content, want.content, want.n);
-			ck_assert_int_eq(got.ended, want.ended);
-			if (want.ended)
-				ck_assert_int_eq(got.bare, want.bare);
+			if (!is_same(&want, &got))
+				ck_abort_msg("cut at %zu and %zu of %zu: %.*s",
+				    a, b, n, (int)n, text);
 		}
 }
 
@@ -218,13 +227,8 @@ START_TEST(agrees_with_the_reference_on_random_newlines)
 			text[i] = alphabet[random() % 7];
 		reference(text, n, normalize, &want);
 		scan(text, n, normalize, a, b, &got);
-		ck_assert_int_eq(got.ended, want.ended);
-		if (!want.ended)
-			continue; /* something may be held back */
-		ck_assert_uint_eq(got.used, want.used);
-		ck_assert_uint_eq(got.n, want.n);
-		ck_assert_mem_eq(got.content, want.content, want.n);
-		ck_assert_int_eq(got.bare, want.bare);
+		if (!is_same(&want, &got))
+			ck_abort_msg("round %d", round);
 	}
 }
 END_TEST
