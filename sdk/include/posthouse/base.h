@@ -101,8 +101,8 @@ PH_EXPORT int ph_err_set(struct ph_err *err, int status, int errnum,
 /* Check for a bug of ours; stays on in release. Remote input never reaches one. */
 #define ph_assert(cond) \
 	((cond) ? (void)0 : ph_assert_failed(#cond, __FILE__, __LINE__))
-PH_EXPORT _Noreturn void ph_assert_failed(const char *cond, const char *file,
-    int line);
+PH_EXPORT void ph_assert_failed(const char *cond, const char *file,
+    int line) __attribute__((noreturn));
 
 #ifdef __cplusplus
 }
