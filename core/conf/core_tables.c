@@ -112,7 +112,7 @@ static const struct ph_option limits_table[] = {
 	    connections_per_client, 0, 1000000, "100",
 	    "Of one address (IPv6: /64) in one edge process; 0: no limit"),
 	PH_OPT_MSEC("auth_failure_delay", struct core_limits,
-	    auth_failure_delay_ms, 0, 60000, "2s",
+	    auth_failure_delay_ms, 0, 15000, "2s",
 	    "Wait before a wrong password is answered"),
 	PH_OPT_UINT("auth_failures", struct core_limits, auth_failures, 1,
 	    1000, "5", "Wrong passwords until a connection ends"),

@@ -152,13 +152,19 @@ reply_user(struct bus_request *request, const struct auth_attempt *attempt,
 static void
 log_failure(const struct auth_attempt *attempt, const char *reason)
 {
+	struct log_context context = { 0 };
+	void *outer = fiber_context();
+
 	self.failed++;
+	context.session = ph_arena_slice(attempt->arena, attempt->session).p;
+	fiber_context_set(&context);
 	ph_log(PH_NOTICE, "auth_failed",
 	    ph_f_slice("client", attempt->client),
 	    ph_f_slice("service", attempt->service),
 	    ph_f_slice("user", attempt->user),
 	    ph_f_slice("mechanism", attempt->mechanism),
 	    ph_f_slice("tls", attempt->tls), ph_f_str("reason", reason));
+	fiber_context_set(outer);
 }
 
 /* --- the login --- */
@@ -511,7 +517,7 @@ auth_start(struct generation *generation, struct ph_err *err)
 static void
 auth_reload(struct generation *generation)
 {
-	struct auth_backends *old = self.backends, *backends;
+	struct auth_backends *old, *backends;
 	struct ph_err err = { 0 };
 
 	if (auth_backends_open(generation, &backends, &err) != PH_OK) {

@@ -113,8 +113,6 @@ auth_limit_delay(unsigned base_ms, unsigned count)
 {
 	uint64_t ms = (uint64_t)base_ms * (count > 0 ? count : 1);
 
-	if (base_ms >= AUTH_LIMIT_DELAY_MAX_MS)
-		return base_ms;
 	return ms < AUTH_LIMIT_DELAY_MAX_MS ? (unsigned)ms :
 	                                      AUTH_LIMIT_DELAY_MAX_MS;
 }

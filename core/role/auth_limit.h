@@ -16,7 +16,7 @@
 enum {
 	AUTH_LIMIT_FAILURES = 20,
 	AUTH_LIMIT_DRAIN_MS = 30000, /* 20 in 10 minutes */
-	AUTH_LIMIT_DELAY_MAX_MS = 15000,
+	AUTH_LIMIT_DELAY_MAX_MS = 15000, /* less than edge waits for auth */
 };
 
 struct auth_limit;
