@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # build.sh DIR [cmake options] - configure (once) and build into DIR.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)

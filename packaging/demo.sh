@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # demo.sh - the main job, seen: mail goes both ways through a whole server.
 #
 # Installs what is missing (Debian 12), builds, starts two servers and a DNS

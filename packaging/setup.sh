@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # setup.sh GROUP... - install what is missing of the groups of packages.list
 # (build run demo test bench), as root or with sudo. Services of installed mail
 # servers are not started: they are there to be run by hand on loopback.

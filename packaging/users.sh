@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # users.sh [PREFIX] - create the system users that the roles run as (root only).
 # The packages do the same through sysusers; this is for trees without them.
 set -eu

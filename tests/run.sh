@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # run.sh - install what is missing, build with sanitizers, run every test.
 # Ends with one line "N passed, N failed". --only WORD picks tests by name.
 set -eu

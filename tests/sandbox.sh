@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # sandbox.sh - a throw-away posthouse on free loopback ports.
 #
 #   sandbox.sh start DIR [--users N] [--conf DIR-of-snippets]

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # valgrind.sh [BUILD] - one whole journey with every process under valgrind:
 # submission and inbound in, POP3 and IMAP out, a clean stop. Fails on any error
 # or lost block.
