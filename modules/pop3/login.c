@@ -29,7 +29,8 @@ do_capa(struct pop3 *p, const struct pop3_call *call)
 		(void)ph_stream_puts(p->stream, "USER\r\n");
 	if (mechanisms[0] != '\0')
 		(void)ph_stream_printf(p->stream, "SASL %s\r\n", mechanisms);
-	if (ph_session_tls(p->session) == NULL && ph_session_has_tls(p->session))
+	if (ph_session_tls(p->session) == NULL &&
+	    ph_session_has_tls(p->session))
 		(void)ph_stream_puts(p->stream, "STLS\r\n");
 	(void)ph_stream_puts(p->stream, ".\r\n");
 }

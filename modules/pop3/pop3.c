@@ -124,7 +124,8 @@ run_line(struct pop3 *p, struct ph_slice line)
 		pop3_err(p, "control octets in a command");
 		return;
 	}
-	if (line.n > POP3_LINE_MAX && !ph_slice_eq_nocase(verb, PH_LIT("AUTH"))) {
+	if (line.n > POP3_LINE_MAX &&
+	    !ph_slice_eq_nocase(verb, PH_LIT("AUTH"))) {
 		pop3_err(p, "line too long");
 		return;
 	}

@@ -132,7 +132,8 @@ START_TEST(strangers_get_few_tries)
 	ck_assert_str_eq(log_in("GET / HTTP/1.0\r\nCAPA\r\n"), HELLO);
 	setup();
 	fake_input_octets("QUIT\0\r\n", 7);
-	ck_assert_str_eq(log_in(""), HELLO "-ERR control octets in a command\r\n");
+	ck_assert_str_eq(log_in(""),
+	    HELLO "-ERR control octets in a command\r\n");
 }
 END_TEST
 

@@ -86,6 +86,8 @@ allow_starttls(struct smtp *c)
 		smtp_say(c, 503, "5.5.1", "TLS is active already");
 	else if (!ph_session_has_tls(c->session))
 		smtp_say(c, 502, "5.5.1", "TLS is not available");
+	else if (ph_session_user(c->session) != NULL) /* can't be forgotten */
+		smtp_say(c, 503, "5.5.1", "too late after a login");
 }
 
 /* --- act --- */

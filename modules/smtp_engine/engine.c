@@ -144,6 +144,10 @@ run_row(struct smtp *c, const struct smtp_command *row, struct ph_slice arg)
 	const struct smtp_reply *wrong;
 
 	c->next = row->next == SMTP_SAME ? c->state : row->next;
+	/* What brings no message on its way: EHLO, RSET, NOOP and the like. */
+	if (row->failed == SMTP_SAME && row->next != SMTP_MAIL &&
+	    row->next != SMTP_RCPT)
+		c->tally.idle_commands++;
 	wrong = row->parse(c, arg);
 	if (wrong != NULL)
 		c->reply = *wrong;
@@ -171,7 +175,8 @@ run_line(struct smtp *c, struct ph_slice line, bool bare_lf)
 	}
 	verb = cut_verb(&arg);
 	c->stage_word = "command";
-	if (line.n > SMTP_LINE_MAX && !ph_slice_eq_nocase(verb, PH_LIT("AUTH"))) {
+	if (line.n > SMTP_LINE_MAX &&
+	    !ph_slice_eq_nocase(verb, PH_LIT("AUTH"))) {
 		smtp_say(c, 500, "5.5.6", "line too long");
 		return;
 	}
@@ -234,9 +239,6 @@ finish_command(struct smtp *c)
 	if (c->reply.code >= 400) {
 		c->tally.errors++;
 		log_refusal(c, &c->reply); /* before the line's octets go */
-	} else if (c->next == c->state && c->state != SMTP_RCPT &&
-	    c->state != SMTP_BDAT) {
-		c->tally.idle_commands++;
 	}
 	if (c->reply.code != 0)
 		smtp_send(c, &c->reply);

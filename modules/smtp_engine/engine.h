@@ -34,13 +34,13 @@ struct smtp_conf {
 
 /* What makes a listener what it is, not left to an administrator. */
 struct smtp_policy {
-	bool submission; /* RFC 6409: login first, complete the header section */
+	bool submission; /* RFC 6409: login first, complete the header */
 };
 
 extern const char *const smtp_bare_newline_names[];
 
 /* The rows that both tables share. */
-#define SMTP_COMMON_OPTIONS                                                    \
+#define SMTP_COMMON_OPTIONS                                                   \
 	PH_OPT_BYTES("message_size", struct smtp_conf, message_size_bytes,     \
 	    1024, INT64_MAX / 4, "50M", "largest message taken"),              \
 	PH_OPT_BYTES("header_limit", struct smtp_conf, header_limit_bytes,     \

@@ -299,6 +299,10 @@ START_TEST(unknown_commands_and_errors_end_the_session)
 	setup();
 	conf.max_idle_commands = 2;
 	ck_assert_str_eq(talk("NOOP\r\nNOOP\r\nNOOP\r\n"), "220 250 250 421");
+	setup();
+	conf.max_idle_commands = 3;
+	ck_assert_str_eq(talk(OPENING OPENING OPENING OPENING),
+	    "220 250 250 250 250 250 421");
 }
 END_TEST
 
@@ -349,7 +353,8 @@ START_TEST(a_loop_is_cut)
 	    "220 250 250 250 354 250");
 	setup();
 	ck_assert_str_eq(talk(TO_ALICE "DATA\r\nReceived: 1\r\nReceived: 2\r\n"
-	                               "Received: 3\r\nReceived: 4\r\n\r\n.\r\n"),
+	                               "Received: 3\r\nReceived: 4\r\n"
+	                               "\r\n.\r\n"),
 	    "220 250 250 250 354 554");
 	ck_assert(said("554 5.4.6 "));
 }
@@ -512,6 +517,10 @@ START_TEST(starttls_forgets_all_that_was_said_before)
 	setup();
 	ck_assert_str_eq(talk("STARTTLS\r\n"), "220 502");
 	setup();
+	fake.has_tls = conf.auth = conf.allow_plain_auth = true;
+	ck_assert_str_eq(talk("EHLO c\r\nAUTH PLAIN Z29vZA==\r\nSTARTTLS\r\n"),
+	    "220 250 235 503");
+	setup();
 	fake.has_tls = true;
 	fake.outcome[PH_AT_TLS] = (struct ph_outcome){ PH_REJECT, 554, "5.7.1",
 		"no (t)", "m" };
@@ -563,7 +572,8 @@ END_TEST
 /* --- submission --- */
 
 #define LOGGED_IN "EHLO c\r\nAUTH PLAIN Z29vZA==\r\n" \
-	"MAIL FROM:<alice@example.test>\r\nRCPT TO:<v@elsewhere.test>\r\nDATA\r\n"
+	"MAIL FROM:<alice@example.test>\r\nRCPT TO:<v@elsewhere.test>\r\n" \
+	"DATA\r\n"
 
 START_TEST(submission_wants_tls_then_a_login)
 {
