@@ -192,6 +192,13 @@ def unfinished():
                 yield name, number, "unfinished"
 
 
+def folder_readmes():
+    """Each folder of core/ says why it exists."""
+    for folder in sorted({os.path.dirname(n) for n in sources("core")}):
+        if not os.path.isfile(os.path.join(TOP, folder, "README.md")):
+            yield folder, 1, "has no README.md"
+
+
 # --- headers ---
 
 def compile_header(job):
@@ -339,7 +346,7 @@ def module_exports(build):
 
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
-    lengths, unfinished, headers_alone, manuals, manual_form, snippets,
+    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form, snippets,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "exports", "module_exports"}
 
