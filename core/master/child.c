@@ -3,15 +3,18 @@
  * child.c - starting this program again as another process, and its end.
  *
  * The program is named by /proc/self/exe, so that an upgrade on disk does not
- * mix versions. Limits and the environment are the master's.
+ * mix versions; except under valgrind, where that would be valgrind. Limits and
+ * the environment are the master's.
  */
 #include "master/child.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "loop/fiber.h"
+#include "role/confine.h"
 
 enum { CHILD_FDS = 3 };
 
@@ -34,6 +37,19 @@ on_exit(uv_process_t *handle, int64_t status, int signal)
 	uv_close((uv_handle_t *)handle, on_closed);
 }
 
+static const char *
+own_program(void)
+{
+	static char path[1024];
+	ssize_t n;
+
+	if (!confine_is_on_valgrind())
+		return "/proc/self/exe";
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return path;
+}
+
 int
 child_start(struct child *child, const char *const *argv, const int *fds,
     unsigned fd_count, struct ph_err *err)
@@ -45,7 +61,7 @@ child_start(struct child *child, const char *const *argv, const int *fds,
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit,
-		.file = "/proc/self/exe",
+		.file = own_program(),
 		.args = (char **)(uintptr_t)argv,
 		.stdio_count = (int)(3 + fd_count),
 		.stdio = stdio,

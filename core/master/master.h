@@ -36,7 +36,8 @@ struct process {
 	unsigned data_failures;    /* queue: exits because of a failed fsync */
 	unsigned links_opened, links_closed; /* equal: no link */
 	bool is_hung;              /* the watchdog killed it */
-	bool has_failed;           /* its first start did not succeed */
+	bool is_refused;           /* it did not take its configuration */
+	bool has_failed;           /* the server can't start because of it */
 	struct ph_event changed;   /* state or link */
 };
 

@@ -134,7 +134,7 @@ start(struct process *process, struct ph_err *err)
 		return status;
 	}
 	process->started_ms = ph_now_ms();
-	process->is_hung = false;
+	process->is_hung = process->is_refused = false;
 	process->generation = 0;
 	process->links_opened++;
 	bus_link(process->role, process->index, pair[0]);
@@ -211,14 +211,20 @@ process_configure(struct process *process, struct plan *plan,
 	return status;
 }
 
+/* It goes, and starts again later; the server's own start fails with it. */
 static void
-log_refusal(const struct process *process, const struct conf_errors *errors)
+note_refusal(struct process *process, const struct conf_errors *errors)
 {
-	for (size_t i = 0; i < errors->count; i++)
+	process->is_refused = true;
+	for (size_t i = 0; i < errors->count; i++) {
 		ph_log(PH_ERROR, "not_started",
 		    ph_f_str("role", role_name(process->role)),
 		    ph_f_int("index", process->index),
 		    ph_f_str("reason", errors->error[i].text));
+		if (master.is_starting)
+			fprintf(stderr, "posthouse: %s\n",
+			    errors->error[i].text);
+	}
 }
 
 /* Until it has the plan that is current when it answers. */
@@ -234,7 +240,7 @@ configure_first(struct process *process)
 
 		status = process_configure(process, plan, &errors);
 		if (status != PH_OK && status != PH_UNAVAILABLE)
-			log_refusal(process, &errors);
+			note_refusal(process, &errors);
 		plan_put(plan);
 		ph_arena_free(arena);
 	}
@@ -314,7 +320,8 @@ process_forgive(void)
 static void
 note_attempt(struct process *process)
 {
-	if (!master.is_starting || process->deaths_in_row < START_ATTEMPTS)
+	if (!master.is_starting || (!process->is_refused &&
+	    process->deaths_in_row < START_ATTEMPTS))
 		return;
 	process->has_failed = true;
 	ph_event_signal(&master.changed);
@@ -332,7 +339,8 @@ after_death(struct process *process)
 		drop_page(process);
 		return;
 	}
-	watch_note_death(process);
+	if (!process->is_refused)
+		watch_note_death(process);
 	drop_page(process);
 	if (process->role == ROLE_QUEUE && child->status == EX_SOFTWARE)
 		process->data_failures++;

@@ -19,8 +19,8 @@ enum { IS_SANITIZED = 1 };
 enum { IS_SANITIZED = 0 };
 #endif
 
-static bool
-is_on_valgrind(void)
+bool
+confine_is_on_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
@@ -85,7 +85,7 @@ log_layer(const char *layer, int error)
 void
 confine_process(enum role role, const struct core_conf *core, const char *dir)
 {
-	if (IS_SANITIZED || is_on_valgrind()) {
+	if (IS_SANITIZED || confine_is_on_valgrind()) {
 		ph_log(PH_INFO, "not_confined", ph_f_str("by", "landlock, seccomp"),
 		    ph_f_str("reason", "runs under a sanitizer or valgrind"));
 		return;

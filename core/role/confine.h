@@ -17,6 +17,8 @@
 int confine_user(const struct role_start *start, struct ph_err *err);
 /* Whether a debugger or core dump may see our memory. */
 void confine_dumps(bool allow);
+/* Valgrind stands between us and the kernel: what we may call is its need. */
+bool confine_is_on_valgrind(void);
 /* Before threads exist: Landlock and seccomp for the role. Skipped, and said
  * so, under sanitizers and valgrind. */
 void confine_process(enum role role, const struct core_conf *core,
