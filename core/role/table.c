@@ -4,12 +4,7 @@
  */
 #include "role/role.h"
 
-#pragma weak role_edge
-#pragma weak role_check
-#pragma weak role_auth
 #pragma weak role_queue
-#pragma weak role_mail
-#pragma weak role_relay
 
 static const struct role_ops *const all_ops[ROLES] = {
 	[ROLE_EDGE] = &role_edge,
