@@ -63,20 +63,20 @@ unmap(void *object)
 	munmap(mapping->p, mapping->n);
 }
 
-/* Content in the message, or behind its descriptor with F_PREFIX before. */
+/* F_CONTENT, followed by the file behind the descriptor if there is one. */
 static int
 take_content(struct bus_request *request, struct ph_slice *content_out)
 {
 	struct ph_slice record = request->message.record;
-	struct ph_slice prefix = record_get(record, F_PREFIX);
+	struct ph_slice prefix = record_get(record, F_CONTENT);
 	int fd = request->message.fds[0];
 	struct mapping *mapping;
 	struct stat st;
 	char *p;
 
-	*content_out = record_get(record, F_CONTENT);
+	*content_out = prefix;
 	if (fd < 0)
-		return content_out->p != NULL ? PH_OK : PH_INVALID;
+		return prefix.p != NULL ? PH_OK : PH_INVALID;
 	ph_arena_own_fd(request->arena, fd);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return PH_IO;
