@@ -43,6 +43,20 @@ is_word(struct ph_slice s, size_t limit)
 	    == NULL;
 }
 
+/* The domain is not quoted in a command, so nothing in it may end the path. */
+static bool
+is_address(struct ph_slice s)
+{
+	const char *at = s.p != NULL ? memrchr(s.p, '@', s.n) : NULL;
+	struct ph_slice domain = { at, at != NULL ? (size_t)(s.p + s.n - at) :
+	                                            0 };
+
+	return is_clean(s, ATTEMPT_ADDRESS_MAX) &&
+	    (at == NULL || (is_word(domain, 256) &&
+	        memchr(at, '<', domain.n) == NULL &&
+	        memchr(at, '>', domain.n) == NULL));
+}
+
 static bool
 parse_recipient(struct ph_slice record, struct attempt_recipient *recipient)
 {
@@ -51,7 +65,7 @@ parse_recipient(struct ph_slice record, struct attempt_recipient *recipient)
 	recipient->notify = record_get(record, F_DSN_NOTIFY);
 	recipient->orcpt = record_get(record, F_ORCPT);
 	return recipient->number != UINT64_MAX && recipient->address.n > 0 &&
-	    is_clean(recipient->address, ATTEMPT_ADDRESS_MAX) &&
+	    is_address(recipient->address) &&
 	    is_word(recipient->notify, 64) && is_word(recipient->orcpt, 600);
 }
 
@@ -105,7 +119,7 @@ attempt_parse(struct ph_arena *arena, struct ph_slice record,
 	    attempt->destination.n == 0 ||
 	    !is_word(attempt->destination, 1024) ||
 	    !is_word(attempt->transport, 64) ||
-	    !is_clean(attempt->sender, ATTEMPT_ADDRESS_MAX))
+	    !is_address(attempt->sender))
 		return PH_INVALID;
 	id_format(id, attempt->queue_id);
 	attempt->recipients = ph_arena_array(arena, ATTEMPT_RECIPIENTS_MAX,

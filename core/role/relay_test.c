@@ -129,6 +129,12 @@ START_TEST(refuses_what_would_break_a_line_of_smtp)
 	wish = plain;
 	wish.address = "b\n@remote.test";
 	ck_assert_int_eq(parse(&wish), PH_INVALID);
+	wish.address = "b@remote.test> SIZE=1";
+	ck_assert_int_eq(parse(&wish), PH_INVALID);
+	wish.address = "b@remote.test>";
+	ck_assert_int_eq(parse(&wish), PH_INVALID);
+	wish.address = "b <b> \"b@remote.test"; /* quoted when it is written */
+	ck_assert_int_eq(parse(&wish), PH_OK);
 	wish.address = "";
 	ck_assert_int_eq(parse(&wish), PH_INVALID);
 	wish = plain;

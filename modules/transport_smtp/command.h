@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command.h - MAIL and RCPT lines with the parameters that the peer offered.
+ * Pure.
+ */
+#ifndef TRANSPORT_SMTP_COMMAND_H
+#define TRANSPORT_SMTP_COMMAND_H
+
+#include <posthouse/arena.h>
+
+#include "offer.h"
+
+/* What the envelope says, and what the content needs. */
+struct smtp_envelope {
+	struct ph_slice sender;   /* no brackets; empty: null */
+	struct ph_slice ret, envid; /* absent: not given */
+	uint64_t size_bytes;
+	bool has_eight_bit;   /* anywhere in the content */
+	bool has_utf8_header; /* in the header section, and SMTPUTF8 was said */
+};
+
+bool is_ascii(struct ph_slice s);
+/* Whether the whole message can only go with SMTPUTF8 (RFC 6531 s3.2). */
+bool envelope_needs_utf8(const struct smtp_envelope *envelope);
+/* "MAIL FROM:<...> ...\r\n" with_utf8: the transaction uses SMTPUTF8. */
+struct ph_slice command_mail(struct ph_arena *arena,
+    const struct smtp_envelope *envelope, const struct smtp_offer *offer,
+    bool with_utf8);
+struct ph_slice command_rcpt(struct ph_arena *arena, struct ph_slice recipient,
+    struct ph_slice notify, struct ph_slice orcpt,
+    const struct smtp_offer *offer, bool with_utf8);
+
+#endif

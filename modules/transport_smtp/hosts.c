@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hosts.c - from a destination to addresses: MX records, or the domain itself
+ * without any, or the address in a literal (RFC 5321 s5.1).
+ *
+ * Hosts are looked up when their turn comes. An address of this machine would
+ * send the message back to us, so such addresses are passed over; when nothing
+ * else is left the message failed as a loop. What DNS could not tell defers.
+ */
+#include "hosts.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <posthouse/mail.h>
+
+#include "mx.h"
+
+static void
+fail(struct hosts *hosts, bool is_permanent, const char *enhanced,
+    const char *text)
+{
+	struct failure failure = { .is_permanent = is_permanent,
+		.text = text };
+
+	memcpy(failure.enhanced, enhanced, strlen(enhanced) + 1);
+	delivery_fail(hosts->delivery, &failure);
+}
+
+/* --- addresses of this machine --- */
+
+struct own_list {
+	struct ifaddrs *list;
+};
+
+/* In the thread pool: a conversation with the kernel. */
+static void
+own_read(void *arg)
+{
+	struct own_list *own = arg;
+
+	if (getifaddrs(&own->list) != 0)
+		own->list = NULL;
+}
+
+static bool
+own_take(const struct ifaddrs *interface, struct ph_addr *addr_out)
+{
+	const struct sockaddr *sa = interface->ifa_addr;
+
+	memset(addr_out, 0, sizeof(*addr_out));
+	if (sa != NULL && sa->sa_family == AF_INET) {
+		addr_out->family = 4;
+		memcpy(addr_out->octet,
+		    &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
+		    4);
+		return true;
+	}
+	if (sa != NULL && sa->sa_family == AF_INET6) {
+		addr_out->family = 6;
+		memcpy(addr_out->octet,
+		    &((const struct sockaddr_in6 *)(const void *)sa)
+		         ->sin6_addr, 16);
+		return true;
+	}
+	return false;
+}
+
+static void
+own_find(struct hosts *hosts)
+{
+	struct own_list own = { NULL };
+	size_t count = 0;
+
+	ph_work(own_read, &own);
+	for (struct ifaddrs *i = own.list; i != NULL; i = i->ifa_next)
+		count++;
+	hosts->own = ph_arena_array(hosts->delivery->arena, count + 1,
+	    sizeof(*hosts->own));
+	for (struct ifaddrs *i = own.list; i != NULL; i = i->ifa_next)
+		if (own_take(i, &hosts->own[hosts->own_count]))
+			hosts->own_count++;
+	if (own.list != NULL)
+		freeifaddrs(own.list);
+}
+
+static bool
+is_usable(const struct hosts *hosts, const struct ph_addr *addr)
+{
+	if (ph_addr_in(addr, "224.0.0.0/3") || ph_addr_in(addr, "ff00::/8"))
+		return false;
+	if (hosts->delivery->conf->allow_loopback)
+		return true;
+	if (ph_addr_is_loopback(addr) || ph_addr_is_unspecified(addr))
+		return false;
+	for (size_t i = 0; i < hosts->own_count; i++)
+		if (ph_addr_eq(addr, &hosts->own[i]))
+			return false;
+	return true;
+}
+
+/* --- hosts --- */
+
+static bool
+use_literal(struct hosts *hosts, const char *destination)
+{
+	struct ph_arena *arena = hosts->delivery->arena;
+	struct ph_addr *addr = ph_arena_alloc(arena, sizeof(*addr));
+	char text[PH_ADDR_TEXT_MAX];
+
+	if (!ph_address_literal_parse(ph_slice_str(destination), addr)) {
+		fail(hosts, true, "5.1.2", "the address literal is malformed");
+		return false;
+	}
+	hosts->name = ph_arena_strdup(arena, ph_addr_format(addr, text));
+	hosts->addr = addr;
+	hosts->addr_count = 1;
+	hosts->is_literal = true;
+	return true;
+}
+
+/* One host of preference 0: the domain itself. */
+static void
+use_domain(struct hosts *hosts, const char *domain)
+{
+	struct ph_dns_mx *mx = ph_arena_alloc(hosts->delivery->arena,
+	    sizeof(*mx));
+
+	mx->host = domain;
+	hosts->mx = mx;
+	hosts->mx_count = 1;
+	hosts->is_implicit = true;
+}
+
+static bool
+use_records(struct hosts *hosts, const struct ph_dns_answer *answer)
+{
+	const struct delivery *delivery = hosts->delivery;
+	struct ph_dns_mx *mx = ph_arena_array(delivery->arena, answer->count,
+	    sizeof(*mx));
+
+	memcpy(mx, answer->mx, answer->count * sizeof(*mx));
+	hosts->mx = mx;
+	switch (mx_order(mx, answer->count,
+	    delivery->conf->allow_loopback ? NULL :
+	        ph_attempt_hostname(delivery->attempt), &hosts->mx_count)) {
+	case MX_HOSTS:
+		return true;
+	case MX_NULL: /* RFC 7505 s3 */
+		fail(hosts, true, "5.1.10", "the domain takes no mail");
+		return false;
+	case MX_OURSELVES:
+		fail(hosts, true, "5.4.6",
+		    "mail for the domain leads back to this server");
+		return false;
+	}
+	return false;
+}
+
+static bool
+find(struct hosts *hosts, const char *domain)
+{
+	const struct ph_dns_answer *answer;
+
+	if (domain[0] == '[')
+		return use_literal(hosts, domain);
+	answer = ph_dns_mx(hosts->delivery->arena, domain);
+	switch (answer->result) {
+	case PH_DNS_OK:
+		return use_records(hosts, answer);
+	case PH_DNS_NO_DATA:
+		use_domain(hosts, domain);
+		return true;
+	case PH_DNS_NO_NAME:
+		fail(hosts, true, "5.1.2", "the domain does not exist");
+		return false;
+	case PH_DNS_NO_ANSWER:
+		break;
+	}
+	fail(hosts, false, "4.4.3", "DNS could not tell the domain's mail hosts");
+	return false;
+}
+
+bool
+hosts_find(struct delivery *delivery, struct hosts *hosts)
+{
+	struct ph_slice destination = ph_attempt_destination(delivery->attempt);
+
+	memset(hosts, 0, sizeof(*hosts));
+	hosts->delivery = delivery;
+	if (!delivery->conf->allow_loopback)
+		own_find(hosts);
+	return find(hosts, ph_arena_slice(delivery->arena, destination).p);
+}
+
+/* Look up the addresses of the next mail host. */
+static void
+look_up(struct hosts *hosts)
+{
+	const struct ph_dns_answer *answer;
+
+	hosts->name = hosts->mx[hosts->mx_at++].host;
+	answer = ph_dns_host(hosts->delivery->arena, hosts->name);
+	hosts->addr = answer->addr;
+	hosts->addr_count = answer->count;
+	hosts->addr_at = 0;
+	if (answer->result == PH_DNS_NO_ANSWER)
+		fail(hosts, false, "4.4.3",
+		    "DNS could not tell a mail host's address");
+	else if (answer->result != PH_DNS_OK)
+		fail(hosts, true, hosts->is_implicit ? "5.1.2" : "5.4.4",
+		    hosts->is_implicit ?
+		        "the domain has neither mail hosts nor an address" :
+		        "a mail host of the domain has no address");
+}
+
+bool
+hosts_next(struct hosts *hosts, struct smtp_host *host_out)
+{
+	while (hosts->given < hosts->delivery->conf->max_hosts) {
+		const struct ph_addr *addr;
+
+		if (hosts->addr_at == hosts->addr_count) {
+			if (hosts->mx_at == hosts->mx_count ||
+			    hosts->mx_at >= hosts->delivery->conf->max_hosts)
+				return false;
+			look_up(hosts);
+			continue;
+		}
+		addr = &hosts->addr[hosts->addr_at++];
+		if (!is_usable(hosts, addr)) {
+			fail(hosts, true, "5.4.6",
+			    "mail for the domain leads back to this machine");
+			continue;
+		}
+		hosts->given++;
+		host_out->name = hosts->name;
+		host_out->addr = *addr;
+		host_out->is_literal = hosts->is_literal;
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peer_fixture.h - for the tests: an SMTP server in a thread that plays a script
+ * for each connection, and a DNS server that knows a few names.
+ */
+#ifndef TRANSPORT_SMTP_PEER_FIXTURE_H
+#define TRANSPORT_SMTP_PEER_FIXTURE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A script is a list of steps that ends with NULL, then the peer hangs up:
+ * ">text" say it and CRLF, "<text" read a line that begins so, "." read to the
+ * lone dot, "T" be a TLS server, "#text" say it as it is, "~" wait for the
+ * client to hang up.
+ */
+struct fake_peer {
+	uint16_t port;
+	const char *const *script[4]; /* of the first connections */
+	unsigned connections;
+	char log[1 << 16];            /* every line and all content read */
+	size_t log_n;
+	char wrong[256];              /* the first line not expected */
+	int fd, tls_fd;
+	pthread_t thread;
+	void *ssl_ctx;
+};
+
+/* Listens on address ("127.0.0.2"), port 0: any. */
+void fake_peer_start(struct fake_peer *peer, const char *address,
+    uint16_t port);
+void fake_peer_stop(struct fake_peer *peer);
+
+struct fake_dns {
+	uint16_t port;
+	int fd;
+	pthread_t thread;
+};
+void fake_dns_start(struct fake_dns *dns);
+void fake_dns_stop(struct fake_dns *dns);
+
+#endif

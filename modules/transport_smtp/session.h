@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - one connection to one host: greeting, EHLO, TLS, transactions,
+ * QUIT. session.c has its frame, transfer.c what lies between.
+ */
+#ifndef TRANSPORT_SMTP_SESSION_H
+#define TRANSPORT_SMTP_SESSION_H
+
+#include "hosts.h"
+#include "offer.h"
+
+/* How a step ended. */
+enum step {
+	GO_ON,
+	STOP, /* the connection is of no more use; failures are noted */
+};
+
+struct session {
+	struct delivery *delivery;
+	struct ph_arena *arena; /* ends with the session */
+	const struct smtp_host *host;
+	struct ph_stream *stream;
+	struct smtp_offer offer;
+	struct smtp_reply reply; /* the last one */
+	const char *stage;       /* for the log: how far it came */
+	bool in_clear;           /* TLS failed before: do without */
+	bool tls_failed;         /* and may be done without */
+	bool is_lost;            /* no QUIT */
+	bool had_transaction;
+};
+
+/*
+ * Send to a host what has no result yet. in_clear: without TLS. *tls_failed_out:
+ * TLS failed and the session may be tried once more in the clear. True when the
+ * host greeted us, so that a transaction could be tried. Suspends.
+ */
+bool session_run(struct delivery *delivery, const struct smtp_host *host,
+    bool in_clear, bool *tls_failed_out);
+
+/* --- between session.c and transfer.c --- */
+
+/* Transactions until every recipient has a result, or STOP. */
+enum step session_transfer(struct session *session);
+
+int session_send(struct session *session, struct ph_slice line);
+/*
+ * Flush and read one reply into session->reply; EHLO's lines go to offer (may
+ * be NULL). Any other status than PH_OK was noted as the host's failure.
+ */
+int session_read(struct session *session, unsigned timeout_ms,
+    struct smtp_offer *offer);
+/* Note the last reply, or words of ours, as the host's failure; STOP. */
+enum step session_fail_reply(struct session *session);
+enum step session_fail(struct session *session, const char *enhanced,
+    const char *fmt, ...) PH_PRINTF(3, 4);
+
+#endif

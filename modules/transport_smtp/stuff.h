@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stuff.h - content made transparent for DATA (RFC 5321 s4.5.2). Pure.
+ *
+ * A dot is doubled after CRLF, after a bare LF and after a bare CR: whatever
+ * the peer takes for a line end, no line of ours is a lone dot (SMTP smuggling,
+ * CVE-2023-51764, CVE-2026-33604).
+ */
+#ifndef TRANSPORT_SMTP_STUFF_H
+#define TRANSPORT_SMTP_STUFF_H
+
+#include <posthouse/base.h>
+
+struct stuff {
+	struct ph_slice rest;
+	bool at_line; /* rest begins a line */
+	bool doubled; /* its dot was doubled already */
+};
+
+void stuff_begin(struct stuff *stuff, struct ph_slice content);
+/* The next piece to send, at most limit octets, borrowed; false at the end. */
+bool stuff_next(struct stuff *stuff, size_t limit, struct ph_slice *piece_out);
+/* What ends the content: a line end if it has none, and the lone dot. */
+struct ph_slice stuff_end(struct ph_slice content);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transfer.c - transactions: MAIL, RCPT, DATA, the content (RFC 5321 s3.3),
+ * with PIPELINING as one write (RFC 2920).
+ *
+ * A recipient is delivered by the 2xx to the end of data and by nothing else.
+ * When that reply does not come, the message may or may not have been taken:
+ * it is deferred, and may arrive twice.
+ */
+#include "session.h"
+
+#include <stdio.h>
+
+#include "stuff.h"
+
+enum {
+	RECIPIENTS_MAX = 100, /* in a transaction, RFC 5321 s4.5.3.1.8 */
+	PIECE = 16 << 10,
+};
+
+enum rcpt_state { RCPT_ASKED, RCPT_ACCEPTED };
+
+struct transaction {
+	size_t recipient[RECIPIENTS_MAX]; /* indexes in the attempt */
+	enum rcpt_state state[RECIPIENTS_MAX];
+	size_t count, accepted;
+	bool with_utf8;
+	bool mail_failed;
+};
+
+static const char *
+host_of(const struct session *session)
+{
+	return session->host->name;
+}
+
+/* --- what can go to this host at all --- */
+
+static bool
+utf8_is_refused(struct session *session, size_t i)
+{
+	struct delivery *delivery = session->delivery;
+
+	if (session->offer.smtputf8)
+		return false;
+	if (!is_ascii(ph_attempt_recipient(delivery->attempt, i)) ||
+	    !is_ascii(delivery->envelope.sender))
+		delivery_refuse(delivery, i, "5.6.7", host_of(session),
+		    "the host does not take addresses outside ASCII");
+	else if (delivery->envelope.has_utf8_header)
+		delivery_refuse(delivery, i, "5.6.9", host_of(session),
+		    "the host does not take header fields in UTF-8");
+	else
+		return false;
+	return true;
+}
+
+static bool
+size_is_refused(struct session *session, size_t i)
+{
+	uint64_t limit = session->offer.size_limit_bytes;
+
+	if (limit == 0 || session->delivery->envelope.size_bytes <= limit)
+		return false;
+	delivery_refuse(session->delivery, i, "5.3.4", host_of(session),
+	    "the message is larger than the %llu octets that the host takes",
+	    (unsigned long long)limit);
+	return true;
+}
+
+/* The next recipients without a result; false when there are none. */
+static bool
+gather(struct session *session, struct transaction *transaction)
+{
+	struct delivery *delivery = session->delivery;
+	size_t all = ph_attempt_recipient_count(delivery->attempt);
+
+	memset(transaction, 0, sizeof(*transaction));
+	transaction->with_utf8 = session->offer.smtputf8 &&
+	    envelope_needs_utf8(&delivery->envelope);
+	for (size_t i = 0; i < all && transaction->count < RECIPIENTS_MAX;
+	    i++) {
+		if (delivery->has_result[i] || utf8_is_refused(session, i) ||
+		    size_is_refused(session, i))
+			continue;
+		if (session->offer.smtputf8 &&
+		    !is_ascii(ph_attempt_recipient(delivery->attempt, i)))
+			transaction->with_utf8 = true;
+		transaction->recipient[transaction->count++] = i;
+	}
+	return transaction->count > 0;
+}
+
+/* --- the envelope --- */
+
+static void
+send_mail(struct session *session, const struct transaction *transaction)
+{
+	session_send(session, command_mail(session->arena,
+	    &session->delivery->envelope, &session->offer,
+	    transaction->with_utf8));
+}
+
+static void
+send_rcpt(struct session *session, const struct transaction *transaction,
+    size_t k)
+{
+	const struct ph_attempt *attempt = session->delivery->attempt;
+	size_t i = transaction->recipient[k];
+
+	session_send(session, command_rcpt(session->arena,
+	    ph_attempt_recipient(attempt, i), ph_attempt_notify(attempt, i),
+	    ph_attempt_orcpt(attempt, i), &session->offer,
+	    transaction->with_utf8));
+}
+
+/* Every recipient of the transaction has this refusal. */
+static void
+refuse_all(struct session *session, const struct transaction *transaction)
+{
+	const struct smtp_reply *reply = &session->reply;
+
+	for (size_t k = 0; k < transaction->count; k++)
+		if (!session->delivery->has_result[transaction->recipient[k]])
+			delivery_result(session->delivery,
+			    transaction->recipient[k],
+			    reply->code >= 500 ? PH_FAILED : PH_DEFERRED,
+			    reply, host_of(session));
+}
+
+static enum step
+read_mail(struct session *session, struct transaction *transaction)
+{
+	session->stage = "MAIL";
+	if (session_read(session, session->delivery->conf->mail_timeout_ms,
+	        NULL) != PH_OK)
+		return STOP;
+	if (session->reply.code / 100 == 2)
+		return GO_ON;
+	transaction->mail_failed = true;
+	if (session->reply.code >= 500)
+		refuse_all(session, transaction);
+	else
+		session_fail_reply(session); /* another host may take it */
+	return GO_ON;
+}
+
+/*
+ * RFC 5321 s4.5.3.1.10: 552 was once said for "too many recipients", so after
+ * an accepted one it is no reason to give up on this one.
+ */
+static bool
+is_temporary(const struct transaction *transaction,
+    const struct smtp_reply *reply)
+{
+	return reply->code < 500 ||
+	    (reply->code == 552 && transaction->accepted > 0);
+}
+
+static enum step
+read_rcpt(struct session *session, struct transaction *transaction, size_t k)
+{
+	struct delivery *delivery = session->delivery;
+	const struct smtp_reply *reply = &session->reply;
+	size_t i = transaction->recipient[k];
+
+	session->stage = "RCPT";
+	if (session_read(session, delivery->conf->rcpt_timeout_ms, NULL) !=
+	    PH_OK)
+		return STOP;
+	if (transaction->mail_failed)
+		return GO_ON; /* it answers the MAIL that is missing */
+	if (reply->code == 421)
+		return session_fail_reply(session);
+	if (reply->code / 100 == 2) {
+		transaction->state[k] = RCPT_ACCEPTED;
+		transaction->accepted++;
+	} else {
+		delivery_result(delivery, i, is_temporary(transaction, reply) ?
+		    PH_DEFERRED : PH_FAILED, reply, host_of(session));
+	}
+	return GO_ON;
+}
+
+/* --- the content --- */
+
+static void
+send_content(struct session *session)
+{
+	struct stuff stuff;
+	struct ph_slice piece;
+	int status = PH_OK;
+
+	stuff_begin(&stuff, session->delivery->content);
+	while (status == PH_OK && stuff_next(&stuff, PIECE, &piece))
+		status = session_send(session, piece);
+	if (status == PH_OK)
+		session_send(session, stuff_end(session->delivery->content));
+}
+
+/* Results for all that were accepted. */
+static void
+finish(struct session *session, const struct transaction *transaction,
+    enum ph_delivery result)
+{
+	for (size_t k = 0; k < transaction->count; k++)
+		if (transaction->state[k] == RCPT_ACCEPTED)
+			delivery_result(session->delivery,
+			    transaction->recipient[k], result,
+			    &session->reply, host_of(session));
+}
+
+static enum step
+read_end_of_data(struct session *session,
+    const struct transaction *transaction, int sent)
+{
+	const struct smtp_conf *conf = session->delivery->conf;
+	struct smtp_reply *reply = &session->reply;
+
+	session->stage = "end of data";
+	if (session_read(session, conf->data_done_timeout_ms, NULL) != PH_OK) {
+		if (sent != PH_OK)
+			return STOP; /* the dot did not leave: next host */
+		reply_init(reply);
+		memcpy(reply->enhanced, "4.4.2", sizeof("4.4.2"));
+		snprintf(reply->text, sizeof(reply->text), "%s",
+		    session->delivery->failure.text);
+		finish(session, transaction, PH_DEFERRED);
+		return STOP;
+	}
+	if (reply->code == 421)
+		session->is_lost = true;
+	finish(session, transaction, reply->code / 100 == 2 &&
+	    sent == PH_OK ? PH_DELIVERED :
+	    reply->code >= 500 ? PH_FAILED : PH_DEFERRED);
+	return session->is_lost || sent != PH_OK ? STOP : GO_ON;
+}
+
+static enum step
+transfer_content(struct session *session,
+    const struct transaction *transaction)
+{
+	int sent;
+
+	session->stage = "content";
+	ph_stream_write_timeout(session->stream,
+	    session->delivery->conf->data_block_timeout_ms);
+	send_content(session);
+	sent = ph_stream_flush(session->stream);
+	return read_end_of_data(session, transaction, sent);
+}
+
+/* 354 though nobody was accepted (RFC 2920 s3.1): end it with nothing. */
+static enum step
+end_empty_data(struct session *session)
+{
+	session_send(session, PH_LIT(".\r\n"));
+	return session_read(session,
+	           session->delivery->conf->data_done_timeout_ms, NULL) ==
+	    PH_OK ? GO_ON : STOP;
+}
+
+static enum step
+read_data(struct session *session, struct transaction *transaction)
+{
+	session->stage = "DATA";
+	if (session_read(session,
+	        session->delivery->conf->data_init_timeout_ms, NULL) != PH_OK)
+		return STOP;
+	if (transaction->accepted == 0 || transaction->mail_failed)
+		return session->reply.code != 354 ? GO_ON :
+		    transaction->mail_failed ? STOP : end_empty_data(session);
+	if (session->reply.code == 354)
+		return transfer_content(session, transaction);
+	if (session->reply.code == 421)
+		return session_fail_reply(session);
+	refuse_all(session, transaction);
+	return GO_ON;
+}
+
+/* --- a transaction --- */
+
+static enum step
+run_pipelined(struct session *session, struct transaction *transaction)
+{
+	send_mail(session, transaction);
+	for (size_t k = 0; k < transaction->count; k++)
+		send_rcpt(session, transaction, k);
+	session_send(session, PH_LIT("DATA\r\n"));
+	if (read_mail(session, transaction) != GO_ON)
+		return STOP;
+	for (size_t k = 0; k < transaction->count; k++)
+		if (read_rcpt(session, transaction, k) != GO_ON)
+			return STOP;
+	return read_data(session, transaction);
+}
+
+static enum step
+run_stepwise(struct session *session, struct transaction *transaction)
+{
+	send_mail(session, transaction);
+	if (read_mail(session, transaction) != GO_ON ||
+	    transaction->mail_failed)
+		return STOP;
+	for (size_t k = 0; k < transaction->count; k++) {
+		send_rcpt(session, transaction, k);
+		if (read_rcpt(session, transaction, k) != GO_ON)
+			return STOP;
+	}
+	if (transaction->accepted == 0)
+		return GO_ON;
+	session_send(session, PH_LIT("DATA\r\n"));
+	return read_data(session, transaction);
+}
+
+/* Whatever the last transaction left is gone. */
+static enum step
+reset(struct session *session)
+{
+	session_send(session, PH_LIT("RSET\r\n"));
+	session->stage = "RSET";
+	return session_read(session,
+	           session->delivery->conf->mail_timeout_ms, NULL) == PH_OK &&
+	    session->reply.code == 250 ? GO_ON : STOP;
+}
+
+enum step
+session_transfer(struct session *session)
+{
+	struct transaction *transaction = ph_arena_alloc(session->arena,
+	    sizeof(*transaction));
+
+	while (gather(session, transaction)) {
+		if (session->had_transaction && reset(session) != GO_ON)
+			return STOP;
+		session->had_transaction = true;
+		if ((session->offer.pipelining ?
+		            run_pipelined(session, transaction) :
+		            run_stepwise(session, transaction)) != GO_ON ||
+		    transaction->mail_failed)
+			return STOP;
+	}
+	return GO_ON;
+}
