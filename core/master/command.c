@@ -327,6 +327,25 @@ take_words(struct ph_slice request, struct command *command)
 	return command->words > 0;
 }
 
+static bool
+only_looks(const struct command *command)
+{
+	return command->words > 1 &&
+	    (ph_slice_eq(command->word[1], PH_LIT("list")) ||
+	        ph_slice_eq(command->word[1], PH_LIT("show")));
+}
+
+static void
+log_command(const struct command *command, const struct command_caller *caller)
+{
+	const struct ph_slice none = { NULL, 0 };
+
+	ph_log(PH_INFO, "command", ph_f_slice("name", command->word[0]),
+	    ph_f_slice("op", command->words > 1 ? command->word[1] : none),
+	    ph_f_slice("object", command->words > 2 ? command->word[2] : none),
+	    ph_f_int("uid", caller->uid), ph_f_int("pid", caller->pid));
+}
+
 static int
 run(struct command *command, const struct command_caller *caller)
 {
@@ -337,17 +356,8 @@ run(struct command *command, const struct command_caller *caller)
 		if (command->words < commands[i].least ||
 		    command->words > commands[i].most)
 			return COMMAND_USAGE;
-		if (commands[i].changes)
-			ph_log(PH_INFO, "command",
-			    ph_f_slice("name", command->word[0]),
-			    ph_f_slice("op", command->words > 1 ?
-			        command->word[1] :
-			        (struct ph_slice){ NULL, 0 }),
-			    ph_f_slice("object", command->words > 2 ?
-			        command->word[2] :
-			        (struct ph_slice){ NULL, 0 }),
-			    ph_f_int("uid", caller->uid),
-			    ph_f_int("pid", caller->pid));
+		if (commands[i].changes && !only_looks(command))
+			log_command(command, caller);
 		return commands[i].run(command);
 	}
 	return COMMAND_USAGE;

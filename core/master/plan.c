@@ -197,9 +197,6 @@ plan_role_sizes(const struct core_conf *core, unsigned sizes_out[ROLES])
 	};
 
 	memcpy(sizes_out, sizes, sizeof(sizes));
-	for (unsigned role = ROLE_EDGE; role < ROLES; role++)
-		if (role_ops_of((enum role)role) == NULL)
-			sizes_out[role] = 0; /* not in this build */
 }
 
 /* --- what a role is told --- */

@@ -202,6 +202,20 @@ place(struct listening *l, struct ph_arena *arena, const char **text_out)
 	return error == 0;
 }
 
+/* "[::]:25", as the shipped snippets say, where the kernel has no IPv6. */
+static bool
+is_out_of_place(const struct listening *l)
+{
+	int fd;
+
+	if (l->addr.family != 6 || !ph_addr_is_unspecified(&l->addr))
+		return false;
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 && errno == EAFNOSUPPORT;
+}
+
 static int
 prepare_one(const struct plan *plan, const struct module_facts *facts,
     const char *text, bool implicit_tls, struct conf_errors *errors)
@@ -209,14 +223,22 @@ prepare_one(const struct plan *plan, const struct module_facts *facts,
 	struct listening *l = calloc(1, sizeof(*l));
 	const char *setting = implicit_tls ? "listen_tls" : "listen";
 	const char *reason = "not ADDRESS:PORT ([ADDRESS]:PORT for IPv6)";
+	bool is_placed = false;
 
 	ph_assert(l != NULL);
 	l->fd = -1;
 	l->section = strdup(facts->section);
 	ph_assert(l->section != NULL);
 	l->implicit_tls = implicit_tls;
-	if (conf_endpoint_parse(ph_slice_str(text), 0, &l->addr, &l->port) &&
-	    place(l, errors->arena, &reason)) {
+	if (conf_endpoint_parse(ph_slice_str(text), 0, &l->addr, &l->port)) {
+		if (is_out_of_place(l)) {
+			ph_log(PH_WARN, "no_ipv6", ph_f_str("address", text));
+			listening_free(l);
+			return PH_OK;
+		}
+		is_placed = place(l, errors->arena, &reason);
+	}
+	if (is_placed) {
 		note_address(l);
 		l->next = prepared;
 		prepared = l;

@@ -4,8 +4,6 @@
  */
 #include "role/role.h"
 
-#pragma weak role_queue
-
 static const struct role_ops *const all_ops[ROLES] = {
 	[ROLE_EDGE] = &role_edge,
 	[ROLE_CHECK] = &role_check,
