@@ -248,6 +248,11 @@ tables_open(struct queue_db *db, struct ph_err *err)
 			    "%s/%s: %s", db->dir, table_files[i],
 			    db_strerror(rc));
 	}
+	if (table_reserve(db, T_MESSAGES, RESERVE_ROWS) != 0 ||
+	    table_reserve(db, T_RECIPIENTS, RESERVE_ROWS) != 0 ||
+	    table_reserve(db, T_BODIES, RESERVE_BODIES) != 0)
+		return ph_err_set(err, PH_FULL, 0, "%s: no room for tables",
+		    db->dir);
 	if (queue_sync(db, db->dir_fd, false) != 0)
 		return ph_err_set(err, PH_IO, errno, "%s: %s", db->dir,
 		    strerror(errno));
@@ -283,6 +288,8 @@ count_messages(struct queue_db *db, struct ph_err *err)
 	if (rc != 0)
 		return ph_err_set(err, rc, 0, "%s can't be read", db->dir);
 	while ((rc = range_next(&range, &key, &row)) == 0) {
+		if (key.n != KEY_ID) /* not a message: table_reserve */
+			continue;
 		db->stats.messages++;
 		if (row_to_message(key, row, &message) == 0)
 			db->stats.content_bytes += message.octet_bytes +

@@ -30,6 +30,8 @@ enum {
 	BATCH_OPS = 512,
 	BATCH_BYTES = 4 << 20,
 	PAGE_BYTES = 16384,
+	RESERVE_ROWS = 16,    /* pages: messages, recipients */
+	RESERVE_BODIES = 64, /* pages */
 };
 
 enum table {
@@ -226,6 +228,9 @@ int table_put(struct queue_db *db, DB_TXN *txn, enum table table,
     struct ph_slice key, struct ph_slice row, bool must_be_new);
 int table_delete(struct queue_db *db, DB_TXN *txn, enum table table,
     struct ph_slice key);
+
+/* Give a new table that many free pages, so that removals need no flush. */
+int table_reserve(struct queue_db *db, enum table table, uint32_t pages);
 
 struct range {
 	DBC *cursor;

@@ -104,6 +104,50 @@ table_delete(struct queue_db *db, DB_TXN *txn, enum table table,
 	    0));
 }
 
+/*
+ * Berkeley DB flushes its log whenever the last page of a file becomes free,
+ * because it cuts the file. In a queue that is nearly empty each removal would
+ * do that. So a row that is never removed lies at the end of some free pages.
+ * Its key is shorter than an id and sorts before all of them.
+ */
+int
+table_reserve(struct queue_db *db, enum table table, uint32_t pages)
+{
+	const size_t n = (size_t)pages * PAGE_BYTES;
+	DB *handle = db->table[table];
+	DB_BTREE_STAT *stat;
+	DB_TXN *txn;
+	char *zeros;
+	uint32_t have;
+	int rc = handle->stat(handle, NULL, &stat, DB_FAST_STAT);
+
+	if (rc != 0)
+		return status_of_db(rc);
+	have = stat->bt_pagecnt;
+	free(stat);
+	if (have >= pages)
+		return 0;
+	zeros = calloc(1, n);
+	if (zeros == NULL)
+		return PH_NO_MEMORY;
+	rc = status_of_db(db->env->txn_begin(db->env, NULL, &txn, 0));
+	if (rc == 0) {
+		rc = table_put(db, txn, table, PH_LIT("\0"),
+		    (struct ph_slice){ zeros, n }, false);
+		if (rc == 0)
+			rc = table_put(db, txn, table, PH_LIT("\0\0"),
+			    (struct ph_slice){ zeros, PAGE_BYTES / 2 }, false);
+		if (rc == 0)
+			rc = table_delete(db, txn, table, PH_LIT("\0"));
+		if (rc == 0)
+			rc = status_of_db(txn->commit(txn, DB_TXN_WRITE_NOSYNC));
+		else
+			txn->abort(txn);
+	}
+	free(zeros);
+	return rc;
+}
+
 int
 range_open(struct queue_db *db, DB_TXN *txn, enum table table,
     struct ph_slice from, struct range *range_out)

@@ -3,10 +3,9 @@
  * link.c - one socket between two processes.
  *
  * Descriptors travel in order beside the octets: those of a message are sent
- * with its first octet or with an earlier one, so that at the receiver they
- * wait in a queue when the message is complete. Whole messages are handed on
- * straight from the one receive buffer of the process; only a cut one is kept
- * with its link.
+ * with its first octet, so that at the receiver they wait in a queue when the
+ * message is complete. Whole messages are handed on straight from the one
+ * receive buffer of the process; only a cut one is kept with its link.
  */
 #include "bus/link.h"
 
@@ -21,12 +20,11 @@
 
 enum {
 	RECEIVE_SIZE = 256 << 10,
-	SEND_FDS = 16,    /* in one sendmsg */
 	WAITING_FDS = 64, /* received and not yet claimed by a message */
 	KEEP_CAPACITY = 64 << 10,
 };
 
-/* Descriptors that leave no later than the octet at `offset`. */
+/* Descriptors that leave with the octet at `offset`. */
 struct fd_group {
 	struct fd_group *next;
 	uint64_t offset;
@@ -132,38 +130,34 @@ want_events(struct link *link, bool writing)
 }
 
 /*
- * The groups that go with the next sendmsg into *control, and how many octets
- * may go with them: not beyond the first group left out.
+ * What goes with the next sendmsg: the descriptors of the message that begins
+ * at its first octet into *control, and octets up to the next message that has
+ * some. So no descriptor runs ahead of its message, and the receiver, who keeps
+ * few waiting, sees them in order.
  */
 static size_t
 prepare_control(struct link *link, struct msghdr *msg, union control *control,
     size_t *fds_out)
 {
-	int fds[SEND_FDS];
-	size_t count = 0, octets = link_queued(link);
-	struct fd_group *group;
+	struct fd_group *group = link->groups, *next = group;
+	struct cmsghdr *cmsg = &control->align;
 
-	for (group = link->groups; group != NULL; group = group->next) {
-		if (count + group->count > SEND_FDS) {
-			octets = (size_t)(group->offset - link->out_offset);
-			break;
-		}
-		memcpy(fds + count, group->fds, group->count * sizeof(int));
-		count += group->count;
-	}
-	*fds_out = count;
-	if (count > 0) {
-		struct cmsghdr *cmsg = &control->align;
+	*fds_out = 0;
+	if (group != NULL && group->offset == link->out_offset) {
+		size_t size = group->count * sizeof(int);
 
 		memset(control, 0, sizeof(*control));
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * count);
+		cmsg->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(cmsg), group->fds, size);
 		msg->msg_control = control;
-		msg->msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		msg->msg_controllen = CMSG_SPACE(size);
+		*fds_out = group->count;
+		next = group->next;
 	}
-	return octets;
+	return next != NULL ? (size_t)(next->offset - link->out_offset) :
+	                      link_queued(link);
 }
 
 static void

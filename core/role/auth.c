@@ -172,8 +172,8 @@ log_failure(const struct auth_attempt *attempt, const char *reason)
 struct login {
 	struct auth_attempt *attempt; /* owned */
 	struct auth_backends *backends;
-	uint64_t client;
-	struct ph_slice name; /* canonical; absent: none */
+	uint64_t client, pair; /* for auth_limit */
+	struct ph_slice name;  /* canonical; absent: none */
 	struct ph_user user;  /* when it succeeded */
 	const char *reason;   /* when it failed */
 };
@@ -247,7 +247,8 @@ let_wait(const struct login *login, uint64_t since_ms)
 	unsigned base_ms =
 	    login->backends->generation->core.limits.auth_failure_delay_ms;
 	uint64_t now_ms = ph_now_ms();
-	unsigned count = auth_limit_fail(self.limit, login->client, now_ms);
+	unsigned count = auth_limit_fail(self.limit, login->client,
+	    login->pair, now_ms);
 	uint64_t until_ms = since_ms + auth_limit_delay(base_ms, count);
 
 	if (until_ms > now_ms)
@@ -257,7 +258,8 @@ let_wait(const struct login *login, uint64_t since_ms)
 static bool
 is_limited(const struct login *login)
 {
-	return auth_limit_is_reached(self.limit, login->client, ph_now_ms());
+	return auth_limit_is_reached(self.limit, login->client, login->pair,
+	    ph_now_ms());
 }
 
 static enum ph_auth_result
@@ -288,11 +290,12 @@ login_run(struct login *login)
 }
 
 static void
-log_success(const struct login *login)
+note_success(const struct login *login)
 {
 	const struct auth_attempt *attempt = login->attempt;
 
 	self.succeeded++;
+	auth_limit_trust(self.limit, login->pair, ph_now_ms());
 	ph_log(PH_INFO, "authenticated",
 	    ph_f_slice("client", attempt->client),
 	    ph_f_slice("service", attempt->service),
@@ -324,9 +327,10 @@ log_in(struct bus_request *request, struct auth_attempt *attempt)
 	if (attempt->user.p != NULL)
 		login.name = auth_canonical(attempt->arena, attempt->user,
 		    login.backends->generation->core.domains);
+	login.pair = auth_limit_pair(self.limit, login.client, login.name);
 	result = login_run(&login);
 	if (result == PH_AUTH_OK) {
-		log_success(&login);
+		note_success(&login);
 		reply_user(request, attempt, &login.user,
 		    login.backends->generation->key);
 	} else {
@@ -388,14 +392,10 @@ static void
 on_sasl_start(struct bus_request *request)
 {
 	struct auth_attempt *attempt = take_attempt(request->message.record);
-	enum ph_auth_result result = PH_AUTH_LIMITED;
 	struct auth_exchange *exchange;
+	enum ph_auth_result result = auth_sasl_start(self.sasl,
+	    request->from_index, ph_now_ms(), attempt, &exchange);
 
-	if (auth_limit_is_reached(self.limit, client_of(attempt), ph_now_ms()))
-		log_failure(attempt, "too many failures");
-	else
-		result = auth_sasl_start(self.sasl, request->from_index,
-		    ph_now_ms(), attempt, &exchange);
 	if (result == PH_AUTH_CONTINUE) {
 		sasl_go_on(request, exchange);
 		return;

@@ -4,20 +4,26 @@
  *
  * A bucket is one time: when it will be empty. A failure moves that by
  * AUTH_LIMIT_DRAIN_MS; what lies ahead of now is how full it is. So nothing
- * must be swept, and a free bucket is one whose time has passed.
+ * must be swept, and a free bucket is one whose time has passed. Clients and
+ * pairs share one table; a second one, of the same form, holds until when a
+ * pair is trusted.
  */
 #include "role/auth_limit.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 enum { SETS = 4096, WAYS = 4 };
 
-struct bucket {
-	uint64_t client;
-	uint64_t empty_at_ms;
+struct timed {
+	uint64_t key;
+	uint64_t until_ms; /* a bucket: when it is empty */
 };
 
 struct auth_limit {
 	uint64_t seed; /* clients can't choose whose buckets they share */
-	struct bucket bucket[SETS][WAYS];
+	struct timed bucket[SETS][WAYS];
+	struct timed trusted[SETS][WAYS];
 };
 
 struct auth_limit *
@@ -41,70 +47,111 @@ auth_limit_client(const struct ph_addr *addr)
 	return addr->family == 4 ? client | (uint64_t)0xff << 56 : client;
 }
 
-/* The finaliser of MurmurHash3: every bit of the client counts. */
-static size_t
-set_of(const struct auth_limit *limit, uint64_t client)
+uint64_t
+auth_limit_pair(const struct auth_limit *limit, uint64_t client,
+    struct ph_slice user)
 {
-	uint64_t h = client ^ limit->seed;
+	const uint64_t key[2] = { limit->seed, client };
+	uint8_t mac[EVP_MAX_MD_SIZE];
+	uint64_t pair = 0;
+
+	ph_assert(HMAC(EVP_sha256(), key, sizeof(key),
+	              (const uint8_t *)(user.p != NULL ? user.p : ""), user.n,
+	              mac, NULL) != NULL);
+	memcpy(&pair, mac, sizeof(pair));
+	return pair;
+}
+
+/* The finaliser of MurmurHash3: every bit of the key counts. */
+static size_t
+set_of(const struct auth_limit *limit, uint64_t key)
+{
+	uint64_t h = key ^ limit->seed;
 
 	h = (h ^ h >> 33) * 0xff51afd7ed558ccdu;
 	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53u;
 	return (h ^ h >> 33) % SETS;
 }
 
-static unsigned
-failures_in(const struct bucket *bucket, uint64_t now_ms)
+/* How far ahead of now the key's time lies; 0: past, or not there. */
+static uint64_t
+left_of(const struct timed set[WAYS], uint64_t key, uint64_t now_ms)
 {
-	if (bucket->empty_at_ms <= now_ms)
-		return 0;
-	return (unsigned)((bucket->empty_at_ms - now_ms +
-	                      AUTH_LIMIT_DRAIN_MS - 1) /
+	for (size_t i = 0; i < WAYS; i++)
+		if (set[i].key == key && set[i].until_ms > now_ms)
+			return set[i].until_ms - now_ms;
+	return 0;
+}
+
+/* The key's own place, else the one that is soonest free. */
+static struct timed *
+place_in(struct timed set[WAYS], uint64_t key)
+{
+	struct timed *found = &set[0];
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].key == key)
+			return &set[i];
+		if (set[i].until_ms < found->until_ms)
+			found = &set[i];
+	}
+	*found = (struct timed){ key, 0 };
+	return found;
+}
+
+static unsigned
+failures_of(const struct auth_limit *limit, uint64_t key, uint64_t now_ms)
+{
+	uint64_t left = left_of(limit->bucket[set_of(limit, key)], key, now_ms);
+
+	return (unsigned)((left + AUTH_LIMIT_DRAIN_MS - 1) /
 	    AUTH_LIMIT_DRAIN_MS);
+}
+
+static void
+fill(struct auth_limit *limit, uint64_t key, unsigned most, uint64_t now_ms)
+{
+	struct timed *bucket = place_in(limit->bucket[set_of(limit, key)], key);
+	uint64_t full_ms = now_ms + (uint64_t)most * AUTH_LIMIT_DRAIN_MS;
+
+	if (bucket->until_ms < now_ms)
+		bucket->until_ms = now_ms;
+	bucket->until_ms += AUTH_LIMIT_DRAIN_MS;
+	if (bucket->until_ms > full_ms)
+		bucket->until_ms = full_ms;
+}
+
+static bool
+is_trusted(const struct auth_limit *limit, uint64_t pair, uint64_t now_ms)
+{
+	return left_of(limit->trusted[set_of(limit, pair)], pair, now_ms) > 0;
 }
 
 bool
 auth_limit_is_reached(const struct auth_limit *limit, uint64_t client,
-    uint64_t now_ms)
+    uint64_t pair, uint64_t now_ms)
 {
-	const struct bucket *set = limit->bucket[set_of(limit, client)];
-
-	for (size_t i = 0; i < WAYS; i++)
-		if (set[i].client == client)
-			return failures_in(&set[i], now_ms) >=
-			    AUTH_LIMIT_FAILURES;
-	return false;
-}
-
-/* The client's own bucket, else the one that is soonest empty. */
-static struct bucket *
-bucket_for(struct auth_limit *limit, uint64_t client)
-{
-	struct bucket *set = limit->bucket[set_of(limit, client)];
-	struct bucket *found = &set[0];
-
-	for (size_t i = 0; i < WAYS; i++) {
-		if (set[i].client == client)
-			return &set[i];
-		if (set[i].empty_at_ms < found->empty_at_ms)
-			found = &set[i];
-	}
-	*found = (struct bucket){ client, 0 };
-	return found;
+	if (failures_of(limit, client, now_ms) < AUTH_LIMIT_FAILURES)
+		return false;
+	return !is_trusted(limit, pair, now_ms) ||
+	    failures_of(limit, pair, now_ms) >= AUTH_LIMIT_TRUSTED_FAILURES;
 }
 
 unsigned
-auth_limit_fail(struct auth_limit *limit, uint64_t client, uint64_t now_ms)
+auth_limit_fail(struct auth_limit *limit, uint64_t client, uint64_t pair,
+    uint64_t now_ms)
 {
-	struct bucket *bucket = bucket_for(limit, client);
-	uint64_t full_at_ms = now_ms +
-	    (uint64_t)AUTH_LIMIT_FAILURES * AUTH_LIMIT_DRAIN_MS;
+	fill(limit, client, AUTH_LIMIT_FAILURES, now_ms);
+	if (is_trusted(limit, pair, now_ms))
+		fill(limit, pair, AUTH_LIMIT_TRUSTED_FAILURES, now_ms);
+	return failures_of(limit, client, now_ms);
+}
 
-	if (bucket->empty_at_ms < now_ms)
-		bucket->empty_at_ms = now_ms;
-	bucket->empty_at_ms += AUTH_LIMIT_DRAIN_MS;
-	if (bucket->empty_at_ms > full_at_ms)
-		bucket->empty_at_ms = full_at_ms;
-	return failures_in(bucket, now_ms);
+void
+auth_limit_trust(struct auth_limit *limit, uint64_t pair, uint64_t now_ms)
+{
+	place_in(limit->trusted[set_of(limit, pair)], pair)->until_ms =
+	    now_ms + AUTH_LIMIT_TRUST_MS;
 }
 
 /* One mistyped password costs base, each further one as much again. */

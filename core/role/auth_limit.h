@@ -6,6 +6,10 @@
  * failures fill and time drains: AUTH_LIMIT_FAILURES at once, then one for
  * each AUTH_LIMIT_DRAIN_MS. The table has a fixed size; where it is full the
  * bucket with the fewest failures is forgotten. The clock is the caller's.
+ *
+ * Many users may share an address (a webmail, an office). Who logged in from
+ * there not long ago is not shut out by what others do: such a pair of client
+ * and user has a small bucket of its own.
  */
 #ifndef CORE_ROLE_AUTH_LIMIT_H
 #define CORE_ROLE_AUTH_LIMIT_H
@@ -16,6 +20,8 @@
 enum {
 	AUTH_LIMIT_FAILURES = 20,
 	AUTH_LIMIT_DRAIN_MS = 30000, /* 20 in 10 minutes */
+	AUTH_LIMIT_TRUST_MS = 24 * 3600 * 1000,
+	AUTH_LIMIT_TRUSTED_FAILURES = 5,
 	AUTH_LIMIT_DELAY_MAX_MS = 15000, /* less than edge waits for auth */
 };
 
@@ -24,11 +30,17 @@ struct auth_limit;
 struct auth_limit *auth_limit_create(struct ph_arena *arena, uint64_t seed);
 /* What stands for the client: equal for one /64. */
 uint64_t auth_limit_client(const struct ph_addr *addr);
-/* Whether the client must come back later. */
+/* What stands for a user at a client. */
+uint64_t auth_limit_pair(const struct auth_limit *limit, uint64_t client,
+    struct ph_slice user);
+/* Whether the login must come back later. */
 bool auth_limit_is_reached(const struct auth_limit *limit, uint64_t client,
-    uint64_t now_ms);
-/* Count a failure; returns how many count now, at least 1. */
+    uint64_t pair, uint64_t now_ms);
+/* Count a failure; returns how many of the client count now, at least 1. */
 unsigned auth_limit_fail(struct auth_limit *limit, uint64_t client,
+    uint64_t pair, uint64_t now_ms);
+/* The user logged in from there. */
+void auth_limit_trust(struct auth_limit *limit, uint64_t pair,
     uint64_t now_ms);
 /* How long to let the client wait after its count-th failure. */
 unsigned auth_limit_delay(unsigned base_ms, unsigned count);

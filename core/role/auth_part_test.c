@@ -132,18 +132,50 @@ START_TEST(limits_a_client_and_lets_it_come_back)
 	uint64_t bad = client("192.0.2.1"), good = client("192.0.2.2");
 
 	for (unsigned i = 1; i <= AUTH_LIMIT_FAILURES; i++) {
-		ck_assert(!auth_limit_is_reached(limit, bad, 1000));
-		ck_assert_uint_eq(auth_limit_fail(limit, bad, 1000), i);
+		ck_assert(!auth_limit_is_reached(limit, bad, 1, 1000));
+		ck_assert_uint_eq(auth_limit_fail(limit, bad, 1, 1000), i);
 	}
-	ck_assert(auth_limit_is_reached(limit, bad, 1000));
-	ck_assert(!auth_limit_is_reached(limit, good, 1000));
+	ck_assert(auth_limit_is_reached(limit, bad, 1, 1000));
+	ck_assert(!auth_limit_is_reached(limit, good, 1, 1000));
 	/* more failures do not make it longer */
 	for (unsigned i = 0; i < 100; i++)
-		auth_limit_fail(limit, bad, 1000);
-	ck_assert(auth_limit_is_reached(limit, bad, 1000));
-	ck_assert(!auth_limit_is_reached(limit, bad,
+		auth_limit_fail(limit, bad, 1, 1000);
+	ck_assert(auth_limit_is_reached(limit, bad, 1, 1000));
+	ck_assert(!auth_limit_is_reached(limit, bad, 1,
 	    1000 + AUTH_LIMIT_DRAIN_MS));
-	ck_assert_uint_eq(auth_limit_fail(limit, bad, 1000 + 600000), 1);
+	ck_assert_uint_eq(auth_limit_fail(limit, bad, 1, 1000 + 600000), 1);
+	ph_arena_free(arena);
+}
+END_TEST
+
+START_TEST(who_logged_in_is_not_shut_out_by_others)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct auth_limit *limit = auth_limit_create(arena, 7);
+	uint64_t office = client("192.0.2.1");
+	uint64_t alice = auth_limit_pair(limit, office, PH_LIT("alice"));
+	uint64_t bob = auth_limit_pair(limit, office, PH_LIT("bob"));
+	uint64_t away = auth_limit_pair(limit, client("192.0.2.2"),
+	    PH_LIT("alice"));
+
+	ck_assert_uint_ne(alice, bob);
+	ck_assert_uint_ne(alice, away);
+	auth_limit_trust(limit, alice, 0);
+	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
+		auth_limit_fail(limit, office, bob, 0);
+	ck_assert(auth_limit_is_reached(limit, office, bob, 0));
+	ck_assert(auth_limit_is_reached(limit, office, away, 0));
+	for (unsigned i = 0; i < AUTH_LIMIT_TRUSTED_FAILURES; i++) {
+		ck_assert(!auth_limit_is_reached(limit, office, alice, 0));
+		auth_limit_fail(limit, office, alice, 0);
+	}
+	ck_assert(auth_limit_is_reached(limit, office, alice, 0));
+	ck_assert(!auth_limit_is_reached(limit, office, bob, 600000));
+	/* trust ends */
+	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
+		auth_limit_fail(limit, office, bob, AUTH_LIMIT_TRUST_MS);
+	ck_assert(auth_limit_is_reached(limit, office, alice,
+	    AUTH_LIMIT_TRUST_MS));
 	ph_arena_free(arena);
 }
 END_TEST
@@ -164,10 +196,10 @@ START_TEST(remembers_the_worst_when_the_table_is_full)
 	uint64_t bad = client("192.0.2.1");
 
 	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
-		auth_limit_fail(limit, bad, 0);
+		auth_limit_fail(limit, bad, 1, 0);
 	for (uint64_t i = 1; i < 200000; i++)
-		auth_limit_fail(limit, i << 20, 0);
-	ck_assert(auth_limit_is_reached(limit, bad, 0));
+		auth_limit_fail(limit, i << 20, 1, 0);
+	ck_assert(auth_limit_is_reached(limit, bad, 1, 0));
 	ph_arena_free(arena);
 }
 END_TEST
@@ -411,6 +443,7 @@ part_suite(void)
 	    sizeof(details) / sizeof(details[0]));
 	tcase_add_test(names_case, lets_no_dangerous_user_name_out);
 	tcase_add_test(parts, limits_a_client_and_lets_it_come_back);
+	tcase_add_test(parts, who_logged_in_is_not_shut_out_by_others);
 	tcase_add_test(parts, counts_a_64_of_ipv6_as_one_client);
 	tcase_add_test(parts, remembers_the_worst_when_the_table_is_full);
 	tcase_add_test(parts, waits_grow_and_end);

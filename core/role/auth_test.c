@@ -271,6 +271,23 @@ reaches_the_limit(struct ph_arena *arena)
 	ck_assert_uint_eq(verified, 0);
 }
 
+static void
+lets_known_users_in(struct ph_arena *arena)
+{
+	expect_alice(login(arena, PH_LIT("alice"), PH_LIT("secret")));
+	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
+		login(arena, PH_LIT("eve"), PH_LIT("no"));
+	ck_assert_uint_eq(answer(login(arena, PH_LIT("eve"), PH_LIT("no"))),
+	    PH_AUTH_LIMITED);
+	expect_alice(login(arena, PH_LIT("alice"), PH_LIT("secret")));
+}
+
+START_TEST(guessing_of_one_user_does_not_shut_out_another)
+{
+	run(lets_known_users_in);
+}
+END_TEST
+
 START_TEST(stops_guessing)
 {
 	run(reaches_the_limit);
@@ -443,6 +460,7 @@ auth_suite(void)
 
 	tcase_add_test(role, answers_logins);
 	tcase_add_test(role, stops_guessing);
+	tcase_add_test(role, guessing_of_one_user_does_not_shut_out_another);
 	tcase_add_test(role, answers_sasl);
 	tcase_add_test(role, answers_lookups);
 	tcase_add_test(role, answers_posthousectl);

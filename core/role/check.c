@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "net/dns.h"
 #include "pipeline/pipeline.h"
 
 static struct {
@@ -132,11 +133,27 @@ on_session_end(struct bus_request *request)
 static int
 check_start(struct generation *generation, struct ph_err *err)
 {
-	(void)generation;
-	(void)err;
+	const struct core_dns *dns = &generation->core.dns;
+	int status = resolver_init(dns->servers, dns->timeout_ms,
+	    dns->attempts, err);
+
+	if (status != PH_OK)
+		return status;
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
 	return PH_OK;
+}
+
+static void
+check_reload(struct generation *generation)
+{
+	const struct core_dns *dns = &generation->core.dns;
+	struct ph_err err = { 0 };
+
+	if (resolver_init(dns->servers, dns->timeout_ms, dns->attempts,
+	        &err) != PH_OK)
+		ph_log(PH_ERROR, "dns_not_reloaded",
+		    ph_f_str("reason", err.text));
 }
 
 static void
@@ -151,5 +168,6 @@ const struct role_ops role_check = {
 	.role = ROLE_CHECK,
 	.kinds = PH_KIND_CHECK,
 	.start = check_start,
+	.reload = check_reload,
 	.status = check_status,
 };

@@ -63,20 +63,20 @@ unmap(void *object)
 	munmap(mapping->p, mapping->n);
 }
 
-/* Content in the message, or behind its descriptor with F_PREFIX before. */
+/* F_CONTENT, followed by the file behind the descriptor if there is one. */
 static int
 take_content(struct bus_request *request, struct ph_slice *content_out)
 {
 	struct ph_slice record = request->message.record;
-	struct ph_slice prefix = record_get(record, F_PREFIX);
+	struct ph_slice prefix = record_get(record, F_CONTENT);
 	int fd = request->message.fds[0];
 	struct mapping *mapping;
 	struct stat st;
 	char *p;
 
-	*content_out = record_get(record, F_CONTENT);
+	*content_out = prefix;
 	if (fd < 0)
-		return content_out->p != NULL ? PH_OK : PH_INVALID;
+		return prefix.p != NULL ? PH_OK : PH_INVALID;
 	ph_arena_own_fd(request->arena, fd);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
 		return PH_IO;
@@ -187,8 +187,7 @@ on_deliver(struct bus_request *request)
 	const struct module_instance *store = mailbox_store();
 	struct ph_delivery_job job = { .arena = request->arena };
 	char name[ID_TEXT_MAX];
-	struct log_context log = { .queue = name, .module = store->name,
-		.hook = "deliver" };
+	struct log_context log = { .queue = name, .hook = "deliver" };
 	int status;
 
 	job.queue_id = record_get_u64(record, F_QUEUE_ID, 0);
@@ -196,13 +195,16 @@ on_deliver(struct bus_request *request)
 	job.sender = record_get(record, F_SENDER);
 	job.received_at = (int64_t)record_get_u64(record, F_RECEIVED_AT, 0);
 	status = take_content(request, &job.content);
-	if (status == PH_OK && (mail.is_stopping || job.sender.p == NULL ||
+	if (mail.is_stopping || store == NULL)
+		status = PH_UNAVAILABLE;
+	if (status == PH_OK && (job.sender.p == NULL ||
 	        !take_targets(record, &job)))
-		status = mail.is_stopping ? PH_UNAVAILABLE : PH_INVALID;
+		status = PH_INVALID;
 	if (status != PH_OK) {
 		bus_reply(request, status, PH_LIT(""), NULL, 0);
 		return;
 	}
+	log.module = store->name;
 	mail.delivering++;
 	fiber_context_set(&log);
 	store->module->store->deliver(mailbox_state(), &job);
@@ -293,8 +295,8 @@ on_handover(struct bus_request *request)
 {
 	struct ph_slice record = request->message.record;
 	int fd = request->message.fds[0];
-	struct ph_session *session = fd >= 0 && !mail.is_stopping ?
-	    take_session(request) : NULL;
+	struct ph_session *session = fd >= 0 && !mail.is_stopping &&
+	    mailbox_store() != NULL ? take_session(request) : NULL;
 	struct user_session *user;
 
 	if (session == NULL) {

@@ -5,6 +5,8 @@
  */
 #include "role/mailbox.h"
 
+#include <posthouse/log.h>
+
 #include "session/session.h"
 
 static struct {
@@ -28,9 +30,12 @@ mailbox_start(const struct generation *generation, const char *dir,
 
 	while (at != NULL && (at->module->kinds & PH_KIND_STORE) == 0)
 		at = at->next;
-	if (at == NULL)
-		return ph_err_set(err, PH_INVALID, 0,
-		    "no store module is configured; store_maildir is one");
+	if (at == NULL) { /* a server that only relays has none */
+		ph_log(PH_NOTICE, "no_store", ph_f_str("reason",
+		    "no store module is configured, mail for local users "
+		    "waits in the queue"));
+		return PH_OK;
+	}
 	store.instance = at;
 	store.ops = at->module->store;
 	return store.ops->open(generation->arena, at->conf, dir,

@@ -13,7 +13,7 @@
 int mailbox_start(const struct generation *generation, const char *dir,
     unsigned shares, struct ph_err *err);
 void mailbox_stop(void);
-/* The store's module and state, while it is open. */
+/* The store's module and state, while it is open; NULL: none is configured. */
 const struct module_instance *mailbox_store(void);
 struct ph_store *mailbox_state(void);
 /* Close what a session left open. */

@@ -45,13 +45,27 @@ struct ph_mail {
 	int failed;                 /* sticky status of a write */
 };
 
+/* The queue need not keep it for a commit any more. */
+static void
+drop_spool(uint64_t spool)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, NULL, 64);
+	record_put_u64(&buf, F_SPOOL, spool);
+	bus_notify(ROLE_QUEUE, 0, MSG_SPOOL_DROP, ph_buf_content(&buf));
+	ph_buf_fini(&buf);
+}
+
 static void
 on_arena_end(void *object)
 {
 	struct ph_mail *mail = object;
 
-	if (mail->spool_fd >= 0)
+	if (mail->spool_fd >= 0) {
+		drop_spool(mail->spool);
 		close(mail->spool_fd);
+	}
 	mail->spool_fd = -1;
 	ph_buf_fini(&mail->content);
 }

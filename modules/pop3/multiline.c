@@ -2,14 +2,30 @@
 /* multiline.c - see multiline.h. */
 #include "multiline.h"
 
-/* The first dot at or behind from that follows newline; end: none. */
+/* The first dot behind p that follows a CR or LF; end: none. Where the line
+ * ends is remembered, or a line of many CR would be searched for each. */
 static const char *
-find_dot(const char *from, const char *end, const char newline)
+next_dot(struct multiline *walk, const char *p, const char *end)
 {
-	const char pair[2] = { newline, '.' };
-	const char *at = memmem(from, (size_t)(end - from), pair, 2);
+	const char *cr;
 
-	return at != NULL ? at + 1 : end;
+	for (;;) {
+		if (walk->lf == NULL || walk->lf < p)
+			walk->lf = memchr(p, '\n', (size_t)(end - p));
+		if (walk->lf == NULL)
+			walk->lf = end;
+		cr = memchr(p, '\r', (size_t)(walk->lf - p));
+		while (cr != NULL) {
+			if (++cr < end && *cr == '.')
+				return cr;
+			cr = memchr(cr, '\r', (size_t)(walk->lf - cr));
+		}
+		if (end - walk->lf < 2)
+			return end;
+		p = walk->lf + 1;
+		if (p[0] == '.')
+			return p;
+	}
 }
 
 bool
@@ -23,12 +39,7 @@ multiline_next(struct multiline *walk, struct ph_slice *run_out,
 	/* Every run but the first begins at a dot that was found. */
 	*stuff_out = walk->begun || p[0] == '.';
 	walk->begun = true;
-	if (walk->after_lf == NULL || walk->after_lf <= p)
-		walk->after_lf = find_dot(p, end, '\n');
-	if (walk->after_cr == NULL || walk->after_cr <= p)
-		walk->after_cr = find_dot(p, end, '\r');
-	stop = walk->after_lf < walk->after_cr ? walk->after_lf :
-	                                         walk->after_cr;
+	stop = next_dot(walk, p, end);
 	*run_out = (struct ph_slice){ p, (size_t)(stop - p) };
 	walk->rest = (struct ph_slice){ stop, (size_t)(end - stop) };
 	return true;

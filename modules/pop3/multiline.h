@@ -10,7 +10,7 @@
 /* A walk over content; zeroed but for rest. */
 struct multiline {
 	struct ph_slice rest;
-	const char *after_lf, *after_cr; /* next dots found, cached */
+	const char *lf; /* the next one, or the end; behind rest.p: not known */
 	bool begun;
 };
 

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * accept.c - messages from edge: is it allowed, is there room, make it durable,
+ * answer, and only then begin to deliver. Edge may be broken into: what it
+ * claims is checked, the right to relay most of all.
+ */
+#include <posthouse/mail.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "queue/envelope.h"
+#include "queue/queue.h"
+#include "role/token.h"
+
+enum {
+	SPOOLS_MAX = 4096,
+	RECIPIENTS_MAX = 10000,
+	ENVELOPE_MAX = 64 << 10,
+	TRACE_MAX = 128 << 10,
+};
+
+/* A file for a large body that edge writes now. */
+struct spool {
+	struct spool *next;
+	uint64_t number;
+	unsigned edge;
+	int fd;
+};
+
+static struct {
+	struct spool *spools;
+	unsigned spool_count;
+	uint64_t spool_number, last_id;
+} self;
+
+/* --- spool files --- */
+
+struct spooling {
+	int status, fd;
+};
+
+static void
+make_spool(void *arg)
+{
+	struct spooling *s = arg;
+
+	s->status = queue_db_spool(queue.db, &s->fd);
+}
+
+static void
+on_spool(struct bus_request *request)
+{
+	struct spooling s = { PH_UNAVAILABLE, -1 };
+	struct spool *spool;
+	struct ph_buf buf;
+
+	if (!queue.is_stopping && self.spool_count < SPOOLS_MAX)
+		ph_work(make_spool, &s);
+	if (s.status != PH_OK) {
+		bus_reply(request, s.status, PH_LIT(""), NULL, 0);
+		return;
+	}
+	spool = calloc(1, sizeof(*spool));
+	ph_assert(spool != NULL);
+	spool->number = ++self.spool_number;
+	spool->edge = request->from_index;
+	spool->fd = s.fd;
+	spool->next = self.spools;
+	self.spools = spool;
+	self.spool_count++;
+	ph_buf_init(&buf, request->arena, 64);
+	record_put_u64(&buf, F_SPOOL, spool->number);
+	bus_reply(request, PH_OK, ph_buf_content(&buf), &s.fd, 1);
+}
+
+static int
+take_spool(uint64_t number, unsigned edge)
+{
+	for (struct spool **at = &self.spools; *at != NULL;
+	     at = &(*at)->next) {
+		struct spool *spool = *at;
+		int fd = spool->fd;
+
+		if (spool->number != number || spool->edge != edge)
+			continue;
+		*at = spool->next;
+		free(spool);
+		self.spool_count--;
+		return fd;
+	}
+	return -1;
+}
+
+static void
+on_spool_drop(struct bus_request *request)
+{
+	int fd = take_spool(record_get_u64(request->message.record, F_SPOOL,
+	    0), request->from_index);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+on_peer_down(enum role role, unsigned index)
+{
+	for (struct spool **at = &self.spools; *at != NULL;) {
+		struct spool *spool = *at;
+
+		if (role != ROLE_EDGE || spool->edge != index) {
+			at = &spool->next;
+			continue;
+		}
+		*at = spool->next;
+		close(spool->fd);
+		free(spool);
+		self.spool_count--;
+	}
+}
+
+/* --- what a commit claims --- */
+
+static bool
+is_sane(struct ph_slice text, size_t max)
+{
+	if (text.p == NULL || text.n > max)
+		return false;
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+is_sane_or_absent(struct ph_slice text, size_t max)
+{
+	return text.p == NULL || is_sane(text, max);
+}
+
+static bool
+is_our_domain(struct ph_slice domain)
+{
+	const struct core_conf *core = &generation_current()->core;
+
+	for (const char *const *at = core->domains; *at != NULL; at++)
+		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+			return true;
+	return false;
+}
+
+/* Proven by auth's token, or by a network the configuration names. */
+static bool
+may_relay(struct ph_slice record)
+{
+	const struct generation *generation = generation_current();
+	struct ph_slice user = record_get(record, F_AUTH_USER);
+	struct ph_addr client;
+
+	if (user.p != NULL && token_check(generation->key,
+	        record_get(record, F_TOKEN), user,
+	        record_get(record, F_SESSION), ph_wall_time()))
+		return true;
+	return ph_addr_parse(record_get(record, F_CLIENT), &client) &&
+	    ph_net_list_has(&generation->core.relay_networks, &client);
+}
+
+/* A local recipient needs no right, but its mailbox must be in our domains; a
+ * remote one must not be. */
+static int
+take_recipient(struct ph_arena *arena, struct ph_slice from, bool relay,
+    struct queue_db_recipient *to)
+{
+	struct ph_slice address = record_get(from, F_ADDRESS);
+	struct ph_slice user = record_get(from, F_USER);
+	struct ph_slice notify = record_get(from, F_DSN_NOTIFY);
+	struct ph_slice orcpt = record_get(from, F_ORCPT);
+	struct ph_slice domain = ph_address_domain(address);
+	struct queue_recipient memory = { .user = NULL };
+
+	if (!is_sane(address, QUEUE_RCPT_MAX) || address.n == 0 ||
+	    !is_sane_or_absent(user, QUEUE_RCPT_MAX) ||
+	    !is_sane_or_absent(notify, 64) || !is_sane_or_absent(orcpt, 512))
+		return PH_INVALID;
+	if (user.p != NULL && !is_our_domain(ph_address_domain(user)))
+		return PH_DENIED;
+	if (user.p == NULL && (domain.p == NULL || is_our_domain(domain) ||
+	        !relay))
+		return PH_DENIED;
+	if (user.p != NULL)
+		memory.user = ph_arena_slice(arena, user).p;
+	if (notify.p != NULL)
+		memory.notify = ph_arena_slice(arena, notify).p;
+	if (orcpt.p != NULL)
+		memory.orcpt = ph_arena_slice(arena, orcpt).p;
+	to->state = QUEUE_DB_WAITING;
+	to->address = address;
+	to->destination = user.p != NULL ? PH_LIT("") : domain;
+	to->record = recipient_record(arena, &memory);
+	return PH_OK;
+}
+
+static int
+take_recipients(struct bus_request *request, struct queue_db_message *message)
+{
+	struct ph_slice rest = request->message.record;
+	bool relay = may_relay(rest);
+	struct queue_db_recipient *all;
+	struct record_field field;
+	size_t n = 0;
+
+	while (record_next(&rest, &field))
+		n += field.tag == F_RCPT;
+	if (n == 0 || n > RECIPIENTS_MAX)
+		return PH_INVALID;
+	all = ph_arena_array(request->arena, n, sizeof(*all));
+	rest = request->message.record;
+	n = 0;
+	while (record_next(&rest, &field)) {
+		int status;
+
+		if (field.tag != F_RCPT)
+			continue;
+		status = take_recipient(request->arena, field.value, relay,
+		    &all[n]);
+		if (status != PH_OK)
+			return status;
+		all[n].number = (uint32_t)n;
+		n++;
+	}
+	message->recipients = all;
+	message->recipient_count = n;
+	return PH_OK;
+}
+
+static int
+take_envelope(struct bus_request *request, struct queue_db_message *message)
+{
+	struct ph_slice record = request->message.record, rest = record;
+	struct ph_slice sender = record_get(record, F_SENDER);
+	struct ph_slice session = record_get(record, F_SESSION);
+	struct record_field field;
+	struct ph_buf buf, trace;
+
+	if (!is_sane(sender, QUEUE_RCPT_MAX) || !is_sane(session, 64))
+		return PH_INVALID;
+	ph_buf_init(&buf, request->arena, ENVELOPE_MAX);
+	ph_buf_init(&trace, request->arena, TRACE_MAX);
+	record_put(&buf, ENV_SENDER, sender);
+	record_put(&buf, ENV_SESSION, session);
+	if (is_sane(record_get(record, F_CLIENT), 64))
+		record_put(&buf, ENV_CLIENT, record_get(record, F_CLIENT));
+	if (is_sane(record_get(record, F_SERVICE), 32))
+		record_put(&buf, ENV_SERVICE, record_get(record, F_SERVICE));
+	if (is_sane(record_get(record, F_AUTH_USER), QUEUE_RCPT_MAX))
+		record_put(&buf, ENV_AUTH_USER,
+		    record_get(record, F_AUTH_USER));
+	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
+	while (record_next(&rest, &field)) {
+		if (field.tag == F_FACT &&
+		    is_sane(record_get(field.value, F_NAME), 32) &&
+		    is_sane(record_get(field.value, F_TEXT), 512))
+			record_put(&buf, ENV_FACT, field.value);
+		if (field.tag == F_TRACE)
+			record_put(&trace, F_TRACE, field.value);
+	}
+	if (buf.full)
+		return PH_TOO_BIG;
+	message->envelope = ph_buf_content(&buf);
+	message->trace = ph_buf_content(&trace);
+	return PH_OK;
+}
+
+/* body.fd is the caller's to close. */
+static int
+take_body(struct bus_request *request, struct queue_db_message *message)
+{
+	struct ph_slice record = request->message.record;
+	uint64_t limit = generation_current()->core.message_limit_bytes;
+	uint64_t spool = record_get_u64(record, F_SPOOL, 0);
+	struct queue_db_body *body = &message->body;
+
+	body->fd = -1;
+	body->octets = record_get(record, F_CONTENT);
+	if (spool != 0) {
+		body->octets = record_get(record, F_PREFIX);
+		body->fd = take_spool(spool, request->from_index);
+		body->file_bytes = record_get_u64(record, F_SIZE, 0);
+		if (body->fd < 0)
+			return PH_INVALID;
+	} else if (body->octets.p == NULL) {
+		return PH_INVALID;
+	}
+	if (body->octets.p == NULL)
+		body->octets = PH_LIT("");
+	message->size_bytes = body->octets.n + body->file_bytes;
+	if (body->octets.n > QUEUE_DB_INLINE_MAX ||
+	    body->file_bytes > limit + (1 << 20))
+		return PH_TOO_BIG;
+	return queue_db_has_room(queue.db, message->size_bytes) ? PH_OK :
+	    PH_FULL;
+}
+
+static int
+make_durable(struct bus_request *request, struct queue_db_message *message)
+{
+	struct queue_db_op *op;
+	int status;
+
+	if (queue.is_stopping)
+		return PH_UNAVAILABLE;
+	status = take_envelope(request, message);
+	if (status == PH_OK)
+		status = take_recipients(request, message);
+	if (status == PH_OK)
+		status = take_body(request, message);
+	if (status != PH_OK)
+		return status;
+	message->held = record_get_u64(request->message.record, F_HOLD, 0) !=
+	    0;
+	self.last_id = id_create_above(self.last_id);
+	message->id = self.last_id;
+	op = queue_db_op_create();
+	queue_db_op_message(op, message);
+	return queue_submit(op, QUEUE_DB_DURABLE);
+}
+
+static void
+begin_delivery(const struct queue_db_message *message)
+{
+	struct entry *entry = entry_create(message);
+
+	ph_assert(entry != NULL); /* encoded by ourselves just now */
+	if (message->body.fd < 0)
+		entry_keep_content(entry, message->body.octets);
+	entry_add(entry);
+	queue.accepted++;
+	if (entry->is_held)
+		ph_log(PH_NOTICE, "held", ph_f_str("queue", entry->name),
+		    ph_f_str("session", entry->session),
+		    ph_f_str("from", entry->sender));
+	else
+		schedule_due(entry);
+}
+
+static void
+on_commit(struct bus_request *request)
+{
+	struct queue_db_message message = { .body.fd = -1 };
+	struct ph_slice session = record_get(request->message.record,
+	    F_SESSION);
+	int status = make_durable(request, &message);
+	struct ph_buf buf;
+
+	if (message.body.fd >= 0)
+		close(message.body.fd);
+	if (status != PH_OK) {
+		ph_log(status == PH_FULL ? PH_ERROR : PH_WARN, "not_queued",
+		    ph_f_slice("session", session),
+		    ph_f_str("reason", ph_status_name(status)));
+		bus_reply(request, status, PH_LIT(""), NULL, 0);
+		return;
+	}
+	ph_buf_init(&buf, request->arena, 64);
+	record_put_u64(&buf, F_QUEUE_ID, message.id);
+	bus_reply(request, PH_OK, ph_buf_content(&buf), NULL, 0);
+	begin_delivery(&message);
+}
+
+void
+accept_serve(void)
+{
+	self.last_id = queue_db_last_id(queue.db);
+	bus_serve(MSG_SPOOL, ROLE_BIT(ROLE_EDGE), on_spool);
+	bus_serve(MSG_SPOOL_DROP, ROLE_BIT(ROLE_EDGE), on_spool_drop);
+	bus_serve(MSG_COMMIT, ROLE_BIT(ROLE_EDGE), on_commit);
+	bus_on_peer_down(on_peer_down);
+}

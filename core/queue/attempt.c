@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attempt.c - one job: hand an entry's recipients to mail or relay, record what
+ * came of it, report what the sender must hear, forget what is done.
+ */
+#include "queue/queue.h"
+
+#include <stdio.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <posthouse/transport.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+
+enum {
+	LOCAL_MS = 120000,
+	REMOTE_MS = 3600000,
+	AGAIN_MS = 1000,        /* nobody was there to take it */
+	TROUBLE_MS = 60000,     /* the store would not take the outcome */
+	HEADER_READ = 64 << 10,
+};
+
+/* What is known while a job runs. */
+struct attempt {
+	struct job *job;
+	struct entry *entry;
+	struct ph_arena *arena;
+	struct ph_slice octets; /* of the content, in front of the file */
+	int fd;
+	bool was_reached;       /* mail or relay answered */
+	bool failed;            /* the destination as a whole did not answer */
+	bool *changed;          /* by index of the recipient */
+};
+
+static int64_t
+wall_ms(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+/* --- asking --- */
+
+static int
+find_content(struct attempt *a)
+{
+	struct queue_db_message message = { .body.fd = -1 };
+	int status;
+
+	a->fd = -1;
+	if (a->entry->content != NULL) {
+		a->octets = (struct ph_slice){ a->entry->content,
+			a->entry->content_n };
+		return PH_OK;
+	}
+	status = queue_read(a->entry->id, a->arena, &message);
+	if (status != PH_OK)
+		return status;
+	a->octets = message.body.octets.p != NULL ? message.body.octets :
+	    PH_LIT("");
+	a->fd = message.body.fd;
+	return PH_OK;
+}
+
+static void
+put_recipients(const struct attempt *a, struct ph_buf *buf)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		const struct queue_recipient *r = &a->entry->recipients[i];
+		size_t mark;
+
+		if (r->job != a->job)
+			continue;
+		mark = record_begin(buf, F_RCPT);
+		record_put_u64(buf, F_NUMBER, r->number);
+		record_put_str(buf, F_ADDRESS, r->address);
+		if (r->user != NULL)
+			record_put_str(buf, F_USER, r->user);
+		if (r->notify != NULL)
+			record_put_str(buf, F_DSN_NOTIFY, r->notify);
+		if (r->orcpt != NULL)
+			record_put_str(buf, F_ORCPT, r->orcpt);
+		record_end(buf, mark);
+	}
+}
+
+static int
+ask(struct attempt *a, struct bus_message *reply)
+{
+	const struct entry *entry = a->entry;
+	const struct lane *lane = a->job->lane;
+	struct ph_buf buf;
+	int status;
+
+	ph_buf_init(&buf, NULL, BUS_MESSAGE_LIMIT);
+	record_put_u64(&buf, F_QUEUE_ID, entry->id);
+	record_put_str(&buf, F_SENDER, entry->sender);
+	record_put_u64(&buf, F_RECEIVED_AT, (uint64_t)entry->received_at);
+	if (!lane->is_local) {
+		record_put_str(&buf, F_DESTINATION, lane->name);
+		ph_buf_slice(&buf, entry->facts);
+	}
+	put_recipients(a, &buf);
+	record_put(&buf, F_CONTENT, a->octets);
+	if (buf.full)
+		status = PH_TOO_BIG;
+	else if (lane->is_local)
+		status = bus_call(ROLE_MAIL, lane->shard, MSG_DELIVER,
+		    ph_buf_content(&buf), &a->fd, a->fd >= 0 ? 1 : 0,
+		    LOCAL_MS, a->arena, reply);
+	else
+		status = bus_call(ROLE_RELAY, BUS_ANY_SHARD, MSG_ATTEMPT,
+		    ph_buf_content(&buf), &a->fd, a->fd >= 0 ? 1 : 0,
+		    REMOTE_MS, a->arena, reply);
+	ph_buf_fini(&buf);
+	return status;
+}
+
+/* --- what came of it --- */
+
+static void
+log_outcome(const struct attempt *a, const struct queue_recipient *r,
+    struct ph_slice uid)
+{
+	const struct entry *entry = a->entry;
+	bool delivered = r->state == QUEUE_DB_DELIVERED;
+	bool failed = r->state == QUEUE_DB_FAILED;
+
+	ph_log(delivered ? PH_INFO : failed ? PH_NOTICE : PH_WARN,
+	    delivered ? "delivered" : failed ? "bounced" : "deferred",
+	    ph_f_str("queue", entry->name),
+	    ph_f_str("session", entry->session),
+	    ph_f_str("from", entry->sender[0] != '\0' ? entry->sender : "<>"),
+	    ph_f_str("to", r->address),
+	    ph_f_str("mailbox", r->user),
+	    ph_f_slice("uid", uid),
+	    ph_f_str("host", r->host),
+	    ph_f_str("status", r->enhanced),
+	    ph_f_str("reason", r->reason),
+	    ph_f_int("attempts", r->attempts),
+	    ph_f_int("delay_ms", wall_ms() - entry->received_at * 1000),
+	    ph_f_slice("next_ms", delivered || failed ?
+	        (struct ph_slice){ NULL, 0 } :
+	        ph_slice_str(ph_arena_printf(a->arena, "%lld",
+	            (long long)(r->next_ms - wall_ms())))));
+}
+
+/* Try again later, or never when it is too old. */
+static void
+defer(struct attempt *a, struct queue_recipient *r)
+{
+	const struct core_conf *core = &generation_current()->core;
+	int64_t age_ms = wall_ms() - a->entry->received_at * 1000;
+
+	if (age_ms >= core->queue.lifetime_ms) {
+		r->state = QUEUE_DB_FAILED;
+		if (r->enhanced == NULL || r->enhanced[0] != '4')
+			recipient_say(r, r->code, PH_LIT("4.4.7"),
+			    ph_slice_str(r->host), ph_slice_str(
+			        r->reason != NULL ? r->reason :
+			        "delivery time expired"));
+		return;
+	}
+	r->next_ms = wall_ms() + core_retry_ms(core, r->attempts - 1);
+}
+
+static void
+take_local(struct attempt *a, struct queue_recipient *r,
+    struct ph_slice result)
+{
+	int status = (int)(int64_t)record_get_u64(result, F_STATUS,
+	    (uint64_t)(int64_t)PH_UNAVAILABLE);
+	struct ph_slice text = record_get(result, F_TEXT);
+
+	r->attempts++;
+	if (status == PH_OK) {
+		r->state = QUEUE_DB_DELIVERED;
+		return;
+	}
+	if (text.p == NULL)
+		text = ph_slice_str(ph_status_name(status));
+	if (ph_status_is_temporary(status) || status == PH_IO ||
+	    status == PH_FULL || status == PH_DEFECT) {
+		recipient_say(r, 451, PH_LIT("4.2.0"), PH_LIT("mailbox"),
+		    text);
+		defer(a, r);
+	} else {
+		recipient_say(r, 550, PH_LIT("5.2.0"), PH_LIT("mailbox"),
+		    text);
+		r->state = QUEUE_DB_FAILED;
+	}
+}
+
+static void
+take_remote(struct attempt *a, struct queue_recipient *r,
+    struct ph_slice result)
+{
+	uint64_t delivery = record_get_u64(result, F_DELIVERY, PH_DEFERRED);
+	int code = (int)record_get_u64(result, F_CODE, 0);
+
+	r->attempts++;
+	recipient_say(r, code, record_get(result, F_ENHANCED),
+	    record_get(result, F_HOST), record_get(result, F_TEXT));
+	if (delivery == PH_DELIVERED) {
+		r->state = QUEUE_DB_DELIVERED;
+		queue.relayed++;
+		a->failed = false;
+	} else if (delivery == PH_FAILED) {
+		r->state = QUEUE_DB_FAILED;
+		a->failed = false;
+	} else {
+		if (code != 0) /* somebody was there and said so */
+			a->failed = false;
+		defer(a, r);
+	}
+}
+
+static struct queue_recipient *
+find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (r->number == number && r->job == a->job) {
+			*index_out = i;
+			return r;
+		}
+	}
+	return NULL;
+}
+
+static void
+take_results(struct attempt *a, struct ph_slice record)
+{
+	struct record_field field;
+
+	a->failed = !a->job->lane->is_local;
+	while (record_next(&record, &field)) {
+		struct queue_recipient *r;
+		char uid[24] = "";
+		size_t i;
+
+		if (field.tag != F_RESULT)
+			continue;
+		r = find_recipient(a, record_get_u64(field.value, F_NUMBER,
+		    UINT64_MAX), &i);
+		if (r == NULL || a->changed[i])
+			continue;
+		a->changed[i] = true;
+		if (a->job->lane->is_local) {
+			take_local(a, r, field.value);
+			snprintf(uid, sizeof(uid), "%llu", (unsigned long long)
+			    record_get_u64(field.value, F_UID, 0));
+		} else {
+			take_remote(a, r, field.value);
+		}
+		queue.delivered += r->state == QUEUE_DB_DELIVERED;
+		queue.bounced += r->state == QUEUE_DB_FAILED;
+		queue.deferred += r->state == QUEUE_DB_WAITING;
+		log_outcome(a, r, uid[0] != '\0' &&
+		    r->state == QUEUE_DB_DELIVERED ? ph_slice_str(uid) :
+		    (struct ph_slice){ NULL, 0 });
+	}
+}
+
+/* Nobody took the job: no attempt was made, so none is counted. */
+static void
+try_again_soon(struct attempt *a, int status)
+{
+	a->failed = true;
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (a->entry->recipients[i].job == a->job)
+			a->entry->recipients[i].next_ms = wall_ms() + AGAIN_MS;
+	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", a->entry->name),
+	    ph_f_str("to", a->job->lane->name),
+	    ph_f_str("reason", ph_status_name(status)));
+}
+
+/* --- recording it --- */
+
+static bool
+is_finished(const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		if (entry->recipients[i].state == QUEUE_DB_WAITING)
+			return false;
+	return true;
+}
+
+/* The header section, for a report, when the content is in a file. */
+static struct ph_slice
+content_for_report(struct attempt *a)
+{
+	char *p;
+	ssize_t n;
+
+	if (a->fd < 0)
+		return a->octets;
+	p = ph_arena_alloc(a->arena, a->octets.n + HEADER_READ);
+	memcpy(p, a->octets.p, a->octets.n);
+	n = pread(a->fd, p + a->octets.n, HEADER_READ, 0);
+	return (struct ph_slice){ p, a->octets.n + (n > 0 ? (size_t)n : 0) };
+}
+
+/* Add the report of one kind, if any recipient changed so. False: later. */
+static bool
+add_report(struct attempt *a, enum report_action action,
+    struct queue_db_op *op, struct entry **made)
+{
+	enum queue_db_state state = action == REPORT_FAILED ?
+	    QUEUE_DB_FAILED : QUEUE_DB_DELIVERED;
+	size_t n = a->entry->recipient_count;
+	bool *concerned = ph_arena_array(a->arena, n, sizeof(*concerned));
+	bool any = false;
+	struct report report = { .about = a->entry, .action = action,
+		.concerned = concerned };
+
+	for (size_t i = 0; i < n; i++) {
+		const struct queue_recipient *r = &a->entry->recipients[i];
+
+		concerned[i] = a->changed[i] && r->state == state &&
+		    report_is_wanted(a->entry, r, action);
+		any = any || concerned[i];
+	}
+	if (!any)
+		return true;
+	report.content = content_for_report(a);
+	return report_make(&report, op, a->arena, made) != REPORT_LATER;
+}
+
+static void
+put_updates(struct attempt *a, struct queue_db_op *op)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		const struct queue_recipient *r = &a->entry->recipients[i];
+		struct queue_db_update update = { .number = r->number,
+			.state = r->state, .attempts = r->attempts,
+			.next_ms = r->next_ms };
+
+		if (!a->changed[i])
+			continue;
+		update.record = recipient_record(a->arena, r);
+		queue_db_op_update(op, a->entry->id, &update);
+	}
+}
+
+/* The store or the report could not take it: as if it had not happened. A
+ * local delivery is repeated into its own file; a remote one may double. */
+static void
+take_back(struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (!a->changed[i])
+			continue;
+		r->state = QUEUE_DB_WAITING;
+		r->next_ms = wall_ms() + TROUBLE_MS;
+	}
+}
+
+/* Whether the outcome must be on disk before the next step. */
+static bool
+record_outcome(struct attempt *a)
+{
+	struct entry *failed = NULL, *delivered = NULL;
+	struct queue_db_op *op = queue_db_op_create();
+	bool finished = is_finished(a->entry);
+	int status = PH_OK;
+
+	if (!add_report(a, REPORT_FAILED, op, &failed) ||
+	    !add_report(a, REPORT_DELIVERED, op, &delivered)) {
+		queue_db_op_free(op);
+		status = PH_UNAVAILABLE;
+	} else {
+		if (finished)
+			queue_db_op_remove(op, a->entry->id);
+		else
+			put_updates(a, op);
+		if (a->job->lane->is_local && failed == NULL &&
+		    delivered == NULL)
+			queue_submit_later(op, a->entry->id);
+		else
+			status = queue_submit(op, QUEUE_DB_DURABLE);
+	}
+	if (status != PH_OK) {
+		ph_log(PH_ERROR, "outcome_not_recorded",
+		    ph_f_str("queue", a->entry->name),
+		    ph_f_str("reason", ph_status_name(status)));
+		entry_free(failed);
+		entry_free(delivered);
+		take_back(a);
+		return false;
+	}
+	if (failed != NULL) {
+		entry_add(failed);
+		schedule_due(failed);
+	}
+	if (delivered != NULL) {
+		entry_add(delivered);
+		schedule_due(delivered);
+	}
+	return finished;
+}
+
+static bool
+any_changed(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (a->changed[i])
+			return true;
+	return false;
+}
+
+/* Rows that can't be read: an operator must look, nothing is thrown away. */
+static void
+set_aside(struct attempt *a, int status)
+{
+	ph_log(PH_ERROR, "message_unreadable",
+	    ph_f_str("queue", a->entry->name),
+	    ph_f_str("reason", ph_status_name(status)));
+	if (status == PH_DEFECT || status == PH_NOT_FOUND)
+		a->entry->is_held = true;
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (a->entry->recipients[i].job == a->job)
+			a->entry->recipients[i].next_ms = wall_ms() +
+			    TROUBLE_MS;
+}
+
+void
+attempt_run(struct job *job)
+{
+	struct entry *entry = job->entry;
+	struct attempt a = { .job = job, .entry = entry,
+		.arena = ph_arena_create(NULL), .fd = -1 };
+	struct bus_message reply;
+	bool finished = false;
+	int status;
+
+	a.changed = ph_arena_array(a.arena, entry->recipient_count,
+	    sizeof(*a.changed));
+	status = entry->is_removed || entry->is_held ? PH_CANCELED :
+	    find_content(&a);
+	if (status == PH_OK) {
+		status = ask(&a, &reply);
+		if (status == PH_OK)
+			take_results(&a, reply.record);
+		else
+			try_again_soon(&a, status);
+	} else if (status != PH_CANCELED) {
+		set_aside(&a, status);
+	}
+	if (any_changed(&a) && !entry->is_removed)
+		finished = record_outcome(&a);
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		if (entry->recipients[i].job == job)
+			entry->recipients[i].job = NULL;
+	entry->jobs--;
+	if (finished || entry->is_removed) {
+		entry_remove(entry);
+	} else {
+		if (entry->jobs == 0)
+			entry_drop_content(entry);
+		schedule_entry(entry);
+	}
+	lane_job_done(job, a.failed);
+	ph_arena_free(a.arena);
+}

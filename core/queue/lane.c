@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane.c - where recipients are handed to, how many at once, and how long a
+ * destination that did not answer is left alone.
+ */
+#include "queue/queue.h"
+
+#include <posthouse/mail.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <uv.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+
+enum {
+	BUCKETS = 4096,
+	FAILURES_MIN = 2,       /* in a row until a lane backs off */
+	BACK_OFF_MAX_MS = 600000,
+	LOCAL_BACK_OFF_MS = 500,
+};
+
+static struct {
+	struct lane *bucket[BUCKETS];
+	struct lane *ready, **ready_last; /* wait for relay_concurrency */
+	size_t count;
+} all;
+
+static void lane_pump(struct lane *lane);
+
+static struct lane **
+find(const char *name)
+{
+	struct lane **at = &all.bucket[record_crc(0, name, strlen(name)) %
+	    BUCKETS];
+
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next_hash;
+	return at;
+}
+
+static struct lane *
+obtain(const char *name)
+{
+	struct lane **at = find(name), *lane = *at;
+
+	if (lane == NULL) {
+		lane = calloc(1, sizeof(*lane));
+		ph_assert(lane != NULL);
+		lane->name = strdup(name);
+		lane->last = &lane->first;
+		*at = lane;
+		all.count++;
+	}
+	lane->references++;
+	return lane;
+}
+
+struct lane *
+lane_of(const struct queue_recipient *recipient)
+{
+	const struct core_conf *core = &generation_current()->core;
+	char name[QUEUE_RCPT_MAX + 1];
+	struct ph_slice domain;
+	struct lane *lane;
+	unsigned shard;
+
+	if (recipient->user != NULL) {
+		shard = partition_of(ph_slice_str(recipient->user),
+		    core->mail.partitions);
+		/* '/' is in no domain. One for each mail process. */
+		snprintf(name, sizeof(name), "mail/%u",
+		    shard % core->processes.mail);
+		lane = obtain(name);
+		lane->is_local = true;
+		lane->shard = shard % core->processes.mail;
+		return lane;
+	}
+	domain = ph_address_domain(ph_slice_str(recipient->address));
+	snprintf(name, sizeof(name), "%.*s", PH_SLICE_ARG(domain));
+	for (char *at = name; *at != '\0'; at++)
+		if (*at >= 'A' && *at <= 'Z')
+			*at = (char)(*at - 'A' + 'a');
+	return obtain(name);
+}
+
+void
+lane_put(struct lane *lane)
+{
+	struct lane **at;
+
+	if (lane == NULL || --lane->references > 0)
+		return;
+	at = find(lane->name);
+	*at = lane->next_hash;
+	all.count--;
+	free(lane->name);
+	free(lane);
+}
+
+size_t
+lane_count(void)
+{
+	return all.count;
+}
+
+/* --- jobs --- */
+
+static void
+job_main(void *arg)
+{
+	attempt_run(arg);
+}
+
+static unsigned
+limit_of(const struct lane *lane)
+{
+	return lane->is_local ? QUEUE_LOCAL_AT_ONCE :
+	    generation_current()->core.queue.destination_concurrency;
+}
+
+static bool
+may_start(struct lane *lane)
+{
+	const struct core_queue *conf = &generation_current()->core.queue;
+
+	if (lane->first == NULL || lane->running >= limit_of(lane) ||
+	    lane->not_before_ms > ph_now_ms() || queue.is_stopping)
+		return false;
+	if (lane->is_local || queue.relaying < conf->relay_concurrency)
+		return true;
+	if (!lane->is_ready) { /* its turn comes when another one ends */
+		lane->is_ready = true;
+		lane->next_ready = NULL;
+		if (all.ready == NULL)
+			all.ready_last = &all.ready;
+		*all.ready_last = lane;
+		all.ready_last = &lane->next_ready;
+		lane->references++;
+	}
+	return false;
+}
+
+static void
+lane_pump(struct lane *lane)
+{
+	while (may_start(lane)) {
+		struct job *job = lane->first;
+
+		lane->first = job->next;
+		if (lane->first == NULL)
+			lane->last = &lane->first;
+		lane->running++;
+		queue.running++;
+		queue.relaying += !lane->is_local;
+		fiber_start(job_main, job);
+	}
+}
+
+static void
+pump_ready(void)
+{
+	const struct core_queue *conf = &generation_current()->core.queue;
+
+	while (all.ready != NULL &&
+	    queue.relaying < conf->relay_concurrency) {
+		struct lane *lane = all.ready;
+
+		all.ready = lane->next_ready;
+		lane->is_ready = false;
+		lane_pump(lane);
+		lane_put(lane);
+	}
+}
+
+struct job *
+lane_add_job(struct lane *lane, struct entry *entry)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	ph_assert(job != NULL);
+	job->entry = entry;
+	job->lane = lane;
+	lane->references++;
+	entry->jobs++;
+	*lane->last = job;
+	lane->last = &job->next;
+	lane_pump(lane);
+	return job;
+}
+
+static void
+on_back_off_over(void *arg)
+{
+	struct lane *lane = arg;
+
+	fiber_deadline_set(UINT64_MAX);
+	while (lane->not_before_ms > ph_now_ms() && !queue.is_stopping)
+		if (ph_sleep_ms((unsigned)(lane->not_before_ms -
+		        ph_now_ms())) != PH_OK)
+			break;
+	lane_pump(lane);
+	lane_put(lane);
+}
+
+static void
+back_off(struct lane *lane)
+{
+	uint64_t wait;
+
+	if (++lane->failures < FAILURES_MIN && !lane->is_local)
+		return;
+	wait = core_retry_ms(&generation_current()->core,
+	    lane->failures < FAILURES_MIN ? 0 : lane->failures - FAILURES_MIN);
+	if (lane->is_local)
+		wait = LOCAL_BACK_OFF_MS;
+	if (wait > BACK_OFF_MAX_MS)
+		wait = BACK_OFF_MAX_MS;
+	if (lane->not_before_ms > ph_now_ms())
+		return;
+	lane->not_before_ms = ph_now_ms() + wait;
+	ph_log(PH_WARN, "destination_waits",
+	    ph_f_str("destination", lane->name),
+	    ph_f_int("failures", lane->failures),
+	    ph_f_int("wait_ms", (int64_t)wait));
+	lane->references++;
+	fiber_start(on_back_off_over, lane);
+}
+
+void
+lane_job_done(struct job *job, bool failed)
+{
+	struct lane *lane = job->lane;
+
+	lane->running--;
+	queue.running--;
+	queue.relaying -= !lane->is_local;
+	free(job);
+	if (failed)
+		back_off(lane);
+	else
+		lane->failures = 0;
+	lane_pump(lane);
+	pump_ready();
+	lane_put(lane);
+	ph_event_signal(&queue.moved);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.h - the queue role's mail in memory: what waits for whom and when.
+ *
+ * queue-db holds the truth; this is its index and the work under way. An entry
+ * is one message. A lane is where recipients are handed to: one for each mail
+ * process, one for each remote destination; it bounds what runs at once and
+ * backs off as a whole. A job is one entry on one lane.
+ */
+#ifndef CORE_QUEUE_QUEUE_H
+#define CORE_QUEUE_QUEUE_H
+
+#include "base/id.h"
+#include "queue_db.h"
+#include "role/role.h"
+
+enum {
+	QUEUE_RCPT_MAX = 320,     /* octets of an address */
+	QUEUE_JOB_RCPTS = 100,    /* recipients of one attempt */
+	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
+};
+
+struct queue_recipient {
+	uint32_t number;
+	enum queue_db_state state;
+	unsigned attempts;
+	int64_t next_ms;          /* wall time */
+	struct job *job;          /* that waits or runs with it; NULL: none */
+	const char *address, *user; /* user NULL: remote */
+	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
+	struct lane *lane;        /* referenced while it waits */
+	/* what the last attempt said; code 0, NULL: nothing */
+	int code;
+	char *enhanced, *host, *reason; /* malloc'd */
+};
+
+struct entry {
+	struct entry *next_all, *prev_all; /* by id */
+	struct entry *next_hash;
+	size_t heap;              /* index + 1 in the schedule; 0: not in it */
+	int64_t due_ms;
+	uint64_t id;
+	char name[ID_TEXT_MAX];
+	struct ph_arena *arena;
+	const char *sender, *session, *client, *auth_user;
+	struct ph_slice facts;    /* F_FACT fields */
+	int64_t received_at;      /* s */
+	uint64_t size_bytes;
+	bool is_held, is_removed;
+	unsigned jobs;            /* running or waiting */
+	struct queue_recipient *recipients;
+	size_t recipient_count;
+	char *content;            /* malloc'd while it is kept in memory */
+	size_t content_n;
+};
+
+struct job {
+	struct job *next;
+	struct entry *entry;
+	struct lane *lane;
+};
+
+struct lane {
+	struct lane *next_hash;
+	char *name;               /* domain; local: "mail/N" */
+	bool is_local;
+	unsigned shard;           /* of the mail process */
+	unsigned running, references;
+	unsigned failures;        /* in a row, of the lane as a whole */
+	uint64_t not_before_ms;   /* ph_now_ms's clock */
+	struct job *first, **last; /* waiting */
+	struct lane *next_ready;  /* waits for relay_concurrency */
+	bool is_ready;
+};
+
+struct queue_state {
+	struct queue_db *db;
+	struct entry *oldest, *newest;
+	size_t count;
+	size_t memory;            /* octets of kept content */
+	unsigned relaying;        /* remote attempts running */
+	unsigned running;         /* all attempts */
+	uint64_t accepted, delivered, relayed, deferred, bounced;
+	bool is_stopping, is_full;
+	struct ph_event moved;
+};
+extern struct queue_state queue;
+
+/* --- entry.c: what is in memory --- */
+
+/* From a stored message, or one about to be (the same encoding). The arena of
+ * the entry is its own. NULL: the envelope can't be read. */
+struct entry *entry_create(const struct queue_db_message *message);
+void entry_free(struct entry *entry);
+void entry_add(struct entry *entry);
+/* Takes it out of the lists; frees it when no job holds it. */
+void entry_remove(struct entry *entry);
+struct entry *entry_find(uint64_t id);
+void entry_keep_content(struct entry *entry, struct ph_slice content);
+void entry_drop_content(struct entry *entry);
+/* Set what the last attempt said (copied, bounded). */
+void recipient_say(struct queue_recipient *recipient, int code,
+    struct ph_slice enhanced, struct ph_slice host, struct ph_slice reason);
+/* The durable part that changes with attempts. */
+struct ph_slice recipient_record(struct ph_arena *arena,
+    const struct queue_recipient *recipient);
+/* A fact kept with the message ("body", "envid"); absent. */
+struct ph_slice entry_fact(const struct entry *entry, const char *name);
+
+/* --- commit.c: the store, from a fiber --- */
+
+int queue_open(const char *dir, const struct core_queue *conf,
+    struct ph_err *err);
+void queue_close(void);
+/* Suspends until done. Takes the op. */
+int queue_submit(struct queue_db_op *op, enum queue_db_when when);
+/* Does not wait; what goes wrong is logged with the id. Takes the op. */
+void queue_submit_later(struct queue_db_op *op, uint64_t id);
+/* Read with body in the thread pool. */
+int queue_read(uint64_t id, struct ph_arena *arena,
+    struct queue_db_message *message_out);
+
+/* --- accept.c: from edge --- */
+
+void accept_serve(void);
+
+/* --- schedule.c: when --- */
+
+void schedule_start(void);
+/* After recipients changed: find the next time, or take it out. */
+void schedule_entry(struct entry *entry);
+/* Due now: jobs for all that is due. */
+void schedule_due(struct entry *entry);
+void schedule_stop(void);
+
+/* --- lane.c: where --- */
+
+/* The lane of a recipient, referenced. */
+struct lane *lane_of(const struct queue_recipient *recipient);
+void lane_put(struct lane *lane);
+/* The job begins when its caller suspends, at the earliest. */
+struct job *lane_add_job(struct lane *lane, struct entry *entry);
+/* The attempt is over; failed: the destination as a whole did not answer. */
+void lane_job_done(struct job *job, bool failed);
+size_t lane_count(void);
+
+/* --- attempt.c: one job --- */
+
+void attempt_run(struct job *job);
+
+/* --- report.c: delivery status notifications, RFC 3464 --- */
+
+enum report_action { REPORT_FAILED, REPORT_DELIVERED };
+struct report {
+	const struct entry *about;
+	enum report_action action;
+	/* whom it is about, and that the sender wants to hear of it */
+	const bool *concerned; /* by index of the recipient */
+	struct ph_slice content; /* of the message, or only its header */
+};
+enum report_result {
+	REPORT_MADE,   /* *entry_out is to be added when op happened */
+	REPORT_NOBODY, /* nobody is to hear of it; logged */
+	REPORT_LATER,  /* who the sender is can't be told now */
+};
+/* Suspends. */
+enum report_result report_make(const struct report *report,
+    struct queue_db_op *op, struct ph_arena *arena, struct entry **entry_out);
+/* Whether the sender wants to hear of this outcome, RFC 3461 s4.1. */
+bool report_is_wanted(const struct entry *entry,
+    const struct queue_recipient *recipient, enum report_action action);
+
+/* --- admin.c --- */
+
+void admin_serve(void);
+
+#endif

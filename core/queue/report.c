@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * report.c - delivery status notifications (RFC 3461, RFC 3464): who wants to
+ * hear, and the multipart/report that tells it. A report about a report is
+ * never made.
+ */
+#include "queue/queue.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include <posthouse/auth.h>
+#include <posthouse/mail.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "queue/envelope.h"
+
+enum {
+	LOOKUP_MS = 10000,
+	RETURN_MAX = 48 << 10, /* a longer message comes back as its header */
+	REPORT_MAX = QUEUE_DB_INLINE_MAX,
+};
+
+static bool
+has_word(const char *list, const char *word)
+{
+	struct ph_slice rest = ph_slice_str(list);
+
+	while (rest.p != NULL) {
+		struct ph_slice one = ph_slice_trim(ph_slice_cut(&rest, ','));
+
+		if (ph_slice_eq_nocase(one, ph_slice_str(word)))
+			return true;
+	}
+	return false;
+}
+
+bool
+report_is_wanted(const struct entry *entry,
+    const struct queue_recipient *recipient, enum report_action action)
+{
+	if (entry->sender[0] == '\0')
+		return false;
+	if (recipient->notify == NULL)
+		return action == REPORT_FAILED;
+	return has_word(recipient->notify, action == REPORT_FAILED ?
+	    "FAILURE" : "SUCCESS");
+}
+
+/* --- who is the sender --- */
+
+static bool
+is_our_domain(struct ph_slice domain)
+{
+	const struct core_conf *core = &generation_current()->core;
+
+	for (const char *const *at = core->domains; *at != NULL; at++)
+		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+			return true;
+	return false;
+}
+
+/* user_out: canonical, or NULL for a remote sender. */
+static enum report_result
+find_sender(const char *sender, struct ph_arena *arena, const char **user_out)
+{
+	struct bus_message reply;
+	struct ph_buf buf;
+
+	*user_out = NULL;
+	if (!is_our_domain(ph_address_domain(ph_slice_str(sender))))
+		return REPORT_MADE;
+	ph_buf_init(&buf, arena, 1024);
+	record_put_str(&buf, F_ADDRESS, sender);
+	if (bus_call(ROLE_AUTH, 0, MSG_LOOKUP, ph_buf_content(&buf), NULL, 0,
+	        LOOKUP_MS, arena, &reply) != PH_OK)
+		return REPORT_LATER;
+	switch (record_get_u64(reply.record, F_ANSWER, PH_USER_UNSURE)) {
+	case PH_USER_OK:
+		*user_out = ph_arena_slice(arena,
+		    record_get(reply.record, F_USER)).p;
+		return *user_out != NULL ? REPORT_MADE : REPORT_LATER;
+	case PH_USER_UNKNOWN:
+	case PH_USER_WRONG:
+		return REPORT_NOBODY;
+	default:
+		return REPORT_LATER;
+	}
+}
+
+/* --- the text --- */
+
+static void
+put_recipient_line(const struct queue_recipient *r, struct ph_buf *buf)
+{
+	ph_buf_printf(buf, "  <%s>", r->address);
+	if (r->host != NULL)
+		ph_buf_printf(buf, ": host %s said", r->host);
+	if (r->reason != NULL)
+		ph_buf_printf(buf, ":\r\n    %s", r->reason);
+	ph_buf_str(buf, "\r\n\r\n");
+}
+
+static void
+put_words(const struct report *report, const char *hostname,
+    struct ph_buf *buf)
+{
+	bool failed = report->action == REPORT_FAILED;
+
+	ph_buf_printf(buf, "This is the mail system at %s.\r\n\r\n%s\r\n\r\n",
+	    hostname, failed ?
+	    "Your message could not be delivered to one or more recipients. "
+	    "It is returned\r\nbelow. Please ask the recipients by another "
+	    "way, or show this report to your\r\npostmaster." :
+	    "Your message was delivered to the recipients below. This report "
+	    "was asked for\r\nby the sender of the message.");
+	for (size_t i = 0; i < report->about->recipient_count; i++)
+		if (report->concerned[i])
+			put_recipient_line(&report->about->recipients[i], buf);
+}
+
+/* RFC 3464 s2.3.4: a delivered message's status is 2.x.x. */
+static const char *
+status_of(const struct report *report, const struct queue_recipient *r)
+{
+	if (report->action == REPORT_DELIVERED)
+		return r->enhanced != NULL && r->enhanced[0] == '2' ?
+		    r->enhanced : "2.0.0";
+	return r->enhanced != NULL && r->enhanced[0] != '2' ? r->enhanced :
+	    "5.0.0";
+}
+
+static void
+put_status(const struct report *report, const char *hostname,
+    struct ph_buf *buf)
+{
+	const struct entry *entry = report->about;
+	struct ph_slice envid = entry_fact(entry, "envid");
+	char date[PH_DATE_MAX];
+
+	ph_date_format(entry->received_at, date);
+	if (envid.p != NULL)
+		ph_buf_printf(buf, "Original-Envelope-Id: " PH_SLICE_FMT
+		    "\r\n", PH_SLICE_ARG(envid));
+	ph_buf_printf(buf, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n"
+	    "X-Queue-Id: %s\r\n\r\n", hostname, date, entry->name);
+	for (size_t i = 0; i < entry->recipient_count; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+
+		if (!report->concerned[i])
+			continue;
+		if (r->orcpt != NULL)
+			ph_buf_printf(buf, "Original-Recipient: %s\r\n",
+			    r->orcpt);
+		ph_buf_printf(buf, "Final-Recipient: rfc822; %s\r\n"
+		    "Action: %s\r\nStatus: %s\r\n", r->address,
+		    report->action == REPORT_FAILED ? "failed" :
+		    r->user != NULL ? "delivered" : "relayed",
+		    status_of(report, r));
+		if (r->host != NULL && r->user == NULL)
+			ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", r->host);
+		if (r->reason != NULL && r->code != 0)
+			ph_buf_printf(buf, "Diagnostic-Code: smtp; %d %s %s"
+			    "\r\n", r->code,
+			    r->enhanced != NULL ? r->enhanced : "",
+			    r->reason);
+		else if (r->reason != NULL)
+			ph_buf_printf(buf, "Diagnostic-Code: X-Posthouse; %s"
+			    "\r\n", r->reason);
+		ph_buf_str(buf, "\r\n");
+	}
+}
+
+static struct ph_slice
+make_text(const struct report *report, const char *hostname,
+    struct ph_arena *arena)
+{
+	const struct entry *entry = report->about;
+	struct ph_slice content = report->content;
+	size_t header = ph_header_size(content);
+	bool whole = report->action == REPORT_FAILED &&
+	    content.n <= RETURN_MAX && content.n == entry->size_bytes &&
+	    !ph_slice_eq_nocase(entry_fact(entry, "ret"), PH_LIT("HDRS"));
+	char boundary[64], date[PH_DATE_MAX], id[ID_TEXT_MAX];
+	struct ph_buf buf;
+
+	id_format(id_create(), id);
+	snprintf(boundary, sizeof(boundary), "=_%s_%s", id, entry->name);
+	ph_date_format(ph_wall_time(), date);
+	ph_buf_init(&buf, arena, REPORT_MAX);
+	ph_buf_printf(&buf,
+	    "Date: %s\r\nFrom: Mail system <MAILER-DAEMON@%s>\r\nTo: <%s>\r\n"
+	    "Subject: %s\r\nMessage-ID: <%s@%s>\r\n"
+	    "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	    "\tboundary=\"%s\"\r\n\r\n",
+	    date, hostname, entry->sender,
+	    report->action == REPORT_FAILED ?
+	    "Undelivered mail returned to sender" :
+	    "Your message was delivered", id, hostname, boundary);
+	ph_buf_printf(&buf, "--%s\r\nContent-Type: text/plain; "
+	    "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+	    boundary);
+	put_words(report, hostname, &buf);
+	ph_buf_printf(&buf, "--%s\r\nContent-Type: message/delivery-status"
+	    "\r\n\r\n", boundary);
+	put_status(report, hostname, &buf);
+	ph_buf_printf(&buf, "--%s\r\nContent-Type: %s\r\n"
+	    "Content-Transfer-Encoding: 8bit\r\n\r\n", boundary,
+	    whole ? "message/rfc822" : "text/rfc822-headers");
+	if (!whole)
+		content.n = header < RETURN_MAX / 3 ? header : RETURN_MAX / 3;
+	ph_buf_slice(&buf, content);
+	ph_buf_printf(&buf, "\r\n--%s--\r\n", boundary);
+	return ph_buf_content(&buf);
+}
+
+/* --- the message --- */
+
+static struct ph_slice
+make_envelope(const struct entry *about, struct ph_arena *arena)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 4096);
+	record_put_str(&buf, ENV_SENDER, "");
+	record_put_str(&buf, ENV_SESSION, about->session != NULL ?
+	    about->session : "");
+	record_put_str(&buf, ENV_SERVICE, "report");
+	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
+	return ph_buf_content(&buf);
+}
+
+enum report_result
+report_make(const struct report *report, struct queue_db_op *op,
+    struct ph_arena *arena, struct entry **entry_out)
+{
+	const struct core_conf *core = &generation_current()->core;
+	const struct entry *about = report->about;
+	struct queue_recipient memory = { .notify = "NEVER" };
+	struct queue_db_recipient recipient = { .state = QUEUE_DB_WAITING };
+	struct queue_db_message message = { .body.fd = -1 };
+	enum report_result result = find_sender(about->sender, arena,
+	    &memory.user);
+	struct entry *entry;
+
+	if (result == REPORT_NOBODY)
+		ph_log(PH_NOTICE, "report_dropped",
+		    ph_f_str("queue", about->name),
+		    ph_f_str("to", about->sender),
+		    ph_f_str("reason", "the sender has no mailbox here"));
+	if (result != REPORT_MADE)
+		return result;
+	message.id = id_create_above(about->id);
+	message.envelope = make_envelope(about, arena);
+	message.trace = PH_LIT("");
+	message.body.octets = make_text(report, core->hostname, arena);
+	message.size_bytes = message.body.octets.n;
+	recipient.address = ph_slice_str(about->sender);
+	recipient.destination = memory.user != NULL ? PH_LIT("") :
+	    ph_address_domain(recipient.address);
+	recipient.record = recipient_record(arena, &memory);
+	message.recipients = &recipient;
+	message.recipient_count = 1;
+	queue_db_op_message(op, &message);
+	entry = entry_create(&message);
+	ph_assert(entry != NULL);
+	entry_keep_content(entry, message.body.octets);
+	ph_log(PH_INFO, "reported", ph_f_str("queue", about->name),
+	    ph_f_str("report", entry->name),
+	    ph_f_str("action", report->action == REPORT_FAILED ? "failed" :
+	        "delivered"), ph_f_str("to", about->sender));
+	*entry_out = entry;
+	return REPORT_MADE;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.c - the role that owns the durable queue: opens and recovers it, fills
+ * the schedule, and tells edge when there is no room.
+ */
+#include "queue/queue.h"
+
+#include <uv.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+
+enum { LOAD_AT_ONCE = 256, ROOM_EVERY_MS = 1000 };
+
+static uv_timer_t room_timer;
+
+/* --- filling the schedule --- */
+
+struct page {
+	uint64_t after;
+	struct ph_arena *arena;
+	const struct queue_db_message *list;
+	size_t count;
+	int status;
+};
+
+static void
+read_page(void *arg)
+{
+	struct page *page = arg;
+
+	page->status = queue_db_list(queue.db, page->after, LOAD_AT_ONCE,
+	    page->arena, &page->list, &page->count);
+}
+
+static void
+take_page(const struct page *page)
+{
+	for (size_t i = 0; i < page->count; i++) {
+		const struct queue_db_message *message = &page->list[i];
+		struct entry *entry = entry_create(message);
+		char name[ID_TEXT_MAX];
+
+		if (entry == NULL) {
+			ph_log(PH_ERROR, "message_unreadable", ph_f_str(
+			    "queue", id_format(message->id, name)));
+			continue;
+		}
+		entry_add(entry);
+		schedule_entry(entry);
+	}
+}
+
+static int
+load(struct ph_err *err)
+{
+	uint64_t after = 0;
+
+	for (;;) {
+		struct page page = { .after = after,
+			.arena = ph_arena_create(NULL) };
+
+		ph_work(read_page, &page);
+		if (page.status == PH_OK && page.count > 0) {
+			after = page.list[page.count - 1].id;
+			take_page(&page);
+		}
+		ph_arena_free(page.arena);
+		if (page.status != PH_OK)
+			return ph_err_set(err, page.status, 0,
+			    "the queue can't be read: %s",
+			    ph_status_name(page.status));
+		if (page.count == 0)
+			return PH_OK;
+	}
+}
+
+/* --- room --- */
+
+static void
+tell_room(void)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, NULL, 64);
+	record_put_u64(&buf, F_FLAG, queue.is_full);
+	for (unsigned i = 0; i < bus_role_size(ROLE_EDGE); i++)
+		bus_notify(ROLE_EDGE, i, MSG_ROOM, ph_buf_content(&buf));
+	ph_buf_fini(&buf);
+}
+
+static void
+on_room_timer(uv_timer_t *timer)
+{
+	bool is_full = !queue_db_has_room(queue.db, 0);
+
+	(void)timer;
+	if (is_full != queue.is_full)
+		ph_log(is_full ? PH_ERROR : PH_NOTICE,
+		    is_full ? "disk_full" : "disk_has_room");
+	if (is_full || is_full != queue.is_full) { /* new edges, too */
+		queue.is_full = is_full;
+		tell_room();
+	}
+}
+
+/* --- the role --- */
+
+static int
+queue_start(struct generation *generation, struct ph_err *err)
+{
+	struct queue_db_stats stats;
+	int status = queue_open(role_dir(), &generation->core.queue, err);
+
+	if (status == PH_OK)
+		status = load(err);
+	if (status != PH_OK)
+		return status;
+	queue_db_stats(queue.db, &stats);
+	ph_log(PH_INFO, "queue_open", ph_f_int("messages",
+	    (int64_t)queue.count),
+	    ph_f_int("recovery_ms", (int64_t)stats.recovery_ms),
+	    ph_f_int("defects", (int64_t)stats.defects));
+	uv_timer_init(fiber_loop(), &room_timer);
+	uv_timer_start(&room_timer, on_room_timer, 0, ROOM_EVERY_MS);
+	uv_unref((uv_handle_t *)&room_timer);
+	accept_serve();
+	admin_serve();
+	schedule_start();
+	return PH_OK;
+}
+
+static void
+queue_stop(unsigned timeout_ms)
+{
+	uint64_t end = ph_now_ms() + timeout_ms;
+
+	queue.is_stopping = true;
+	schedule_stop();
+	uv_timer_stop(&room_timer);
+	while (queue.running > 0 && ph_now_ms() < end)
+		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
+	if (queue.running == 0)
+		queue_close();
+}
+
+static void
+queue_status(struct ph_buf *items)
+{
+	struct queue_db_stats stats;
+
+	queue_db_stats(queue.db, &stats);
+	role_status_item(items, "messages", "%zu", queue.count);
+	role_status_item(items, "running", "%u", queue.running);
+	role_status_item(items, "destinations", "%zu", lane_count());
+	role_status_item(items, "accepted", "%llu",
+	    (unsigned long long)queue.accepted);
+	role_status_item(items, "delivered", "%llu",
+	    (unsigned long long)queue.delivered);
+	role_status_item(items, "relayed", "%llu",
+	    (unsigned long long)queue.relayed);
+	role_status_item(items, "deferred", "%llu",
+	    (unsigned long long)queue.deferred);
+	role_status_item(items, "bounced", "%llu",
+	    (unsigned long long)queue.bounced);
+	role_status_item(items, "commits", "%llu",
+	    (unsigned long long)stats.commits);
+	role_status_item(items, "batches", "%llu",
+	    (unsigned long long)stats.batches);
+	role_status_item(items, "fsyncs", "%llu",
+	    (unsigned long long)stats.flushes);
+	role_status_item(items, "room", "%s", queue.is_full ? "no" : "yes");
+}
+
+const struct role_ops role_queue = {
+	.role = ROLE_QUEUE,
+	.kinds = 0,
+	.start = queue_start,
+	.stop = queue_stop,
+	.status = queue_status,
+};
