@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* queue_test.c - entries in memory, lanes, and what a report says. */
+#include <check.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <posthouse/mail.h>
+#include <posthouse/mime.h>
+
+#include "base/record.h"
+#include "queue/envelope.h"
+#include "queue/queue.h"
+#include "role/generation.h"
+
+static struct ph_arena *arena;
+static struct generation *generation;
+
+static void
+setup(void)
+{
+	static const char *const domains[] = { "example.test", NULL };
+	static const char *const retry[] = { "5m", NULL };
+	struct ph_arena *own = ph_arena_create(NULL);
+
+	arena = ph_arena_create(NULL);
+	generation = ph_arena_alloc(own, sizeof(*generation));
+	generation->arena = own;
+	generation->references = 1;
+	generation->core.hostname = "mail.example.test";
+	generation->core.domains = domains;
+	generation->core.queue.retry = retry;
+	generation->core.queue.relay_concurrency = 10;
+	generation->core.queue.destination_concurrency = 2;
+	generation->core.mail.partitions = 8;
+	generation->core.processes.mail = 2;
+	generation_make_current(generation);
+	queue.is_stopping = true; /* nothing is handed out here */
+}
+
+static void
+teardown(void)
+{
+	while (queue.oldest != NULL) {
+		queue.oldest->jobs = 0;
+		entry_remove(queue.oldest);
+	}
+	generation_make_current(NULL);
+	ph_arena_free(arena);
+}
+
+static struct queue_db_recipient
+recipient(uint32_t number, const char *address, const char *user,
+    const char *notify)
+{
+	struct queue_recipient memory = { .user = user, .notify = notify };
+
+	return (struct queue_db_recipient){ .number = number,
+		.state = QUEUE_DB_WAITING,
+		.address = ph_slice_str(address),
+		.record = recipient_record(arena, &memory) };
+}
+
+static struct entry *
+make(uint64_t id, const char *sender, const struct queue_db_recipient *list,
+    size_t count)
+{
+	struct queue_db_message message = { .id = id, .body.fd = -1,
+		.recipients = list, .recipient_count = count };
+	struct ph_buf buf;
+	size_t mark;
+
+	ph_buf_init(&buf, arena, 4096);
+	record_put_str(&buf, ENV_SENDER, sender);
+	record_put_str(&buf, ENV_SESSION, "0000000000001");
+	record_put_u64(&buf, ENV_RECEIVED_AT, 1000);
+	mark = record_begin(&buf, ENV_FACT);
+	record_put_str(&buf, F_NAME, "envid");
+	record_put_str(&buf, F_TEXT, "QQ314159");
+	record_end(&buf, mark);
+	message.envelope = ph_buf_content(&buf);
+	return entry_create(&message);
+}
+
+START_TEST(reads_back_what_it_wrote)
+{
+	struct queue_db_recipient list[] = {
+		recipient(0, "bob@example.test", "bob@example.test", NULL),
+		recipient(7, "x@far.test", NULL, "NEVER"),
+	};
+	struct entry *entry = make(5, "a@b.test", list, 2);
+	struct queue_db_recipient again;
+
+	ck_assert_ptr_nonnull(entry);
+	ck_assert_str_eq(entry->sender, "a@b.test");
+	ck_assert_str_eq(entry->recipients[0].user, "bob@example.test");
+	ck_assert_ptr_null(entry->recipients[1].user);
+	ck_assert_str_eq(entry->recipients[1].notify, "NEVER");
+	ck_assert(ph_slice_eq(entry_fact(entry, "envid"), PH_LIT("QQ314159")));
+	ck_assert(entry->recipients[0].lane->is_local);
+	ck_assert_str_eq(entry->recipients[1].lane->name, "far.test");
+	recipient_say(&entry->recipients[1], 450, PH_LIT("4.2.1"),
+	    PH_LIT("mx.far.test"), PH_LIT("come\r\nback"));
+	again = recipient(7, "x@far.test", NULL, NULL);
+	again.record = recipient_record(arena, &entry->recipients[1]);
+	entry_free(entry);
+	entry = make(6, "", &again, 1);
+	ck_assert_int_eq(entry->recipients[0].code, 450);
+	ck_assert_str_eq(entry->recipients[0].reason, "come  back");
+	entry_free(entry);
+	ck_assert_uint_eq(lane_count(), 0);
+}
+END_TEST
+
+START_TEST(refuses_a_damaged_envelope)
+{
+	struct queue_db_message message = { .id = 1,
+		.envelope = PH_LIT("\1\0\377\377\377\377x") };
+
+	ck_assert_ptr_null(entry_create(&message));
+	message.envelope = PH_LIT("");
+	ck_assert_ptr_null(entry_create(&message));
+}
+END_TEST
+
+START_TEST(keeps_entries_by_id_until_their_jobs_end)
+{
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	struct entry *second = make(20, "a@b.test", &one, 1);
+	struct entry *first = make(10, "a@b.test", &one, 1);
+
+	entry_add(second);
+	entry_add(first);
+	ck_assert_ptr_eq(queue.oldest, first);
+	ck_assert_ptr_eq(queue.newest, second);
+	ck_assert_ptr_eq(entry_find(20), second);
+	entry_keep_content(second, PH_LIT("content"));
+	second->jobs = 1;
+	entry_remove(second);
+	ck_assert_ptr_null(entry_find(20));
+	ck_assert_uint_eq(queue.count, 1);
+	second->jobs = 0;
+	entry_remove(second);
+	ck_assert_uint_eq(queue.memory, 0);
+	ck_assert_ptr_eq(queue.newest, first);
+}
+END_TEST
+
+START_TEST(reports_to_who_wants_to_hear)
+{
+	static const struct {
+		const char *sender, *notify;
+		bool failed, delivered;
+	} cases[] = {
+		{ "a@b.test", NULL, true, false },
+		{ "a@b.test", "NEVER", false, false },
+		{ "a@b.test", "SUCCESS,FAILURE", true, true },
+		{ "a@b.test", "success", false, true },
+		{ "a@b.test", "DELAY", false, false },
+		{ "", NULL, false, false },
+		{ "", "SUCCESS,FAILURE", false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_db_recipient one = recipient(0, "x@far.test",
+		    NULL, cases[i].notify);
+		struct entry *entry = make(1, cases[i].sender, &one, 1);
+
+		ck_assert(report_is_wanted(entry, &entry->recipients[0],
+		    REPORT_FAILED) == cases[i].failed);
+		ck_assert(report_is_wanted(entry, &entry->recipients[0],
+		    REPORT_DELIVERED) == cases[i].delivered);
+		entry_free(entry);
+	}
+}
+END_TEST
+
+START_TEST(makes_a_report_that_parses)
+{
+	struct queue_db_recipient list[] = {
+		recipient(0, "x@far.test", NULL, NULL),
+		recipient(1, "y@far.test", NULL, NULL),
+	};
+	const bool concerned[] = { false, true };
+	struct entry *entry = make(9, "a@b.test", list, 2), *made = NULL;
+	struct report report = { .about = entry, .action = REPORT_FAILED,
+		.concerned = concerned,
+		.content = PH_LIT("Subject: lost\r\n\r\nbody\r\n") };
+	struct queue_db_op *op = queue_db_op_create();
+	const struct ph_mime_part *root;
+	struct ph_slice text;
+
+	entry->size_bytes = report.content.n;
+	recipient_say(&entry->recipients[1], 550, PH_LIT("5.1.1"),
+	    PH_LIT("mx.far.test"), PH_LIT("no such user"));
+	ck_assert_int_eq(report_make(&report, op, arena, &made), REPORT_MADE);
+	text = (struct ph_slice){ made->content, made->content_n };
+	root = ph_mime_parse(arena, text);
+	ck_assert(ph_slice_eq_nocase(root->subtype, PH_LIT("report")));
+	ck_assert_uint_eq(root->child_count, 3);
+	ck_assert(ph_slice_eq_nocase(root->children[1].subtype,
+	    PH_LIT("delivery-status")));
+	ck_assert(ph_slice_eq_nocase(root->children[2].subtype,
+	    PH_LIT("rfc822")));
+	ck_assert_ptr_nonnull(memmem(text.p, text.n,
+	    "Final-Recipient: rfc822; y@far.test\r\nAction: failed\r\n"
+	    "Status: 5.1.1\r\n", 68));
+	ck_assert_ptr_null(memmem(text.p, text.n, "x@far.test", 10));
+	ck_assert_ptr_nonnull(memmem(text.p, text.n,
+	    "Original-Envelope-Id: QQ314159", 30));
+	ck_assert_str_eq(made->sender, "");
+	ck_assert_str_eq(made->recipients[0].address, "a@b.test");
+	queue_db_op_free(op);
+	entry_free(made);
+	entry_free(entry);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queue");
+	TCase *all = tcase_create("all");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(all, setup, teardown);
+	tcase_add_test(all, reads_back_what_it_wrote);
+	tcase_add_test(all, refuses_a_damaged_envelope);
+	tcase_add_test(all, keeps_entries_by_id_until_their_jobs_end);
+	tcase_add_test(all, reports_to_who_wants_to_hear);
+	tcase_add_test(all, makes_a_report_that_parses);
+	suite_add_tcase(suite, all);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
