@@ -227,7 +227,7 @@ fiber_run_one(struct fiber *fiber)
 		rt.on_context(NULL);
 	held = ph_now_ms() - start;
 	if (held > HELD_LIMIT_MS)
-		ph_log(PH_WARN, "loop-held", ph_f_int("ms", (int64_t)held),
+		ph_log(PH_WARN, "loop_held", ph_f_int("ms", (int64_t)held),
 		    ph_f_str("module", context != NULL && !fiber->ended ?
 		            context->module : NULL));
 	if (fiber->ended)
