@@ -484,6 +484,8 @@ link_receive(struct link *link)
 		link_fail(link, "too many descriptors came");
 	else if (!link_feed(link, receive_buffer, (size_t)n))
 		link_fail(link, "the peer broke the framing");
+	if (n > 0) /* the buffer is all links': passwords pass through it */
+		ph_wipe(receive_buffer, (size_t)n);
 }
 
 static void
