@@ -78,6 +78,17 @@ parse_fact(struct ph_slice record, struct attempt_fact *fact)
 	    is_clean(fact->text, 1024);
 }
 
+static size_t
+count_recipients(struct ph_slice record)
+{
+	struct record_field field;
+	size_t count = 0;
+
+	while (record_next(&record, &field))
+		count += field.tag == F_RCPT;
+	return count;
+}
+
 static int
 parse_lists(struct ph_attempt *attempt, struct ph_slice record)
 {
@@ -85,8 +96,6 @@ parse_lists(struct ph_attempt *attempt, struct ph_slice record)
 
 	while (record_next(&record, &field)) {
 		if (field.tag == F_RCPT) {
-			if (attempt->recipient_count == ATTEMPT_RECIPIENTS_MAX)
-				return PH_TOO_BIG;
 			if (!parse_recipient(field.value, &attempt->recipients[
 			        attempt->recipient_count++]))
 				return PH_INVALID;
@@ -108,8 +117,11 @@ attempt_parse(struct ph_arena *arena, struct ph_slice record,
 {
 	struct ph_attempt *attempt = ph_arena_alloc(arena, sizeof(*attempt));
 	uint64_t id = record_get_u64(record, F_QUEUE_ID, 0);
+	size_t count = count_recipients(record);
 	int status;
 
+	if (count > ATTEMPT_RECIPIENTS_MAX)
+		return PH_TOO_BIG;
 	attempt->arena = arena;
 	attempt->destination = record_get(record, F_DESTINATION);
 	attempt->transport = record_get(record, F_TRANSPORT);
@@ -122,7 +134,7 @@ attempt_parse(struct ph_arena *arena, struct ph_slice record,
 	    !is_address(attempt->sender))
 		return PH_INVALID;
 	id_format(id, attempt->queue_id);
-	attempt->recipients = ph_arena_array(arena, ATTEMPT_RECIPIENTS_MAX,
+	attempt->recipients = ph_arena_array(arena, count,
 	    sizeof(*attempt->recipients));
 	attempt->facts = ph_arena_array(arena, ATTEMPT_FACTS_MAX,
 	    sizeof(*attempt->facts));
@@ -330,7 +342,7 @@ ph_attempt_content(const struct ph_attempt *attempt)
 
 /* --- results --- */
 
-/* Printable, and cut so that a thousand results fit into one reply. */
+/* Printable and cut. */
 static const char *
 clean_copy(struct ph_arena *arena, const char *text, size_t limit)
 {
@@ -371,7 +383,7 @@ ph_attempt_result(struct ph_attempt *attempt, size_t i,
 	va_end(args);
 	result.text = clean_copy(attempt->arena, text, ATTEMPT_TEXT_MAX);
 	if (enhanced != NULL)
-		result.enhanced = clean_copy(attempt->arena, enhanced, 16);
+		result.enhanced = clean_copy(attempt->arena, enhanced, 10);
 	if (host != NULL)
 		result.host = clean_copy(attempt->arena, host, 255);
 	if (i != PH_ALL_RECIPIENTS) {
@@ -384,6 +396,20 @@ ph_attempt_result(struct ph_attempt *attempt, size_t i,
 			result_set(attempt, i, &result);
 }
 
+static void
+put_words(struct ph_buf *buf, const struct attempt_result *result, size_t room)
+{
+	size_t text_n = strlen(result->text);
+	size_t host_n = result->host != NULL ? strlen(result->host) + 6 : 0;
+
+	if (host_n > 0 && host_n <= room) {
+		record_put_str(buf, F_HOST, result->host);
+		room -= host_n;
+	}
+	if (text_n + 6 <= room)
+		record_put_str(buf, F_TEXT, result->text);
+}
+
 void
 attempt_reply(struct ph_attempt *attempt, const char *reason,
     struct ph_buf *buf)
@@ -393,6 +419,8 @@ attempt_reply(struct ph_attempt *attempt, const char *reason,
 	for (size_t i = 0; i < attempt->recipient_count; i++) {
 		const struct attempt_recipient *to = &attempt->recipients[i];
 		const struct attempt_result *result = &to->result;
+		size_t needed = (attempt->recipient_count - i) *
+		    ATTEMPT_RESULT_MIN + buf->n;
 		size_t mark = record_begin(buf, F_RESULT);
 
 		record_put_u64(buf, F_NUMBER, to->number);
@@ -401,9 +429,8 @@ attempt_reply(struct ph_attempt *attempt, const char *reason,
 			record_put_u64(buf, F_CODE, (uint64_t)result->code);
 		if (result->enhanced != NULL)
 			record_put_str(buf, F_ENHANCED, result->enhanced);
-		if (result->host != NULL)
-			record_put_str(buf, F_HOST, result->host);
-		record_put_str(buf, F_TEXT, result->text);
+		put_words(buf, result, buf->limit > needed ?
+		    buf->limit - needed : 0);
 		record_end(buf, mark);
 	}
 }

@@ -11,10 +11,11 @@
 #include "base/id.h"
 
 enum {
-	ATTEMPT_RECIPIENTS_MAX = 1000,
+	ATTEMPT_RECIPIENTS_MAX = 8000,
 	ATTEMPT_FACTS_MAX = 32,
 	ATTEMPT_ADDRESS_MAX = 320,
 	ATTEMPT_TEXT_MAX = 300, /* of a result */
+	ATTEMPT_RESULT_MIN = 64, /* octets of one without host and text */
 };
 
 struct attempt_result {
@@ -62,7 +63,7 @@ int attempt_parse(struct ph_arena *arena, struct ph_slice record,
 int attempt_open(struct ph_attempt *attempt, int fd, uint64_t limit_bytes,
     struct ph_err *err);
 /* The reply: an F_RESULT for each recipient; one without a result is deferred
- * with this reason. */
+ * with this reason. Hosts and texts are left out where there is no room. */
 void attempt_reply(struct ph_attempt *attempt, const char *reason,
     struct ph_buf *buf);
 

@@ -98,9 +98,9 @@ enum message_type {
 
 	/* --- to relay, from queue --- */
 	/* F_QUEUE_ID F_DESTINATION F_TRANSPORT? F_SENDER F_TIMEOUT? F_RCPT*
-	 * (at most 1000; nested: F_NUMBER F_ADDRESS F_DSN_NOTIFY? F_ORCPT?)
+	 * (at most 8000; nested: F_NUMBER F_ADDRESS F_DSN_NOTIFY? F_ORCPT?)
 	 * F_FACT* and F_CONTENT or fd or both, the file after the octets. The
-	 * attempt ends within F_TIMEOUT (an hour); wait longer than that for
+	 * attempt ends within F_TIMEOUT (55 min); wait longer than that for
 	 * the reply F_RESULT* (nested: F_NUMBER F_DELIVERY F_CODE? F_ENHANCED?
 	 * F_HOST? F_TEXT?) */
 	MSG_ATTEMPT = 70,

@@ -20,7 +20,7 @@
 #include "role/attempt.h"
 
 enum {
-	ATTEMPT_MS = 3600 * 1000, /* when the queue names no time */
+	ATTEMPT_MS = 3300 * 1000, /* less than the queue waits: an hour */
 	UNWIND_MS = 5000,         /* for canceled attempts to return */
 };
 
