@@ -23,7 +23,7 @@ kept_slot(struct ph_slice address)
 {
 	static struct ph_arena *arena;
 
-	if (kept == NULL) {
+	if (arena == NULL) { /* read, so it stays reachable */
 		arena = ph_arena_create(NULL);
 		kept = ph_arena_array(arena, KEPT, sizeof(*kept));
 	}
