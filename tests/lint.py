@@ -30,7 +30,7 @@ LOWER = {
     "conf": {"base", "log"},
     "module": {"base", "log", "conf"},
 }
-UPPER = {"session", "pipeline", "role", "master", "ctl", "main"}
+UPPER = {"session", "pipeline", "queue", "role", "master", "ctl", "main"}
 # Static libraries beside the modules, which several of them share.
 LIBRARIES = {"smtp_engine", "mail_index"}
 # Headers of the SDK for which the queue's library has the code it needs: base.
@@ -214,7 +214,7 @@ def compile_header(job):
 def headers_alone():
     """Each header by itself, as C; those of the SDK as C++ too."""
     common = ["-D_GNU_SOURCE", "-fsyntax-only", "-Isdk/include", "-Icore",
-              "-Imodules", "-I."]
+              "-Imodules", "-Iqueue-db", "-I."]
     jobs = []
     for name in sources("core", "modules", "queue-db", "sdk", ends=(".h",)):
         jobs.append((name, ["gcc", "-std=gnu17", "-x", "c", *common,
