@@ -203,7 +203,7 @@ class Reload(unittest.TestCase):
                 self.box.snippet("95-bad", text)
                 done = self.box.ctl("reload", check=False)
                 self.assertEqual(done.returncode, 1)
-                self.assertIn("95-bad.conf:2: ", done.stderr)
+                self.assertIn("95-bad.conf:2", done.stderr)
                 self.assertIn(reason, done.stderr)
                 self.assertEqual(self.generation(), before)
         self.assertRegex(self.box.log(), r"reload_refused file=\S*95-bad.conf line=2")

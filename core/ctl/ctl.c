@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -43,6 +44,22 @@ usage(FILE *to)
 
 /* --- finding and asking the server --- */
 
+/* Of the main file alone: a broken snippet must not hide the server from who
+ * comes to ask about it. */
+static const char *
+run_dir_of_file(const char *file, struct ph_arena *arena)
+{
+	const char *found = NULL;
+	config_t config;
+
+	config_init(&config);
+	if (config_read_file(&config, file) == CONFIG_TRUE &&
+	    config_lookup_string(&config, "run_dir", &found) == CONFIG_TRUE)
+		found = ph_arena_strdup(arena, found);
+	config_destroy(&config);
+	return found;
+}
+
 static bool
 socket_of_conf(const char *file, char *path, size_t size)
 {
@@ -50,18 +67,24 @@ socket_of_conf(const char *file, char *path, size_t size)
 	struct conf_errors errors = { .arena = arena };
 	struct core_conf core = { 0 };
 	struct conf *conf;
-	bool good = conf_load(arena, file, &conf, &errors) == PH_OK &&
-	    core_conf_fill(arena, conf, &core, &errors) == PH_OK;
+	const char *run_dir;
 
-	for (size_t i = 0; i < errors.count; i++)
-		fprintf(stderr, "%s:%u: %s\n",
-		    errors.error[i].file != NULL ? errors.error[i].file : file,
-		    errors.error[i].line, errors.error[i].text);
-	if (good && snprintf(path, size, "%s/control.sock", core.run_dir) >=
-	        (int)size)
-		good = false;
+	if (conf_load(arena, file, &conf, &errors) == PH_OK &&
+	    core_conf_fill(arena, conf, &core, &errors) == PH_OK)
+		run_dir = core.run_dir;
+	else
+		run_dir = run_dir_of_file(file, arena);
+	if (run_dir == NULL)
+		for (size_t i = 0; i < errors.count; i++)
+			fprintf(stderr, "%s:%u: %s\n",
+			    errors.error[i].file != NULL ?
+			        errors.error[i].file : file,
+			    errors.error[i].line, errors.error[i].text);
+	if (run_dir != NULL &&
+	    snprintf(path, size, "%s/control.sock", run_dir) >= (int)size)
+		run_dir = NULL;
 	ph_arena_free(arena);
-	return good;
+	return run_dir != NULL;
 }
 
 static int

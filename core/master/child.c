@@ -18,6 +18,14 @@
 
 enum { CHILD_FDS = 3 };
 
+static int error_fd = 2;
+
+void
+child_set_error_fd(int fd)
+{
+	error_fd = fd;
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {
@@ -56,8 +64,8 @@ child_start(struct child *child, const char *const *argv, const int *fds,
 {
 	uv_stdio_container_t stdio[3 + CHILD_FDS] = {
 		{ .flags = UV_IGNORE },
-		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
-		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
+		{ .flags = UV_INHERIT_FD, .data.fd = error_fd },
+		{ .flags = UV_INHERIT_FD, .data.fd = error_fd },
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit,

@@ -24,11 +24,14 @@ struct child {
 /*
  * Start /proc/self/exe with argv (NULL-terminated); fds[i] becomes descriptor
  * 3 + i of the child, borrowed. Standard input is /dev/null, standard output
- * and error are our standard error. The struct must stay where it is while
+ * and error are our standard error (but see below). The struct must stay where it is while
  * the child runs. 0, or a status with err filled.
  */
 int child_start(struct child *child, const char *const *argv, const int *fds,
     unsigned fd_count, struct ph_err *err);
+/* What becomes standard output and error of later children, instead of our
+ * standard error; borrowed. */
+void child_set_error_fd(int fd);
 bool child_is_running(const struct child *child);
 /* Suspends until it ended; PH_TIMEOUT after ms. */
 int child_wait(struct child *child, unsigned ms);

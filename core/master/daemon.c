@@ -63,6 +63,16 @@ daemon_detach(void)
 		fail("can't go to /");
 }
 
+int
+daemon_error_fd(void)
+{
+	static int null = -1;
+
+	if (ready_fd >= 0 && null < 0)
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return null;
+}
+
 void
 daemon_ready(bool keep_stderr)
 {

@@ -14,6 +14,9 @@
  * exiting: 0 or 1. Returns in the new process; before threads exist.
  */
 void daemon_detach(void);
+/* Where standard error of the roles goes: who waits for us may hold a pipe, and
+ * must not wait for them. -1: they may have ours. */
+int daemon_error_fd(void);
 /* The server is ready: let the caller go, give the terminal up. keep_stderr:
  * it is the log. */
 void daemon_ready(bool keep_stderr);

@@ -203,6 +203,12 @@ raise_limits(void)
 		    ph_f_int("wanted", FILES_WANTED));
 }
 
+static bool
+is_log_stderr(void)
+{
+	return strcmp(master.plan->core.log.target, "stderr") == 0;
+}
+
 /* Folders, the lock, the log: what a second master must not get past. */
 static int
 prepare_places(struct ph_err *err)
@@ -220,6 +226,8 @@ prepare_places(struct ph_err *err)
 		return status;
 	master.log_fd = fd;
 	log_init(fd, (enum ph_level)core->log.level, "master");
+	if (!is_log_stderr() && daemon_error_fd() >= 0)
+		child_set_error_fd(daemon_error_fd());
 	if (!master.users[ROLE_EDGE].drop)
 		ph_log(PH_WARN, "not_root",
 		    ph_f_str("reason", "all roles run as the calling user: "
@@ -310,7 +318,7 @@ be_ready(void)
 	    ph_f_int("generation", (int64_t)master.plan->number),
 	    ph_f_int("processes", (int64_t)master.process_count));
 	daemon_notify("READY=1");
-	daemon_ready(strcmp(master.plan->core.log.target, "stderr") == 0);
+	daemon_ready(is_log_stderr());
 }
 
 static void

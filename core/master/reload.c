@@ -169,7 +169,6 @@ master_reload(struct conf_errors *errors)
 {
 	static struct ph_event turn;
 	static bool is_busy;
-	static uint64_t last_number = 1;
 	struct plan *plan;
 	int status;
 
@@ -183,9 +182,9 @@ master_reload(struct conf_errors *errors)
 	}
 	is_busy = true;
 	daemon_notify("RELOADING=1");
-	status = plan_make(master.main_file, last_number + 1, &plan, errors);
+	status = plan_make(master.main_file, master.plan->number + 1, &plan,
+	    errors);
 	if (status == PH_OK) {
-		last_number++;
 		status = change_to(plan, errors);
 		if (status != PH_OK)
 			plan_put(plan);

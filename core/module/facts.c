@@ -53,41 +53,57 @@ put_instance(struct ph_buf *buf, const struct module_instance *instance)
 	record_end(buf, mark);
 }
 
+struct seen {
+	const char *endpoint;
+	const struct module_instance *instance;
+	const struct conf_setting *setting;
+	struct seen *next;
+};
+
+static bool
+has_any_port(const char *endpoint)
+{
+	size_t n = strlen(endpoint);
+
+	return n >= 2 && strcmp(endpoint + n - 2, ":0") == 0;
+}
+
+static void
+see(struct ph_arena *arena, const struct module_instance *instance,
+    const char *name, const char *const *list, struct seen **all,
+    struct conf_errors *errors)
+{
+	const struct conf_setting *setting = conf_setting(instance->section,
+	    name);
+
+	for (; *list != NULL; list++) {
+		struct seen *seen = *all;
+
+		while (seen != NULL && strcmp(seen->endpoint, *list) != 0)
+			seen = seen->next;
+		if (seen != NULL && !has_any_port(*list))
+			conf_error_add(errors, setting->file, setting->line,
+			    "%s: %s (%s:%u) listens there already", *list,
+			    seen->instance->name, seen->setting->file,
+			    seen->setting->line);
+		seen = ph_arena_alloc(arena, sizeof(*seen));
+		*seen = (struct seen){ *list, instance, setting, *all };
+		*all = seen;
+	}
+}
+
 /* One address can be bound once. */
 static void
 check_doubles(struct ph_arena *arena, const struct module_set *set,
     struct conf_errors *errors)
 {
-	struct seen {
-		const char *endpoint, *section;
-		struct seen *next;
-	} *all = NULL;
+	struct seen *all = NULL;
 
 	for (const struct module_instance *at = set->first; at != NULL;
 	     at = at->next) {
-		const char *const *lists[] = { at->common.listen,
-			at->common.listen_tls };
-
-		for (unsigned i = 0; i < 2; i++) {
-			for (const char *const *e = lists[i]; *e != NULL; e++) {
-				struct seen *seen = all;
-				size_t n = strlen(*e);
-
-				while (seen != NULL &&
-				    strcmp(seen->endpoint, *e) != 0)
-					seen = seen->next;
-				if (seen != NULL && (n < 2 ||
-				    strcmp(*e + n - 2, ":0") != 0))
-					conf_error_add(errors,
-					    at->section->file,
-					    at->section->line,
-					    "%s: %s listens there already",
-					    *e, seen->section);
-				seen = ph_arena_alloc(arena, sizeof(*seen));
-				*seen = (struct seen){ *e, at->name, all };
-				all = seen;
-			}
-		}
+		see(arena, at, "listen", at->common.listen, &all, errors);
+		see(arena, at, "listen_tls", at->common.listen_tls, &all,
+		    errors);
 	}
 }
 
