@@ -32,6 +32,7 @@ struct ph_call {
 	double score;
 	struct ph_buf headers; /* F_ADD_HEADER fields */
 	uint64_t micros;
+	bool cut_short;        /* decided without it: it said nothing */
 	bool failed;           /* counts as on_failure */
 	const char *failure;
 	struct log_context log;

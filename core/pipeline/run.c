@@ -51,12 +51,16 @@ micros_now(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* A module that could not answer: its on_failure speaks for it. */
+/* A module that could not answer: its on_failure speaks for it, and what it
+ * said so far is void. */
 static void
 fail(struct ph_call *call, const char *why)
 {
 	call->failed = true;
 	call->failure = why;
+	call->text = NULL;
+	call->score = 0;
+	call->headers.n = 0;
 	switch (call->instance->common.on_failure) {
 	case ON_FAILURE_NEXT:
 		call->verdict = PH_NEXT;
@@ -70,6 +74,15 @@ fail(struct ph_call *call, const char *why)
 		    "A check could not answer, try again later");
 		return;
 	}
+}
+
+/* A refusal has a reply, and one of its class. */
+static bool
+has_reply(const struct ph_call *call)
+{
+	if (call->verdict != PH_REJECT && call->verdict != PH_DEFER)
+		return true;
+	return call->code / 100 == (call->verdict == PH_REJECT ? 5 : 4);
 }
 
 static void
@@ -89,16 +102,14 @@ run_hook(struct ph_call *call)
 	ph_deadline_push(instance->common.timeout_ms);
 	call->verdict = hook(call, instance->conf);
 	call->micros = micros_now() - start;
-	if (fiber_is_canceled()) { /* decided without it: it said nothing */
-		call->verdict = PH_NEXT;
-		call->micros = 0;
-	} else if (fiber_deadline() <= ph_now_ms())
+	if (fiber_is_canceled())
+		call->cut_short = true;
+	else if (fiber_deadline() <= ph_now_ms())
 		fail(call, "out of time");
 	else if (!pipeline_honours(call->stage, call->verdict))
 		fail(call, "a verdict that the stage does not honour");
-	else if ((call->verdict == PH_REJECT || call->verdict == PH_DEFER) &&
-	    call->code == 0)
-		fail(call, "a refusal without a reply");
+	else if (!has_reply(call))
+		fail(call, "a refusal without a reply of its class");
 	fiber_context_set(NULL);
 }
 
@@ -116,7 +127,8 @@ member_main(void *arg)
 
 	run_hook(member->call);
 	group->answered++;
-	if (counts(member->call) && member->call->verdict == PH_REJECT)
+	if (counts(member->call) && !member->call->cut_short &&
+	    member->call->verdict == PH_REJECT)
 		group->is_decided = true;
 	ph_event_signal(&group->moved);
 }
@@ -187,8 +199,8 @@ settle(const struct group *group, const struct ph_call *best, double *score,
 	for (size_t i = 0; i < group->count; i++) {
 		const struct ph_call *call = &group->calls[i];
 
-		if (group->is_decided && call->micros == 0 && !call->failed)
-			continue; /* cut short: it said nothing */
+		if (call->cut_short)
+			continue;
 		log_verdict(call);
 		put_trace(call, reply);
 		if (!counts(call))
