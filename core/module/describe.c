@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* describe.c - a module's option table as the snippet and as the manual. */
+/* describe.c - option tables as the files of an administrator and as manuals. */
 #include "module/module_conf.h"
 
 static void
@@ -26,7 +26,7 @@ put_range(const struct ph_option *option, struct ph_buf *buf)
 		    (long long)option->max);
 		break;
 	case PH_OPTION_MSEC:
-		ph_buf_printf(buf, "a duration");
+		ph_buf_str(buf, "a duration");
 		break;
 	case PH_OPTION_BYTES:
 		ph_buf_str(buf, "a size");
@@ -119,21 +119,64 @@ core_describe_file(struct ph_buf *buf)
 	}
 }
 
-void
-module_describe_mdoc(const struct ph_option *options, struct ph_buf *buf)
+/* Text in an argument of a macro: quotes end it, a backslash escapes. */
+static void
+put_mdoc(struct ph_slice text, struct ph_buf *buf)
 {
-	ph_buf_str(buf, ".Bl -tag -width Ds\n");
-	for (; options != NULL && options->name != NULL; options++) {
-		ph_buf_printf(buf, ".It Ic %s No = Ar ", options->name);
-		put_range(options, buf);
-		ph_buf_printf(buf, "\n%s.\n", options->doc);
-		if (options->fallback != NULL) {
-			ph_buf_str(buf, "Default:\n.Ql ");
-			put_value(options, buf);
-			ph_buf_str(buf, " .\n");
-		} else {
-			ph_buf_str(buf, "Must be set.\n");
-		}
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '"')
+			ph_buf_str(buf, "\\(dq");
+		else if (text.p[i] == '\\')
+			ph_buf_str(buf, "\\e");
+		else
+			ph_buf_char(buf, text.p[i]);
 	}
+}
+
+static void
+put_mdoc_option(const struct ph_option *option, struct ph_buf *buf)
+{
+	struct ph_buf value;
+
+	ph_buf_init(&value, NULL, 4096);
+	ph_buf_printf(buf, ".It Ic %s Li = Ar \"", option->name);
+	put_range(option, &value);
+	put_mdoc(ph_buf_content(&value), buf);
+	ph_buf_str(buf, "\"\n");
+	put_mdoc(ph_slice_str(option->doc), buf);
+	ph_buf_str(buf, ".\n");
+	value.n = 0;
+	if (option->fallback != NULL) {
+		put_value(option, &value);
+		ph_buf_str(buf, "Default:\n.Ql \"");
+		put_mdoc(ph_buf_content(&value), buf);
+		ph_buf_str(buf, "\" .\n");
+	} else {
+		ph_buf_str(buf, "Must be set.\n");
+	}
+	ph_buf_fini(&value);
+}
+
+void
+module_describe_mdoc(const char *section, const struct ph_option *options,
+    struct ph_buf *buf)
+{
+	ph_buf_printf(buf, ".\\\" Options of %s\n.Bl -tag -width Ds\n",
+	    section);
+	for (; options != NULL && options->name != NULL; options++)
+		put_mdoc_option(options, buf);
 	ph_buf_str(buf, ".El\n");
+}
+
+void
+core_describe_mdoc(struct ph_buf *buf)
+{
+	size_t count;
+	const struct core_table *tables = core_tables(&count);
+
+	for (size_t i = 0; i < count; i++)
+		module_describe_mdoc(tables[i].section[0] == '\0' ?
+		    "the top level" : tables[i].section, tables[i].options,
+		    buf);
+	module_describe_mdoc("every module", module_common_options, buf);
 }

@@ -53,57 +53,87 @@ put_instance(struct ph_buf *buf, const struct module_instance *instance)
 	record_end(buf, mark);
 }
 
-struct seen {
-	const char *endpoint;
-	const struct module_instance *instance;
+/* --- one address can be bound once --- */
+
+struct endpoint {
+	struct endpoint *next;
+	struct ph_addr addr;
+	uint16_t port;
+	const char *text, *section;
 	const struct conf_setting *setting;
-	struct seen *next;
 };
 
+/* Whether a stands after b, as the files are read: the main file first. */
 static bool
-has_any_port(const char *endpoint)
+is_later(const struct conf *conf, const struct conf_setting *a,
+    const struct conf_setting *b)
 {
-	size_t n = strlen(endpoint);
+	int files = strcmp(a->file, b->file);
 
-	return n >= 2 && strcmp(endpoint + n - 2, ":0") == 0;
+	if (files == 0)
+		return a->line > b->line;
+	if (strcmp(a->file, conf->main_file) == 0)
+		return false;
+	return strcmp(b->file, conf->main_file) == 0 || files > 0;
+}
+
+/* Whichever order they were loaded in, the later line is the mistake. */
+static void
+check_double(const struct conf *conf, const struct endpoint *all,
+    const struct endpoint *new, struct conf_errors *errors)
+{
+	const struct endpoint *old = all;
+
+	while (old != NULL && (old->port != new->port ||
+	    memcmp(&old->addr, &new->addr, sizeof(new->addr)) != 0))
+		old = old->next;
+	if (old == NULL || new->port == 0) /* any free port */
+		return;
+	if (is_later(conf, old->setting, new->setting)) {
+		const struct endpoint *swap = old;
+
+		old = new;
+		new = swap;
+	}
+	conf_error_add(errors, new->setting->file, new->setting->line,
+	    "%s: %s (%s:%u) listens there already", new->text, old->section,
+	    old->setting->file, old->setting->line);
 }
 
 static void
-see(struct ph_arena *arena, const struct module_instance *instance,
-    const char *name, const char *const *list, struct seen **all,
-    struct conf_errors *errors)
+check_list(struct ph_arena *arena, const struct conf *conf,
+    const struct module_instance *instance, const char *option,
+    struct endpoint **all, struct conf_errors *errors)
 {
 	const struct conf_setting *setting = conf_setting(instance->section,
-	    name);
+	    option);
+	const char *const *list = strcmp(option, "listen") == 0 ?
+	    instance->common.listen : instance->common.listen_tls;
 
 	for (; *list != NULL; list++) {
-		struct seen *seen = *all;
+		struct endpoint *new = ph_arena_alloc(arena, sizeof(*new));
 
-		while (seen != NULL && strcmp(seen->endpoint, *list) != 0)
-			seen = seen->next;
-		if (seen != NULL && !has_any_port(*list))
-			conf_error_add(errors, setting->file, setting->line,
-			    "%s: %s (%s:%u) listens there already", *list,
-			    seen->instance->name, seen->setting->file,
-			    seen->setting->line);
-		seen = ph_arena_alloc(arena, sizeof(*seen));
-		*seen = (struct seen){ *list, instance, setting, *all };
-		*all = seen;
+		new->text = *list;
+		new->section = instance->name;
+		new->setting = setting;
+		conf_endpoint_parse(ph_slice_str(*list), 0, &new->addr,
+		    &new->port);
+		check_double(conf, *all, new, errors);
+		new->next = *all;
+		*all = new;
 	}
 }
 
-/* One address can be bound once. */
 static void
-check_doubles(struct ph_arena *arena, const struct module_set *set,
-    struct conf_errors *errors)
+check_doubles(struct ph_arena *arena, const struct conf *conf,
+    const struct module_set *set, struct conf_errors *errors)
 {
-	struct seen *all = NULL;
+	struct endpoint *all = NULL;
 
 	for (const struct module_instance *at = set->first; at != NULL;
 	     at = at->next) {
-		see(arena, at, "listen", at->common.listen, &all, errors);
-		see(arena, at, "listen_tls", at->common.listen_tls, &all,
-		    errors);
+		check_list(arena, conf, at, "listen", &all, errors);
+		check_list(arena, conf, at, "listen_tls", &all, errors);
 	}
 }
 
@@ -116,7 +146,7 @@ facts_check(struct ph_arena *arena, const struct conf *conf,
 
 	if (module_set_load(arena, conf, core, ~0u, &set, errors) != PH_OK)
 		return PH_INVALID;
-	check_doubles(arena, &set, errors);
+	check_doubles(arena, conf, &set, errors);
 	if (errors->count > 0)
 		return PH_INVALID;
 	for (const struct module_instance *at = set.first; at != NULL;

@@ -13,6 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+	KINDS_KNOWN = PH_KIND_LISTENER | PH_KIND_AUTH | PH_KIND_CHECK |
+	    PH_KIND_STORE | PH_KIND_TRANSPORT,
+};
+
 static struct loaded {
 	struct loaded *next;
 	const struct ph_module *module;
@@ -85,6 +90,12 @@ loader_accepts(const struct ph_module *module, struct ph_err *err)
 		ph_err_set(err, PH_INVALID, 0,
 		    "its descriptor has %u octets; wanted %zu for ABI %u.%u",
 		    abi->size, sizeof(*module), abi->major, abi->minor);
+		return false;
+	}
+	if ((module->kinds & ~(unsigned)KINDS_KNOWN) != 0) {
+		ph_err_set(err, PH_INVALID, 0,
+		    "claims kinds 0x%x that this server does not know",
+		    module->kinds & ~(unsigned)KINDS_KNOWN);
 		return false;
 	}
 	if (module->name == NULL || !has_ops(module)) {

@@ -56,7 +56,11 @@ void module_describe_snippet(const struct ph_module *module,
     struct ph_buf *buf);
 /* For posthouse --describe core: the main file, every option at its default. */
 void core_describe_file(struct ph_buf *buf);
-/* The option table as mdoc, for the manual pages. */
-void module_describe_mdoc(const struct ph_option *options, struct ph_buf *buf);
+/* An option table as a list in mdoc, opened by a comment ".\" Options of ...":
+ * what a manual page holds. */
+void module_describe_mdoc(const char *section, const struct ph_option *options,
+    struct ph_buf *buf);
+/* The same of every table of the core, and of the settings of every module. */
+void core_describe_mdoc(struct ph_buf *buf);
 
 #endif
