@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A mail server elsewhere, on a loopback address of its own: takes what it is
+sent, but for what a test tells it to do otherwise."""
+import socket
+import ssl
+import threading
+
+
+class HangUp(Exception):
+    """Raised by a test's rule: close the connection, now."""
+
+
+class Remote:
+    """rule(verb, line, connection) answers a reply, or None for the usual one.
+
+    verb is "CONNECT" for the greeting and "END" after the content. messages
+    holds (sender, recipients, content) of each that was answered 250.
+    """
+
+    def __init__(self, address="127.0.0.2", port=0, rule=None, offer=(), tls=None):
+        self.rule = rule or (lambda verb, line, connection: None)
+        self.offer, self.tls = list(offer), tls
+        self.messages, self.lines, self.connections = [], [], 0
+        self.socket = socket.create_server((address, port))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                link, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._session, daemon=True,
+                             args=(link, self.connections)).start()
+
+    def _session(self, link, connection):
+        session = _Session(self, link, connection)
+        try:
+            session.run()
+        except (HangUp, OSError, ValueError):
+            pass
+        finally:
+            session.file.close()
+            session.link.close()
+
+    def close(self):
+        # shutdown wakes the thread that accepts
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class _Session:
+    def __init__(self, remote, link, connection):
+        self.remote, self.connection = remote, connection
+        self.sender, self.recipients = None, []
+        self._use(link)
+
+    def _use(self, link):
+        self.link = link
+        self.file = link.makefile("rb")
+
+    def say(self, verb, line, usual):
+        reply = self.remote.rule(verb, line, self.connection)
+        reply = usual if reply is None else reply
+        self.link.sendall(reply.encode() + b"\r\n")
+        return reply[0] in "23"
+
+    def content(self):
+        content = b""
+        while True:
+            line = self.file.readline()
+            if not line:
+                raise HangUp
+            if line == b".\r\n":
+                return content
+            content += line[1:] if line.startswith(b".") else line
+
+    def take(self, verb, line):
+        if verb == "EHLO":
+            offer = ["remote.test"] + self.remote.offer
+            if self.remote.tls and not isinstance(self.link, ssl.SSLSocket):
+                offer.append("STARTTLS")
+            self.say(verb, line, "\r\n".join(
+                f"250{' ' if i + 1 == len(offer) else '-'}{word}"
+                for i, word in enumerate(offer)))
+        elif verb == "STARTTLS":
+            if self.say(verb, line, "220 go"):
+                self._use(self.remote.tls.wrap_socket(self.link, server_side=True))
+        elif verb == "MAIL":
+            self.sender, self.recipients = line, []
+            self.say(verb, line, "250 2.1.0 ok")
+        elif verb == "RCPT":
+            if self.say(verb, line, "250 2.1.5 ok"):
+                self.recipients.append(line)
+        elif verb == "DATA":
+            if self.say(verb, line, "354 go"):
+                content = self.content()
+                if self.say("END", "", "250 2.0.0 taken"):
+                    self.remote.messages.append(
+                        (self.sender, self.recipients, content))
+        else:
+            self.say(verb, line, "250 ok")
+
+    def run(self):
+        self.say("CONNECT", "", "220 remote.test")
+        while True:
+            line = self.file.readline().decode("utf-8", "replace").rstrip("\r\n")
+            if not line:
+                return
+            self.remote.lines.append(line)
+            verb = line.split(None, 1)[0].upper()
+            self.take(verb, line)
+            if verb == "QUIT":
+                return

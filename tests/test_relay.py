@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mail to other servers: which host, what is said, and what becomes of a
+message when the host, the connection or the relay itself fails."""
+import ssl
+import threading
+import unittest
+
+from remote import HangUp, Remote
+from sandbox import Dns, Sandbox, until
+
+ZONE = """
+remote.test MX 20 mx2.remote.test
+remote.test MX 10 mx1.remote.test
+mx1.remote.test A 127.0.0.2
+mx2.remote.test A 127.0.0.3
+plain.test A 127.0.0.2
+null.test MX 0 .
+broken.test RCODE SERVFAIL
+big.test TRUNCATE yes
+big.test MX 10 mx1.remote.test
+"""
+
+
+def message(body=b"hello\r\n", subject=b"relay"):
+    return (b"From: <alice@example.test>\r\nTo: <x@remote.test>\r\nSubject: "
+            + subject + b"\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\n" + body)
+
+
+class Relay(unittest.TestCase):
+    """Each test has a server, a DNS server and remote ones of its own."""
+
+    def box(self, remote, more="", zone=ZONE):
+        dns = Dns(zone)
+        self.addCleanup(dns.close)
+        box = Sandbox({"relay": (
+            f"transport_smtp: {{ port = {remote.port}; allow_loopback = true; "
+            f"{more} }}; queue: {{ retry = [ \"1s\" ]; }}; "
+            "dns: { timeout = \"2s\"; };")}, dns=dns.address)
+        self.addCleanup(box.close)
+        return box
+
+    def remote(self, **how):
+        remote = Remote(**how)
+        self.addCleanup(remote.close)
+        return remote
+
+    def send(self, box, to="x@remote.test", what=None, **more):
+        client = box.submission()
+        client.sendmail("alice@example.test", to if isinstance(to, list) else [to],
+                        what or message(), **more)
+        client.quit()
+
+    def wait(self, box, *words, count=1):
+        """Lines of the log with all the words, once there are count."""
+        def look():
+            lines = [line for line in box.log().splitlines()
+                     if all(word in line for word in words)]
+            return lines if len(lines) >= count else None
+        return until(look, f"{count} log lines with {words}")
+
+    def test_the_best_host_gets_it_and_nobody_else(self):
+        remote = self.remote(offer=["PIPELINING", "8BITMIME", "SIZE 0"])
+        other = self.remote(address="127.0.0.3", port=remote.port)
+        box = self.box(remote)
+        self.send(box, ["x@remote.test", "y@remote.test", "z@plain.test"])
+        self.wait(box, " delivered ", count=3)
+        self.assertEqual(len(remote.messages), 2)
+        self.assertEqual(other.connections, 0)
+        self.assertIn("EHLO mail.example.test", remote.lines)
+        both = [m for m in remote.messages if len(m[1]) == 2]
+        self.assertEqual(len(both), 1, "one transaction for one destination")
+        self.assertIn("host=mx1.remote.test", self.wait(
+            box, " delivered ", "to=x@remote.test")[0])
+        self.wait(box, "smtp_session", "address=127.0.0.2", "delivered=2")
+
+    def test_the_next_host_is_tried_when_one_is_down_or_busy(self):
+        other = self.remote(address="127.0.0.3")
+        box = self.box(other)  # nobody listens at 127.0.0.2
+        self.send(box)
+        self.wait(box, " delivered ", "host=mx2.remote.test")
+        self.remote(port=other.port, rule=lambda verb, line, n:
+                    "421 4.3.2 busy" if verb == "CONNECT" else None)
+        self.send(box)
+        self.wait(box, " delivered ", "host=mx2.remote.test", count=2)
+
+    def test_what_is_refused_for_now_is_sent_again(self):
+        remote = self.remote(rule=lambda verb, line, n:
+                             "450 4.7.1 greylisted" if verb == "RCPT" and n < 3
+                             else None)
+        box = self.box(remote)
+        self.send(box, "x@plain.test")
+        self.assertIn("greylisted", self.wait(box, " deferred ")[0])
+        self.wait(box, " delivered ", "attempts=3")
+        self.assertEqual(len(remote.messages), 1)
+
+    def test_what_is_refused_for_good_bounces_with_the_words_of_the_host(self):
+        remote = self.remote(rule=lambda verb, line, n:
+                             "550 5.1.1 nobody of that name" if "ghost" in line
+                             else None)
+        box = self.box(remote)
+        self.send(box, ["x@plain.test", "ghost@plain.test"])
+        self.wait(box, " delivered ", "to=x@plain.test")
+        self.assertIn("nobody of that name", self.wait(
+            box, " bounced ", "to=ghost@plain.test", "status=5.1.1")[0])
+        self.assertEqual(len(remote.messages), 1)
+        report = box.inbox("alice", 1)[0]
+        self.assertIn(b"Final-Recipient: rfc822; ghost@plain.test", report)
+        self.assertIn(b"nobody of that name", report)
+
+    def test_dns_decides_between_bounce_and_patience(self):
+        remote = self.remote()
+        box = self.box(remote)
+        self.send(box, ["x@null.test", "x@nowhere.test", "x@broken.test",
+                        "x@big.test"])
+        self.wait(box, " bounced ", "to=x@null.test", "status=5.1.10")
+        self.wait(box, " bounced ", "to=x@nowhere.test", "status=5.1.2")
+        self.wait(box, " deferred ", "to=x@broken.test", "status=4.4.3")
+        self.wait(box, " delivered ", "to=x@big.test")  # asked over TCP
+
+    def test_a_connection_lost_after_the_dot_is_tried_again(self):
+        def lose(verb, line, n):
+            if verb == "END" and n == 1:
+                raise HangUp
+        remote = self.remote(rule=lose)
+        box = self.box(remote)
+        self.send(box, "x@plain.test")
+        self.assertIn("end of data", self.wait(box, " deferred ")[0])
+        self.wait(box, " delivered ")
+        self.assertEqual(len(remote.messages), 1)
+
+    def test_content_arrives_as_it_was_sent(self):
+        remote = self.remote(offer=["PIPELINING", "8BITMIME"])
+        box = self.box(remote)
+        body = b".\r\n..\r\n.x\r\nGr\xc3\xbc\xc3\x9fe\r\n" + b"".join(
+            b".%074d\r\n" % n for n in range(40000))  # 3 MB: through a file
+        self.send(box, "x@plain.test", message(body))
+        self.wait(box, " delivered ")
+        sender, _, content = remote.messages[0]
+        self.assertTrue(content.endswith(message(body)))
+        self.assertTrue(content.startswith(b"Received: "))
+        self.assertIn("BODY=8BITMIME", sender)
+
+    def test_tls_is_used_when_offered_and_done_without_when_broken(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        remote = self.remote(tls=context)
+        box = self.box(remote)
+        context.load_cert_chain(box.dir + "/tls/cert.pem", box.dir + "/tls/key.pem")
+        self.send(box, "x@plain.test")
+        self.wait(box, "smtp_session", "TLSv1.3", "delivered=1")
+        remote.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # no certificate
+        self.send(box, "y@plain.test")
+        self.wait(box, " delivered ", "to=y@plain.test")
+        self.wait(box, "smtp_session", "tls=none", "delivered=1")
+
+    def test_addresses_outside_ascii_need_smtputf8(self):
+        remote = self.remote(offer=["8BITMIME"])
+        box = self.box(remote)
+        self.send(box, "j\u00f6rg@plain.test", message(),
+                  mail_options=["SMTPUTF8"])
+        self.wait(box, " bounced ", "status=5.6.7")
+        remote.offer.append("SMTPUTF8")
+        self.send(box, "j\u00f6rg@plain.test", message(),
+                  mail_options=["SMTPUTF8"])
+        self.wait(box, " delivered ")
+        self.assertIn("SMTPUTF8", remote.messages[0][0])
+        self.assertIn("RCPT TO:<j\u00f6rg@plain.test>", remote.messages[0][1])
+
+    def test_a_killed_relay_loses_nothing(self):
+        came, go_on = threading.Event(), threading.Event()
+
+        def wait_once(verb, line, n):
+            if verb == "MAIL" and n == 1:
+                came.set()
+                go_on.wait(30)
+                raise HangUp
+        remote = self.remote(rule=wait_once)
+        box = self.box(remote)
+        self.send(box, "x@plain.test")
+        self.assertTrue(came.wait(30))
+        self.assertTrue(box.kill_role("relay"))
+        go_on.set()
+        self.wait(box, " delivered ")
+        self.assertEqual(len(remote.messages), 1)
+
+    def test_stopping_cuts_attempts_short_and_keeps_the_message(self):
+        came, go_on = threading.Event(), threading.Event()
+
+        def hang(verb, line, n):
+            if verb == "CONNECT" and not go_on.is_set():
+                came.set()
+                go_on.wait(60)
+                raise HangUp
+        remote = self.remote(rule=hang)
+        dns = Dns(ZONE)
+        self.addCleanup(dns.close)
+        box = Sandbox({"relay": (
+            f"transport_smtp: {{ port = {remote.port}; allow_loopback = true; }}; "
+            "queue: { retry = [ \"1s\" ]; }; shutdown_timeout = \"1s\";")},
+            dns=dns.address)
+        self.addCleanup(box.close)
+        self.send(box, "x@plain.test")
+        self.assertTrue(came.wait(30))
+        box.stop()
+        self.assertEqual(remote.messages, [])
+        go_on.set()
+        box.restart()
+        self.wait(box, " delivered ")
+        self.assertEqual(len(remote.messages), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
