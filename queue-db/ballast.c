@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ballast.c - a file that only takes room. Berkeley DB can't recover on a full
+ * ballast.c - two files that only take room. Berkeley DB can't recover on a full
  * disk, and a queue that can't write can't forget what it delivered. So when
- * the disk is full the ballast goes, new messages are refused until it lies
- * there again, and everything that drains the queue goes on.
+ * the disk is full one goes, new messages are refused until it lies there
+ * again, and everything that drains the queue goes on, careful of the room
+ * (commit.c). The other goes only when recovery would find no room.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,9 @@
 #include "inner.h"
 
 enum { LOOK_MS = 1000, RECOVERY_BYTES = 2 * LOG_FILE_BYTES };
+
+static const char ballast_first[] = "ballast";
+static const char ballast_recovery[] = "ballast.recovery";
 
 uint64_t
 disk_free(struct queue_db *db)
@@ -58,7 +62,16 @@ void
 ballast_before_recovery(struct queue_db *db)
 {
 	if (disk_free(db) < RECOVERY_BYTES)
-		unlinkat(db->dir_fd, "ballast", 0);
+		(void)ballast_for_recovery(db);
+}
+
+bool
+ballast_for_recovery(struct queue_db *db)
+{
+	bool first = unlinkat(db->dir_fd, ballast_first, 0) == 0;
+	bool second = unlinkat(db->dir_fd, ballast_recovery, 0) == 0;
+
+	return first || second;
 }
 
 void
@@ -72,47 +85,66 @@ ballast_give_up(struct queue_db *db)
 	pthread_mutex_unlock(&db->lock);
 	if (!lay)
 		return;
-	unlinkat(db->dir_fd, "ballast", 0);
+	unlinkat(db->dir_fd, ballast_first, 0);
 	queue_report(db, PH_FULL, ENOSPC, "the disk of %s is full: the ballast "
 	    "is given up and new messages are refused until there is room",
 	    db->dir);
 }
 
-static bool
-ballast_write(struct queue_db *db)
+/* Each of the two is half of it. */
+static uint64_t
+half_bytes(const struct queue_db *db)
 {
-	const off_t size = (off_t)db->options.ballast_bytes;
+	return (db->options.ballast_bytes + 1) / 2;
+}
+
+static bool
+file_lies(struct queue_db *db, const char *name)
+{
+	const int64_t size = (int64_t)half_bytes(db);
 	struct stat st;
-	int fd = openat(db->dir_fd, "ballast",
+
+	return fstatat(db->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size == size &&
+	    (int64_t)st.st_blocks * 512 >= size;
+}
+
+static bool
+file_write(struct queue_db *db, const char *name)
+{
+	const off_t size = (off_t)half_bytes(db);
+	int fd = openat(db->dir_fd, name,
 	    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool lies;
 
 	if (fd < 0)
 		return false;
-	lies = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    ((st.st_size == size && st.st_blocks * 512 >= size) ||
-	        (ftruncate(fd, size) == 0 &&
-	            posix_fallocate(fd, 0, size) == 0));
+	lies = ftruncate(fd, size) == 0 && posix_fallocate(fd, 0, size) == 0;
 	close(fd);
 	if (!lies)
-		unlinkat(db->dir_fd, "ballast", 0);
+		unlinkat(db->dir_fd, name, 0);
 	return lies;
+}
+
+/* Lay the file unless that would leave less than `leave` free. */
+static bool
+file_put(struct queue_db *db, const char *name, uint64_t leave)
+{
+	if (file_lies(db, name))
+		return true;
+	return disk_free(db) >= half_bytes(db) + leave && file_write(db, name);
 }
 
 void
 ballast_put(struct queue_db *db)
 {
-	uint64_t size = db->options.ballast_bytes;
-	struct stat st;
 	bool lies;
 
-	if (size == 0)
+	if (db->options.ballast_bytes == 0)
 		return;
-	/* one that is left from before needs no new room */
-	if (fstatat(db->dir_fd, "ballast", &st, AT_SYMLINK_NOFOLLOW) != 0 &&
-	    disk_free(db) < size + RECOVERY_BYTES + db->options.soft_free_bytes)
-		return;
-	lies = ballast_write(db);
+	lies = file_put(db, ballast_recovery, RECOVERY_BYTES) &&
+	    file_put(db, ballast_first,
+	        RECOVERY_BYTES + db->options.soft_free_bytes);
 	pthread_mutex_lock(&db->lock);
 	db->ballast_lies = lies;
 	pthread_mutex_unlock(&db->lock);

@@ -17,6 +17,8 @@ enum { DEADLOCK_TRIES = 1000 };
 struct batch {
 	struct queue_db_op *op[BATCH_OPS];
 	size_t n;
+	bool tight; /* the ballast is used */
+	bool sync;  /* flushed when committed */
 };
 
 /* Under lock. */
@@ -47,12 +49,12 @@ batch_is_durable(struct queue_db_op *const *op, size_t n)
 }
 
 static int
-commit_end(DB_TXN *txn, bool durable)
+commit_end(DB_TXN *txn, bool sync)
 {
 	int rc;
 
 	step("applied");
-	rc = txn->commit(txn, durable ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
+	rc = txn->commit(txn, sync ? DB_TXN_SYNC : DB_TXN_WRITE_NOSYNC);
 	step("committed");
 	/* A commit that found the disk full was undone by the library; after
 	 * any other failure what is on disk is not known. */
@@ -62,7 +64,8 @@ commit_end(DB_TXN *txn, bool durable)
 }
 
 static int
-commit_try(struct queue_db *db, struct queue_db_op *const *op, size_t n)
+commit_try(struct queue_db *db, struct queue_db_op *const *op, size_t n,
+    bool sync)
 {
 	DB_TXN *txn;
 	int rc = status_of_db(db->env->txn_begin(db->env, NULL, &txn, 0));
@@ -73,7 +76,7 @@ commit_try(struct queue_db *db, struct queue_db_op *const *op, size_t n)
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = apply_op(db, txn, op[i]);
 	if (rc == 0)
-		return commit_end(txn, batch_is_durable(op, n));
+		return commit_end(txn, sync);
 	step("failed");
 	n = (size_t)txn->abort(txn);
 	if (n != 0)
@@ -82,25 +85,27 @@ commit_try(struct queue_db *db, struct queue_db_op *const *op, size_t n)
 }
 
 static void
-commit_ops(struct queue_db *db, struct queue_db_op **op, size_t n)
+commit_ops(struct queue_db *db, struct queue_db_op **op, size_t n, bool sync)
 {
 	int rc, tries = 0;
 
 	do
-		rc = commit_try(db, op, n);
+		rc = commit_try(db, op, n, sync);
 	while (rc == PH_BUSY && ++tries < DEADLOCK_TRIES);
-	if (rc == PH_FULL && !ballast_is_used(db)) {
+	if (rc == PH_FULL) {
+		/* the room of the ballast, and of the log before a checkpoint */
 		ballast_give_up(db);
+		queue_checkpoint(db, 0);
 		/* what frees room or only notes progress may use it */
 		if (n == 1 && op[0]->messages == 0)
-			rc = commit_try(db, op, n);
+			rc = commit_try(db, op, n, sync);
 	}
 	if (rc == 0)
 		return;
 	if (n == 1)
 		op[0]->status = rc == PH_BUSY ? PH_IO : rc;
 	for (size_t i = 0; n > 1 && i < n; i++)
-		commit_ops(db, &op[i], 1);
+		commit_ops(db, &op[i], 1, sync);
 }
 
 static void
@@ -144,7 +149,7 @@ static void
 commit_settle(struct queue_db *db, const struct batch *batch)
 {
 	struct gone *flushed = NULL;
-	bool wrote_message = false;
+	bool wrote = false;
 
 	pthread_mutex_lock(&db->lock);
 	for (size_t i = 0; i < batch->n; i++) {
@@ -154,13 +159,13 @@ commit_settle(struct queue_db *db, const struct batch *batch)
 		db->stats.ops_failed += op->status != 0;
 		if (op->status != 0)
 			continue;
-		wrote_message |= op->messages > 0;
+		wrote |= op->messages > 0 || op->messages_delta != 0;
 		count_op(db, op);
 	}
 	db->stats.batches++;
-	/* A batch with a new message was flushed, and all before it. Others
-	 * may have written nothing and so flushed nothing. */
-	if (wrote_message) {
+	/* With the batch all before it was flushed, unless there was nothing
+	 * to write. */
+	if (batch->sync && wrote) {
 		flushed = db->gone_unflushed;
 		db->gone_unflushed = NULL;
 		db->lazy_unflushed = false;
@@ -189,21 +194,25 @@ static void
 commit_batch(struct queue_db *db, struct batch *batch)
 {
 	struct queue_db_op *op[BATCH_OPS];
-	bool full = ballast_is_used(db);
 	size_t n = 0;
 
+	/* When room is short, what was removed must give its room back. */
+	batch->tight = ballast_is_used(db);
+	batch->sync = batch->tight || batch_is_durable(batch->op, batch->n);
 	for (size_t i = 0; i < batch->n; i++) {
-		if (full && batch->op[i]->messages > 0 &&
+		if (batch->tight && batch->op[i]->messages > 0 &&
 		    batch->op[i]->status == 0)
 			batch->op[i]->status = PH_FULL;
 		if (batch->op[i]->status == 0)
 			op[n++] = batch->op[i];
 	}
 	if (n > 0)
-		commit_ops(db, op, n);
+		commit_ops(db, op, n, batch->sync);
 	commit_settle(db, batch);
 	for (size_t i = 0; i < batch->n; i++)
 		commit_answer(db, batch->op[i]);
+	if (batch->tight)
+		queue_checkpoint(db, TIGHT_CHECKPOINT_BYTES / 1024);
 	pthread_mutex_lock(&db->lock);
 	db->stats.waiting -= batch->n;
 	if (db->stats.waiting == 0)

@@ -18,7 +18,9 @@
 
 #include "inner.h"
 
-void (*queue_db_test_step)(const char *name);
+enum { WORDS_MS = 60000, WORDS_MAX = 6 };
+
+void (*_Atomic queue_db_test_step)(const char *name);
 
 static atomic_bool sync_wanted;
 static atomic_ullong sync_made;
@@ -149,11 +151,30 @@ status_of_db(int rc)
 	}
 }
 
+/* On a full disk there are three lines a page: the first ones tell enough. */
+void
+queue_report_some(struct queue_db *db, int status, const char *text)
+{
+	int64_t now = monotonic_ms();
+	unsigned nth;
+
+	pthread_mutex_lock(&db->words_lock);
+	if (now - db->words_since_ms >= WORDS_MS) {
+		db->words_since_ms = now;
+		db->words = 0;
+	}
+	nth = db->words++;
+	pthread_mutex_unlock(&db->words_lock);
+	if (nth < WORDS_MAX)
+		queue_report(db, status, 0, "%s%s", text,
+		    nth + 1 == WORDS_MAX ? " (more is not shown)" : "");
+}
+
 static void
 on_env_error(const DB_ENV *env, const char *prefix, const char *text)
 {
 	(void)prefix;
-	queue_report(env->app_private, PH_IO, 0, "%s", text);
+	queue_report_some(env->app_private, PH_IO, text);
 }
 
 static int
@@ -206,7 +227,7 @@ env_open(struct queue_db *db, struct ph_err *err)
 	db_env_set_func_fsync(on_fsync);
 	ballast_before_recovery(db);
 	rc = env_open_once(db);
-	if (rc != 0 && unlinkat(db->dir_fd, "ballast", 0) == 0)
+	if (rc != 0 && ballast_for_recovery(db))
 		rc = env_open_once(db);
 	if (rc != 0)
 		return ph_err_set(err, rc == DB_RUNRECOVERY ? PH_DEFECT :
@@ -393,6 +414,7 @@ queue_db_close(struct queue_db *db)
 	pthread_mutex_destroy(&db->lock);
 	pthread_mutex_destroy(&db->room_lock);
 	pthread_mutex_destroy(&db->sweep_lock);
+	pthread_mutex_destroy(&db->words_lock);
 	pthread_cond_destroy(&db->commit_wake);
 	pthread_cond_destroy(&db->body_wake);
 	pthread_cond_destroy(&db->upkeep_wake);
@@ -417,12 +439,14 @@ queue_create(const char *dir, const struct queue_db_options *options)
 	db->options = *options;
 	if (db->options.cache_bytes == 0)
 		db->options.cache_bytes = 64 << 20;
+	db->words_since_ms = INT64_MIN / 2;
 	db->dir_fd = db->bodies_fd = db->lock_fd = -1;
 	op_queue_init(&db->commit_queue);
 	op_queue_init(&db->body_queue);
 	pthread_mutex_init(&db->lock, NULL);
 	pthread_mutex_init(&db->room_lock, NULL);
 	pthread_mutex_init(&db->sweep_lock, NULL);
+	pthread_mutex_init(&db->words_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&db->commit_wake, &attr);

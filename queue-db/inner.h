@@ -26,6 +26,7 @@ enum {
 	LOG_BUFFER_BYTES = 4 << 20,
 	CHECKPOINT_BYTES = 16 << 20,
 	CHECKPOINT_MS = 30000,
+	TIGHT_CHECKPOINT_BYTES = 2 << 20, /* while the ballast is used */
 	BATCH_MESSAGES = 64,
 	BATCH_OPS = 512,
 	BATCH_BYTES = 4 << 20,
@@ -191,6 +192,10 @@ struct queue_db {
 	int64_t room_looked_ms;      /* monotonic; under room_lock */
 	uint64_t room_bytes;         /* under room_lock */
 
+	pthread_mutex_t words_lock;
+	int64_t words_since_ms;      /* of queue_report_some */
+	unsigned words;
+
 	pthread_mutex_t sweep_lock;
 	char sweep_key[KEY_KV_MAX];  /* where the next sweep begins */
 	size_t sweep_key_n;
@@ -202,6 +207,8 @@ int64_t wall_ms(void);
 /* Tell the operator. */
 void queue_report(struct queue_db *db, int status, int errnum, const char *fmt,
     ...) PH_PRINTF(4, 5);
+/* The same for what may come in hundreds: a few a minute get through. */
+void queue_report_some(struct queue_db *db, int status, const char *text);
 /* End the process: what is in memory can't be trusted any more. */
 _Noreturn void queue_die(const char *what, int errnum);
 /* Sync a file or directory of ours by the same rules as the environment's:
@@ -269,6 +276,8 @@ void body_unlink_later(struct queue_db *db, struct gone *gone);
 uint64_t disk_free(struct queue_db *db);
 /* Before recovery: give it up if the disk is so full that recovery may fail. */
 void ballast_before_recovery(struct queue_db *db);
+/* All of it; false when there was none. */
+bool ballast_for_recovery(struct queue_db *db);
 void ballast_give_up(struct queue_db *db);
 /* It was given up (or never found room). */
 bool ballast_is_used(struct queue_db *db);
@@ -276,16 +285,21 @@ bool ballast_is_used(struct queue_db *db);
 void ballast_put(struct queue_db *db);
 
 /* upkeep.c */
+/* When the log grew by kilobytes since the last one; 0: when it grew at all. */
+void queue_checkpoint(struct queue_db *db, uint32_t kilobytes);
 void *upkeep_main(void *db);
 
 /* Tests stop the process at the n-th step; NULL otherwise. Called between all
  * transitions of README.md's table. */
-extern void (*queue_db_test_step)(const char *name);
+extern void (*_Atomic queue_db_test_step)(const char *name);
 static inline void
 step(const char *name)
 {
-	if (__builtin_expect(queue_db_test_step != NULL, 0))
-		queue_db_test_step(name);
+	void (*hook)(const char *) = atomic_load_explicit(&queue_db_test_step,
+	    memory_order_acquire);
+
+	if (__builtin_expect(hook != NULL, 0))
+		hook(name);
 }
 
 #endif

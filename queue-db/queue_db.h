@@ -35,7 +35,8 @@ struct queue_db;
 
 struct queue_db_options {
 	uint64_t cache_bytes;     /* 0: 64 MiB */
-	uint64_t ballast_bytes;   /* 0: none; 64 MiB is right for a server */
+	uint64_t ballast_bytes;   /* 0: none; 64 MiB is right for a server: half
+	                           * for a full disk, half for recovery on it */
 	uint64_t soft_free_bytes; /* below it queue_db_has_room says no */
 	bool fsync;               /* false: tests only, power failure loses */
 	/* Where an operator should look: damage set aside, a full disk, a failed

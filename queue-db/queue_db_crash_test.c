@@ -8,6 +8,8 @@
  * whole or not at all, nothing else is.
  *
  * PH_QUEUE_ROUNDS sets the random kills (20), PH_QUEUE_SEED repeats a run.
+ * PH_QUEUE_SMALL_DIR, a directory on a file system of some 200 MiB, adds a test
+ * that fills it.
  */
 #include <check.h>
 #include <errno.h>
@@ -306,6 +308,64 @@ work_on_full_disk(const char *dir)
 	_exit(write_now > write_first ? 0 : 2); /* 2: nothing was tried */
 }
 
+static struct queue_db *
+open_with_ballast(const char *dir)
+{
+	struct queue_db_options options = { .fsync = true,
+		.cache_bytes = 8 << 20, .ballast_bytes = 32 << 20,
+		.report = fixture_on_report };
+	struct queue_db *db;
+
+	return queue_db_open(dir, &options, &db, NULL) == 0 ? db : NULL;
+}
+
+/* Add until nothing is taken, then take what is left of the disk and die. */
+static _Noreturn void
+fill_and_die(const char *dir)
+{
+	struct queue_db *db = open_with_ballast(dir);
+	static char zeros[1 << 16];
+	char path[4300];
+	int fd;
+
+	sem_init(&room, 0, 1);
+	for (uint64_t n = model_end; db != NULL && n < NUMBERS; n++) {
+		settle(db, ADD, n, 0);
+		if (n > 50 && model[n - 1].refused && model[n - 50].refused)
+			break;
+	}
+	snprintf(path, sizeof(path), "%s/other", dir);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	while (write(fd, zeros, sizeof(zeros)) > 0 || write(fd, "", 1) > 0)
+		continue;
+	fsync(fd);
+	_exit(db != NULL ? DIED : 1);
+}
+
+static _Noreturn void
+drain_all(const char *dir)
+{
+	struct queue_db *db = open_with_ballast(dir);
+	char path[4300];
+
+	sem_init(&room, 0, 1);
+	if (db == NULL)
+		_exit(2);
+	for (uint64_t n = 1; n < model_end; n++)
+		if (model[n].added)
+			settle(db, REMOVE, n, 0);
+	for (uint64_t n = 1; n < model_end; n++)
+		if (model[n].added && !model[n].removed)
+			_exit(3);
+	snprintf(path, sizeof(path), "%s/other", dir);
+	unlink(path);
+	while (!queue_db_has_room(db, 1))
+		usleep(100000);
+	settle(db, ADD, model_end, 0);
+	queue_db_close(db);
+	_exit(0);
+}
+
 static _Noreturn void
 work_with_lost_flush(const char *dir)
 {
@@ -580,6 +640,30 @@ START_TEST(ends_when_a_flush_fails)
 }
 END_TEST
 
+START_TEST(drains_a_queue_that_filled_its_disk)
+{
+	const char *small = getenv("PH_QUEUE_SMALL_DIR");
+	char dir[4200];
+	int fd;
+	pid_t pid;
+
+	if (small == NULL)
+		return;
+	snprintf(dir, sizeof(dir), "%s/queue", small);
+	for (int round = 0; round < 3; round++) {
+		pid = child_start(&fd);
+		if (pid == 0)
+			fill_and_die(dir);
+		ck_assert_int_eq(child_end(pid, fd), DIED);
+		pid = child_start(&fd);
+		if (pid == 0)
+			drain_all(dir);
+		ck_assert_int_eq(child_end(pid, fd), 0);
+		check_all(dir);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -593,6 +677,7 @@ main(void)
 	tcase_add_test(tc, loses_nothing_answered_at_any_step);
 	tcase_add_test(tc, refuses_and_goes_on_when_the_disk_is_full);
 	tcase_add_test(tc, ends_when_a_flush_fails);
+	tcase_add_test(tc, drains_a_queue_that_filled_its_disk);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -190,12 +190,15 @@ message_of(struct ph_arena *arena, uint64_t number)
 	return message;
 }
 
+/* On a full disk the file stays short, and so is refused. */
 static void
 write_all(int fd, struct ph_slice s)
 {
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
 
+		if (n < 0 && errno == ENOSPC)
+			return;
 		if (n <= 0)
 			abort();
 		s.p += n;

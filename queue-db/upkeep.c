@@ -47,9 +47,8 @@ flush_lazy(struct queue_db *db)
 	pthread_mutex_unlock(&db->lock);
 }
 
-/* When the log grew by kilobytes since the last one; 0: when it grew at all. */
-static void
-checkpoint(struct queue_db *db, uint32_t kilobytes)
+void
+queue_checkpoint(struct queue_db *db, uint32_t kilobytes)
 {
 	int rc;
 
@@ -60,8 +59,8 @@ checkpoint(struct queue_db *db, uint32_t kilobytes)
 		return;
 	if (status_of_db(rc) == PH_FULL)
 		ballast_give_up(db);
-	queue_report(db, status_of_db(rc), rc, "checkpoint: %s",
-	    db_strerror(rc));
+	queue_report_some(db, status_of_db(rc), "a checkpoint failed, it is "
+	    "tried again");
 }
 
 /* Berkeley DB decides whether 16 MiB were written; see whether it did. */
@@ -125,7 +124,7 @@ upkeep_main(void *arg)
 			flush_lazy(db);
 			flushed = now;
 		}
-		checkpoint(db, now - checkpointed >= CHECKPOINT_MS ? 0 :
+		queue_checkpoint(db, now - checkpointed >= CHECKPOINT_MS ? 0 :
 		    CHECKPOINT_BYTES / 1024);
 		if (note_checkpoint(db, &last) ||
 		    now - checkpointed >= CHECKPOINT_MS)
