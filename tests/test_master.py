@@ -349,7 +349,7 @@ class Faults(unittest.TestCase):
         return box
 
     def test_a_module_that_crashes_too_often_is_taken_out(self):
-        box = self.fault("raise(SIGSEGV);")
+        box = self.fault("raise(SIGABRT);")
 
         def out():
             deliver(box, b"past the crash")
@@ -370,6 +370,70 @@ class Faults(unittest.TestCase):
         deliver(box, b"past the loop")
         until(lambda: re.search(r"role_hangs role=check .*module=check_fault",
                                 box.log()), "its name in the log")
+
+
+# fsync and fdatasync fail while a file lies in the queue's folder.
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+static int
+sync_or_fail(const char *name, int fd)
+{
+	int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+	if (access("%s", F_OK) != 0)
+		return next(fd);
+	errno = EIO;
+	return -1;
+}
+int fsync(int fd) { return sync_or_fail("fsync", fd); }
+int fdatasync(int fd) { return sync_or_fail("fdatasync", fd); }
+"""
+
+
+def is_sanitized():
+    with open(POSTHOUSE, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
+@unittest.skipIf(is_sanitized(), "the sanitizer must be loaded first")
+class Disk(unittest.TestCase):
+    def test_a_queue_that_cannot_recover_stays_down_until_a_reload(self):
+        folder = tempfile.mkdtemp(prefix="posthouse-shim-")
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        box = Sandbox(start=False)
+        self.addCleanup(box.close)
+        box.run("start", *box.args)
+        state = os.path.dirname(os.path.dirname(box.env["PH_MAIL"]))
+        box.stop()
+        flag = os.path.join(state, "data", "queue", "fsync-fails")
+        shim = os.path.join(folder, "shim.so")
+        with open(os.path.join(folder, "shim.c"), "w") as file:
+            file.write(SHIM % flag)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", shim,
+                        os.path.join(folder, "shim.c"), "-ldl"], check=True)
+        os.environ["LD_PRELOAD"] = shim
+        try:
+            box.restart()
+        finally:
+            del os.environ["LD_PRELOAD"]
+        deliver(box, b"before")
+        open(flag, "w").close()
+        os.chmod(flag, 0o644)
+        client = box.smtp()
+        with self.assertRaises((smtplib.SMTPException, OSError)):
+            client.sendmail("x@outside.test", ["bob@example.test"],
+                            b"Subject: x\r\n\r\nlost, and said so\r\n")
+        client.close()
+        until(lambda: "queue_stays_down" in box.log(), "the queue given up")
+        self.assertRegex(box.log(), r"role_died role=queue .*status=70")
+        self.assertEqual(status(box)["queue.0"]["state"], "down")
+        os.unlink(flag)
+        box.ctl("reload")
+        until(lambda: status(box)["queue.0"]["state"] == "ready", "the queue")
+        deliver(box, b"after")
 
 
 if __name__ == "__main__":

@@ -291,7 +291,8 @@ backoff_ms(unsigned deaths)
 }
 
 /* EX_SOFTWARE of the queue: an fsync failed, and what the kernel threw away
- * nobody knows. Once it may recover from the disk; then a person must look. */
+ * nobody knows. Once it may recover from the disk; when that fails, or it
+ * happens again, a person must look. */
 static bool
 may_run(struct process *process)
 {
@@ -301,6 +302,8 @@ may_run(struct process *process)
 	ph_log(PH_ERROR, "queue_stays_down",
 	    ph_f_str("reason", "writing to the disk failed again; look at the "
 	                       "disk, then reload"));
+	process->has_failed = master.is_starting;
+	ph_event_signal(&master.changed);
 	while (!master.is_stopping &&
 	    process->data_failures > DATA_FAILURES_MAX)
 		ph_event_wait(&process->changed, PH_NO_LIMIT_MS);
@@ -342,7 +345,8 @@ after_death(struct process *process)
 	if (!process->is_refused)
 		watch_note_death(process);
 	drop_page(process);
-	if (process->role == ROLE_QUEUE && child->status == EX_SOFTWARE)
+	if (process->role == ROLE_QUEUE && (child->status == EX_SOFTWARE ||
+	    (process->is_refused && process->data_failures > 0)))
 		process->data_failures++;
 	process->deaths_in_row = lived_ms > LONG_LIFE_MS ? 1 :
 	                                          process->deaths_in_row + 1;
