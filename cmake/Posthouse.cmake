@@ -52,6 +52,12 @@ if(PH_TESTS)
 	enable_testing()
 endif()
 
+# As PH_CONF_FILE has it: below /usr the configuration is in /etc. Elsewhere it
+# stays relative, so that cmake --install --prefix can move it.
+set(PH_CONF_DIR ${CMAKE_INSTALL_SYSCONFDIR}/posthouse)
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+	set(PH_CONF_DIR ${CMAKE_INSTALL_FULL_SYSCONFDIR}/posthouse)
+endif()
 set(PH_MODULE_DIR ${CMAKE_INSTALL_FULL_LIBDIR}/posthouse)
 
 # ph_module(NAME sources...): modules/NAME as NAME.so; SDK headers only.

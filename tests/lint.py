@@ -9,6 +9,7 @@ Rules read the sources alone, but for those that need a built tree: exports and
 snippets. tests/test_lint.py runs each rule as a test.
 """
 import concurrent.futures
+import itertools
 import os
 import re
 import subprocess
@@ -39,6 +40,9 @@ QUEUE_SDK = {"posthouse/base.h", "posthouse/arena.h"}
 # Settings of every module, told of in posthouse.conf(5).
 COMMON = {"enabled", "module", "order", "on_failure", "mode", "hook_timeout",
           "listen", "listen_tls"}
+
+# As the manual shows it; where a build looks depends on its prefix.
+DEFAULT_MODULE_DIR = "/usr/local/lib/posthouse"
 
 PRIVATE_EXPORTS = {"posthouse_main", "posthousectl_main"}
 VERSIONS = {"POSTHOUSE_1.0", "POSTHOUSE_PRIVATE"}
@@ -280,6 +284,57 @@ def snippets(build):
                 yield name, 1, f"says of {option} something else than its doc"
 
 
+def core_options(build, how):
+    """What the program says of its own options. Where modules lie differs from
+    build to build; the file and the manual are those of no build."""
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+    said = [subprocess.run([f"{build}/bin/posthouse", option, "core"],
+                           capture_output=True, text=True, env=env,
+                           check=True).stdout
+            for option in ("--describe", how)]
+    place = re.search(r'module_dir = "(.*)";', said[0])[1]
+    return said[1].replace(place, DEFAULT_MODULE_DIR)
+
+
+def main_file(build):
+    """packaging/posthouse.conf is --describe core, each option turned off."""
+    name = "packaging/posthouse.conf"
+    wanted = re.sub(r"^(\t?)(\w+ = .*;)$", r"\1#\2",
+                    core_options(build, "--describe"), flags=re.M)
+    wanted = wanted.split("\n\n", 1)[1].splitlines()
+    shown = text_of(name).replace("@PH_MODULE_DIR@", DEFAULT_MODULE_DIR)
+    start = shown[:shown.index("\n\n")].count("\n") + 3
+    shown = shown.split("\n\n", 1)[1].splitlines()
+    for number, (is_there, should) in enumerate(
+            itertools.zip_longest(shown, wanted), start):
+        if is_there != should:
+            yield name, number, f"should be: {should}"
+            return
+
+
+def main_manual(build):
+    """posthouse.conf(5) holds the lists of --describe-mdoc core, whole."""
+    name = "core/conf/posthouse.conf.5"
+    lists = re.findall(r'^\.\\" Options of .*?\n\.El\n',
+                       core_options(build, "--describe-mdoc"), re.M | re.S)
+    text = text_of(name)
+    for wanted in lists:
+        title = wanted[:wanted.index("\n") + 1]
+        at = text.find(title)
+        if at < 0:
+            yield name, 1, f"lacks: {title.strip()}"
+            continue
+        line = text[:at].count("\n")
+        for should, is_there in zip(wanted.splitlines(),
+                                    text[at:].splitlines()):
+            line += 1
+            if is_there != should:
+                yield name, line, f"should be: {should}"
+                break
+    if not lists:
+        yield name, 1, "--describe-mdoc core prints no list"
+
+
 def manuals():
     """A manual each, with every option of the snippet and its default."""
     for module in module_names():
@@ -347,8 +402,9 @@ def module_exports(build):
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
     lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form, snippets,
+    main_file, main_manual,
     exports, module_exports)}
-NEED_BUILD = {"snippets", "exports", "module_exports"}
+NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}
 
 
 def breaches(rule, build):

@@ -25,6 +25,7 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 struct options {
 	const char *file;
 	const char *describe;
+	bool describe_mdoc;
 	bool test, foreground, check_facts, has_role;
 	struct role_start start;
 };
@@ -33,6 +34,7 @@ enum long_option {
 	OPT_VERSION = 256,
 	OPT_HELP,
 	OPT_DESCRIBE,
+	OPT_DESCRIBE_MDOC,
 	OPT_CHECK_FACTS,
 	OPT_ROLE,
 	OPT_INDEX,
@@ -44,6 +46,7 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "describe", required_argument, NULL, OPT_DESCRIBE },
+	{ "describe-mdoc", required_argument, NULL, OPT_DESCRIBE_MDOC },
 	/* what the master starts itself with */
 	{ "check-facts", no_argument, NULL, OPT_CHECK_FACTS },
 	{ "role", required_argument, NULL, OPT_ROLE },
@@ -59,6 +62,7 @@ usage(FILE *to)
 	fputs("usage: posthouse [-F] [-c file]\n"
 	      "       posthouse -t [-c file]\n"
 	      "       posthouse --describe module | core\n"
+	      "       posthouse --describe-mdoc module | core\n"
 	      "       posthouse --version\n",
 	    to);
 	return to == stdout ? EXIT_SUCCESS : EXIT_USAGE;
@@ -124,7 +128,9 @@ take_options(int argc, char **argv, struct options *options)
 		case OPT_HELP:
 			return usage(stdout);
 		case OPT_DESCRIBE:
+		case OPT_DESCRIBE_MDOC:
 			options->describe = optarg;
+			options->describe_mdoc = option == OPT_DESCRIBE_MDOC;
 			break;
 		default:
 			if (!take_internal(option, optarg, options))
@@ -157,30 +163,41 @@ test(const char *file)
 }
 
 /* name: a .so's path, or a module of the module folder. */
+static const struct ph_module *
+find_module(const char *name, struct ph_err *err)
+{
+	char path[PATH_MAX];
+
+	if (strchr(name, '/') != NULL ? realpath(name, path) == NULL :
+	    snprintf(path, sizeof(path), "%s/%s.so", PH_MODULE_DIR, name) >=
+	        (int)sizeof(path)) {
+		ph_err_set(err, PH_NOT_FOUND, errno, "%s: %s", name,
+		    strerror(errno));
+		return NULL;
+	}
+	return loader_open(path, err);
+}
+
 static int
-describe(const char *name)
+describe(const char *name, bool as_mdoc)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
-	const struct ph_module *module;
+	const struct ph_module *module = NULL;
 	struct ph_err err = { 0 };
 	struct ph_buf text;
-	char path[PATH_MAX];
 	bool is_core = strcmp(name, "core") == 0, good = true;
 
 	ph_buf_init(&text, arena, 1 << 20);
-	if (is_core) {
+	if (!is_core)
+		good = (module = find_module(name, &err)) != NULL;
+	if (is_core && as_mdoc)
+		core_describe_mdoc(&text);
+	else if (is_core)
 		core_describe_file(&text);
-	} else if (strchr(name, '/') != NULL ? realpath(name, path) == NULL :
-	           snprintf(path, sizeof(path), "%s/%s.so", PH_MODULE_DIR,
-	               name) >= (int)sizeof(path)) {
-		ph_err_set(&err, PH_NOT_FOUND, errno, "%s: %s", name,
-		    strerror(errno));
-		good = false;
-	} else if ((module = loader_open(path, &err)) != NULL) {
+	else if (good && as_mdoc)
+		module_describe_mdoc(module->name, module->options, &text);
+	else if (good)
 		module_describe_snippet(module, &text);
-	} else {
-		good = false;
-	}
 	if (good)
 		fwrite(text.p, 1, text.n, stdout);
 	else
@@ -228,7 +245,7 @@ posthouse_main(int argc, char **argv)
 	if (options.check_facts)
 		return checker_main(&options.start);
 	if (options.describe != NULL)
-		return describe(options.describe);
+		return describe(options.describe, options.describe_mdoc);
 	file = realpath(options.file, NULL);
 	if (file == NULL) {
 		fprintf(stderr, "posthouse: %s: %s\n", options.file,
