@@ -23,6 +23,7 @@
 
 enum {
 	TICK_MS = 20,
+	TICKS_MIN = 5,        /* before a question is asked again */
 	TICKS_MAX = 300,      /* the most that udns takes */
 	OPEN_MAX = 256,       /* sockets at a time; more questions wait */
 	UDP_OCTETS = 1232,    /* never fragmented, dnsflagday.net/2020 */
@@ -114,7 +115,8 @@ first_wait_ticks(size_t servers, unsigned timeout_ms, unsigned attempts)
 	uint64_t waits = (servers > 0 ? servers : 1) + (1ull << attempts) - 2;
 	uint64_t ticks = timeout_ms / waits / TICK_MS;
 
-	return (int)(ticks < 1 ? 1 : ticks > TICKS_MAX ? TICKS_MAX : ticks);
+	return (int)(ticks < TICKS_MIN ? TICKS_MIN :
+	    ticks > TICKS_MAX ? TICKS_MAX : ticks);
 }
 
 static void on_packet(int code, const struct sockaddr *from, unsigned from_n,

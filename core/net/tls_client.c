@@ -45,6 +45,28 @@ tls_client_fini(void)
 	client_ctx = NULL;
 }
 
+/*
+ * Say whom we want, and in verify insist on it. An address is not sent as SNI
+ * (RFC 6066 s3), and fits a certificate's address only.
+ */
+static bool
+expect_name(SSL *ssl, const char *name, enum ph_tls_verify verify)
+{
+	struct ph_addr addr;
+	bool is_addr = ph_addr_parse(ph_slice_str(name), &addr);
+
+	if (!is_addr && name[0] != '\0')
+		SSL_set_tlsext_host_name(ssl, name);
+	if (verify != PH_TLS_VERIFY)
+		return true;
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (is_addr)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
+		           name) == 1;
+	return name[0] != '\0' && SSL_set1_host(ssl, name) == 1;
+}
+
 int
 ph_stream_tls_client(struct ph_stream *stream, const char *name,
     enum ph_tls_verify verify, unsigned timeout_ms, struct ph_err *err)
@@ -58,11 +80,10 @@ ph_stream_tls_client(struct ph_stream *stream, const char *name,
 	ssl = SSL_new(client_ctx);
 	ph_assert(ssl != NULL);
 	SSL_set_connect_state(ssl);
-	SSL_set_tlsext_host_name(ssl, name);
-	if (verify == PH_TLS_VERIFY) {
-		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		SSL_set1_host(ssl, name);
-		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+	if (!expect_name(ssl, name, verify)) {
+		SSL_free(ssl);
+		return ph_err_set(err, PH_INVALID, 0,
+		    "no name that a certificate could have");
 	}
 	status = tls_handshake(stream, ssl, timeout_ms);
 	if (status != PH_OK)

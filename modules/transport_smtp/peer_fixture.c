@@ -3,6 +3,7 @@
 #include "peer_fixture.h"
 
 #include <arpa/inet.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,10 +135,12 @@ peer_run(void *arg)
 }
 
 static void
-make_certificate(SSL_CTX *ctx)
+make_certificate(SSL_CTX *ctx, char *pem, size_t size)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
+	BIO *bio = BIO_new(BIO_s_mem());
 	X509 *cert = X509_new();
+	int n;
 
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
 	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
@@ -149,6 +152,10 @@ make_certificate(SSL_CTX *ctx)
 	X509_sign(cert, key, EVP_sha256());
 	SSL_CTX_use_certificate(ctx, cert);
 	SSL_CTX_use_PrivateKey(ctx, key);
+	PEM_write_bio_X509(bio, cert);
+	n = BIO_read(bio, pem, (int)size - 1);
+	pem[n > 0 ? n : 0] = '\0';
+	BIO_free(bio);
 	X509_free(cert);
 	EVP_PKEY_free(key);
 }
@@ -170,7 +177,8 @@ fake_peer_start(struct fake_peer *peer, const char *address, uint16_t port)
 	getsockname(peer->fd, (struct sockaddr *)&at, &n);
 	peer->port = ntohs(at.sin_port);
 	peer->ssl_ctx = SSL_CTX_new(TLS_server_method());
-	make_certificate(peer->ssl_ctx);
+	make_certificate(peer->ssl_ctx, peer->certificate,
+	    sizeof(peer->certificate));
 	pthread_create(&peer->thread, NULL, peer_run, peer);
 }
 
@@ -200,6 +208,8 @@ static const struct row {
 	{ "loop.test", DNS_KIND_MX, 5, "mail.example.test" },
 	{ "nowhere.test", DNS_KIND_MX, 5, "none.test" },
 	{ "empty.test", DNS_KIND_TXT, 0, "x" },
+	{ "verify.test", DNS_KIND_MX, 5, "mail.test" },
+	{ "mail.test", DNS_KIND_A, 0, "127.0.0.2" },
 	{ "any.test", DNS_KIND_MX, 5, "zero.test" },
 	{ "zero.test", DNS_KIND_A, 0, "0.0.0.0" },
 };

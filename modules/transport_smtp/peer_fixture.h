@@ -27,6 +27,7 @@ struct fake_peer {
 	int fd, tls_fd;
 	pthread_t thread;
 	void *ssl_ctx;
+	char certificate[2048];       /* PEM; made out to mail.test */
 };
 
 /* Listens on address ("127.0.0.2"), port 0: any. */

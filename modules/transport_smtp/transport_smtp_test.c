@@ -132,6 +132,8 @@ attempt_main(void *arg)
 	fiber_runtime_stop();
 }
 
+static void (*main_of_attempt)(void *) = attempt_main;
+
 /* Run the attempt; first and second connection of the peer play these. */
 static void
 run(const char *const *one, const char *const *two)
@@ -141,7 +143,7 @@ run(const char *const *one, const char *const *two)
 	fake_peer_start(&peer, "127.0.0.2", 0);
 	conf.port = peer.port;
 	fiber_runtime_init();
-	fiber_start(attempt_main, NULL);
+	fiber_start(main_of_attempt, NULL);
 	fiber_runtime_run();
 	fake_peer_stop(&peer);
 	fiber_runtime_fini();
@@ -372,6 +374,45 @@ START_TEST(speaks_tls_and_forgets_what_was_said_before)
 }
 END_TEST
 
+/* The peer's certificate is the CA of this attempt. */
+static void
+verify_main(void *arg)
+{
+	char name[] = "/tmp/transport_smtp_test.XXXXXX";
+	int fd = mkstemp(name);
+	struct ph_err err;
+
+	ck_assert_int_gt(write(fd, peer.certificate, strlen(peer.certificate)),
+	    0);
+	close(fd);
+	ck_assert_int_eq(tls_client_init(name, &err), PH_OK);
+	unlink(name);
+	attempt_main(arg);
+}
+
+START_TEST(verifies_the_name_of_the_host)
+{
+	static const char *const script[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250 STARTTLS\r\n", "<STARTTLS", ">220 go", "T",
+		"<EHLO", CLEAR_EHLO, "<MAIL", ">250 ok", "<RCPT", ">250 ok",
+		"<DATA", ">354 go", ".", ">250 ok", "<QUIT", NULL };
+	static const char *const domain[] = { "verify.test", "bare.test",
+		"[127.0.0.2]" };
+
+	conf.tls = TLS_VERIFY;
+	for (size_t i = 0; i < 3; i++) {
+		memset(&peer, 0, sizeof(peer));
+		mail.destination = domain[i];
+		main_of_attempt = verify_main;
+		run(script, NULL);
+		if (i == 0)
+			ck_result(0, PH_DELIVERED, 250, "");
+		else
+			ck_result(0, PH_DEFERRED, 0, "4.7.5");
+	}
+}
+END_TEST
+
 START_TEST(goes_on_in_the_clear_when_tls_may_fail)
 {
 	static const char *const broken[] = { ">220 peer", "<EHLO",
@@ -599,6 +640,7 @@ main(void)
 	tcase_add_test(tcase, refuses_what_the_peer_can_not_take);
 	tcase_add_test(tcase, says_what_the_content_is);
 	tcase_add_test(tcase, speaks_tls_and_forgets_what_was_said_before);
+	tcase_add_test(tcase, verifies_the_name_of_the_host);
 	tcase_add_test(tcase, goes_on_in_the_clear_when_tls_may_fail);
 	tcase_add_test(tcase, insists_on_tls_when_told_so);
 	tcase_add_test(tcase, tries_the_next_host);
