@@ -188,7 +188,7 @@ mail_index_box_bury(struct mail_index *mi, struct ph_slice user,
 	for (const char *table = tables; *table != '\0' && status == PH_OK;
 	     table++) {
 		key_box(&key, *table, box.id);
-		status = index_walk(mi, &key, true, NULL, NULL);
+		status = index_walk(mi, &key, NULL, true, NULL, NULL);
 	}
 	if (status == PH_OK) {
 		box = (struct index_box){ .id = box.id, .dead = true,
@@ -274,7 +274,7 @@ list_names(struct mail_index *mi, char table, struct ph_slice user,
 		return status;
 	list->prefix_n = prefix.n;
 	ph_buf_init(&list->items, list->arena, SIZE_MAX / 4);
-	return index_walk(mi, &prefix, false, each, list);
+	return index_walk(mi, &prefix, NULL, false, each, list);
 }
 
 int

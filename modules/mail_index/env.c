@@ -242,10 +242,11 @@ walk_next(struct mail_index *mi, DBC *cursor, struct index_key *at,
 }
 
 int
-index_walk(struct mail_index *mi, const struct index_key *prefix, bool remove,
+index_walk(struct mail_index *mi, const struct index_key *prefix,
+    const struct index_key *first, bool remove,
     int (*each)(void *, struct ph_slice, struct ph_slice), void *arg)
 {
-	struct index_key at = *prefix;
+	struct index_key at = first != NULL ? *first : *prefix;
 	uint32_t move = DB_SET_RANGE;
 	DBC *cursor;
 	DBT v;

@@ -61,13 +61,14 @@ struct ph_buf *index_row(struct mail_index *mi);
 int index_put(struct mail_index *mi, const struct index_key *key);
 int index_del(struct mail_index *mi, const struct index_key *key);
 /*
- * Call each for every row whose key starts with prefix, in order, until it
- * returns non-zero, which is returned (fields absent: a damaged row). With
- * remove the row is deleted after each returned 0.
+ * Call each for every row whose key starts with prefix, in order, from the key
+ * first on (NULL: all), until it returns non-zero, which is returned (fields
+ * absent: a damaged row). With remove the row is deleted after each returned 0.
  */
 int index_walk(struct mail_index *mi, const struct index_key *prefix,
-    bool remove, int (*each)(void *arg, struct ph_slice key,
-    struct ph_slice fields), void *arg);
+    const struct index_key *first, bool remove,
+    int (*each)(void *arg, struct ph_slice key, struct ph_slice fields),
+    void *arg);
 int index_meta_put(struct mail_index *mi);
 
 #endif

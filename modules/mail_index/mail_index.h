@@ -69,7 +69,7 @@ struct index_box {
 	int64_t new_stamp, cur_stamp; /* of the folders when last scanned */
 	uint64_t scan_epoch;          /* the epoch of that scan */
 	struct ph_slice moved_from;   /* the folder it had, until moved */
-	bool dead;                    /* deleted; its folder may still be there */
+	bool dead;                    /* deleted; its folder may be there */
 	unsigned keyword_count;
 	struct ph_slice keywords[MAIL_INDEX_KEYWORDS];
 };
@@ -112,12 +112,9 @@ struct index_message {
 	struct ph_message_meta meta;
 	struct ph_slice file; /* name as it is on the disk */
 	size_t base_n;        /* the part of it that never changes */
-	bool in_new;          /* in the folder of the new, else of the current */
+	bool in_new;          /* in the folder new/, else in cur/ */
 	bool bare_lf;         /* the file's lines end in LF alone */
-	/* The place before the last change of flags in epoch was_epoch. */
-	struct ph_slice was_file;
-	bool was_in_new;
-	uint64_t was_epoch;
+	int64_t renamed_ns;   /* when we last gave the file another name; 0 */
 };
 
 static inline struct ph_slice
@@ -135,18 +132,25 @@ int mail_index_message_get(struct mail_index *mi, uint64_t box_id,
 /* `was` is the row it replaces, for the counts. */
 int mail_index_message_put(struct mail_index *mi, struct index_box *box,
     const struct index_message *was, const struct index_message *message);
-/* With modseq box->modseq, which the caller advanced. */
+/* With modseq box->modseq, which the caller advanced. vanished: its file was
+ * found gone, nobody asked us. */
 int mail_index_message_expunge(struct mail_index *mi, struct index_box *box,
-    const struct index_message *message, int64_t now);
-/* Calls each in UID order until it returns non-zero, and returns that. The
- * slices are valid during the call. Rows that are damaged are passed over. */
-int mail_index_messages(struct mail_index *mi, uint64_t box_id,
+    const struct index_message *message, int64_t now, bool vanished);
+/* Calls each in UID order, from a UID on, until it returns non-zero, and
+ * returns that. The slices are valid during the call. Rows that are damaged are
+ * passed over. */
+int mail_index_messages(struct mail_index *mi, uint64_t box_id, uint32_t from,
     int (*each)(void *arg, const struct index_message *message), void *arg);
 int mail_index_summary(struct mail_index *mi, uint64_t box_id, uint32_t uid,
     struct ph_arena *arena, struct ph_message_summary *summary_out);
 
 /* What became of a base name in a mailbox. */
-enum index_name_state { INDEX_NAME_NONE, INDEX_NAME_LIVE, INDEX_NAME_EXPUNGED };
+enum index_name_state {
+	INDEX_NAME_NONE,
+	INDEX_NAME_LIVE,
+	INDEX_NAME_EXPUNGED, /* by us: a file of the name is left over */
+	INDEX_NAME_VANISHED, /* by others: they may put it back */
+};
 struct index_name {
 	enum index_name_state state;
 	uint32_t uid;

@@ -20,11 +20,10 @@ enum {
 	MESSAGE_FILE = 6,
 	MESSAGE_BASE_N = 7,
 	MESSAGE_PLACE = 8, /* bits below */
-	MESSAGE_WAS_FILE = 9,
-	MESSAGE_WAS_EPOCH = 10,
+	MESSAGE_RENAMED = 9,
 };
-enum { PLACE_NEW = 1, PLACE_BARE_LF = 2, PLACE_WAS_NEW = 4 };
-enum { NAME_UID = 1, NAME_EXPUNGED_AT = 2 };
+enum { PLACE_NEW = 1, PLACE_BARE_LF = 2 };
+enum { NAME_UID = 1, NAME_EXPUNGED_AT = 2, NAME_VANISHED = 3 };
 enum { HISTORY_TIME = 1, HISTORY_BASE = 2 };
 enum { SUMMARY_HEADER = 1, SUMMARY_MIME = 2 };
 
@@ -48,12 +47,8 @@ message_write(struct mail_index *mi, uint64_t box_id,
 	row_put_u64(row, MESSAGE_BASE_N, message->base_n);
 	row_put_u64(row, MESSAGE_PLACE,
 	    (message->in_new ? PLACE_NEW : 0u) |
-	        (message->bare_lf ? PLACE_BARE_LF : 0u) |
-	        (message->was_in_new ? PLACE_WAS_NEW : 0u));
-	if (message->was_file.n > 0) {
-		row_put(row, MESSAGE_WAS_FILE, message->was_file);
-		row_put_u64(row, MESSAGE_WAS_EPOCH, message->was_epoch);
-	}
+	        (message->bare_lf ? PLACE_BARE_LF : 0u));
+	row_put_u64(row, MESSAGE_RENAMED, (uint64_t)message->renamed_ns);
 	return index_put(mi, &key);
 }
 
@@ -83,14 +78,11 @@ message_read(uint32_t uid, struct ph_slice fields, struct index_message *m)
 			m->base_n = value;
 		else if (field.tag == MESSAGE_PLACE)
 			place = value;
-		else if (field.tag == MESSAGE_WAS_FILE)
-			m->was_file = field.value;
-		else if (field.tag == MESSAGE_WAS_EPOCH)
-			m->was_epoch = value;
+		else if (field.tag == MESSAGE_RENAMED)
+			m->renamed_ns = (int64_t)value;
 	}
 	m->in_new = (place & PLACE_NEW) != 0;
 	m->bare_lf = (place & PLACE_BARE_LF) != 0;
-	m->was_in_new = (place & PLACE_WAS_NEW) != 0;
 	return uid == 0 || m->file.n == 0 || m->base_n == 0 ||
 	        m->base_n > m->file.n ?
 	    PH_DEFECT : PH_OK;
@@ -155,7 +147,7 @@ mail_index_summary(struct mail_index *mi, uint64_t box_id, uint32_t uid,
 
 static int
 name_write(struct mail_index *mi, uint64_t box_id, struct ph_slice base,
-    uint32_t uid, int64_t expunged_at)
+    uint32_t uid, int64_t expunged_at, bool vanished)
 {
 	struct index_key key;
 	struct ph_buf *row;
@@ -166,6 +158,7 @@ name_write(struct mail_index *mi, uint64_t box_id, struct ph_slice base,
 	row = index_row(mi);
 	row_put_u64(row, NAME_UID, uid);
 	row_put_u64(row, NAME_EXPUNGED_AT, (uint64_t)expunged_at);
+	row_put_u64(row, NAME_VANISHED, vanished);
 	return index_put(mi, &key);
 }
 
@@ -177,6 +170,7 @@ mail_index_name_find(struct mail_index *mi, uint64_t box_id,
 	struct index_key key;
 	struct ph_slice fields;
 	struct row_field field;
+	bool vanished = false;
 	int status = key_base(&key, box_id, base);
 
 	if (status == PH_OK)
@@ -192,8 +186,11 @@ mail_index_name_find(struct mail_index *mi, uint64_t box_id,
 			name.uid = (uint32_t)row_u64(field.value);
 		else if (field.tag == NAME_EXPUNGED_AT)
 			name.expunged_at = (int64_t)row_u64(field.value);
+		else if (field.tag == NAME_VANISHED)
+			vanished = row_u64(field.value) != 0;
 	if (name.expunged_at != 0)
-		name.state = INDEX_NAME_EXPUNGED;
+		name.state = vanished ? INDEX_NAME_VANISHED :
+		                        INDEX_NAME_EXPUNGED;
 	*name_out = name;
 	return PH_OK;
 }
@@ -228,7 +225,7 @@ mail_index_message_add(struct mail_index *mi, struct index_box *box,
 	status = message_write(mi, box->id, message);
 	if (status == PH_OK)
 		status = name_write(mi, box->id, index_message_base(message),
-		    message->meta.uid, 0);
+		    message->meta.uid, 0, false);
 	if (status == PH_OK && summary != NULL)
 		status = summary_write(mi, box->id, message->meta.uid,
 		    summary);
@@ -256,8 +253,6 @@ mail_index_message_get(struct mail_index *mi, uint64_t box_id, uint32_t uid,
 	if (status != PH_OK)
 		return status;
 	message.file = ph_arena_slice(arena, message.file);
-	if (message.was_file.n > 0)
-		message.was_file = ph_arena_slice(arena, message.was_file);
 	*message_out = message;
 	return PH_OK;
 }
@@ -280,7 +275,7 @@ mail_index_message_put(struct mail_index *mi, struct index_box *box,
 
 int
 mail_index_message_expunge(struct mail_index *mi, struct index_box *box,
-    const struct index_message *message, int64_t now)
+    const struct index_message *message, int64_t now, bool vanished)
 {
 	struct index_key key;
 	struct ph_buf *row;
@@ -296,7 +291,7 @@ mail_index_message_expunge(struct mail_index *mi, struct index_box *box,
 	if (status != PH_OK && status != PH_NOT_FOUND)
 		return status;
 	status = name_write(mi, box->id, index_message_base(message),
-	    message->meta.uid, now != 0 ? now : 1);
+	    message->meta.uid, now != 0 ? now : 1, vanished);
 	if (status != PH_OK)
 		return status;
 	key_history(&key, box->id, box->modseq, message->meta.uid);
@@ -329,14 +324,15 @@ walk_message(void *arg, struct ph_slice key, struct ph_slice fields)
 }
 
 int
-mail_index_messages(struct mail_index *mi, uint64_t box_id,
+mail_index_messages(struct mail_index *mi, uint64_t box_id, uint32_t from,
     int (*each)(void *, const struct index_message *), void *arg)
 {
 	struct message_walk walk = { each, arg };
-	struct index_key prefix;
+	struct index_key prefix, first;
 
 	key_box(&prefix, 'M', box_id);
-	return index_walk(mi, &prefix, false, walk_message, &walk);
+	key_uid(&first, 'M', box_id, from);
+	return index_walk(mi, &prefix, &first, false, walk_message, &walk);
 }
 
 static int
@@ -365,7 +361,7 @@ mail_index_history(struct mail_index *mi, uint64_t box_id,
 
 	ph_buf_init(&list, NULL, SIZE_MAX / 4);
 	key_box(&prefix, 'H', box_id);
-	status = index_walk(mi, &prefix, false, walk_history, &list);
+	status = index_walk(mi, &prefix, NULL, false, walk_history, &list);
 	if (status != PH_OK) {
 		ph_buf_fini(&list);
 		return status;
@@ -413,7 +409,8 @@ prune_entry(void *arg, struct ph_slice key, struct ph_slice fields)
 		memcpy(copy, base.p, base.n);
 		if (mail_index_name_find(walk->mi, walk->box->id, kept,
 		        &name) == PH_OK &&
-		    name.state == INDEX_NAME_EXPUNGED)
+		    (name.state == INDEX_NAME_EXPUNGED ||
+		        name.state == INDEX_NAME_VANISHED))
 			return mail_index_name_forget(walk->mi, walk->box->id,
 			    kept);
 	}
@@ -429,6 +426,6 @@ mail_index_history_prune(struct mail_index *mi, struct index_box *box,
 	int status;
 
 	key_box(&prefix, 'H', box->id);
-	status = index_walk(mi, &prefix, true, prune_entry, &walk);
+	status = index_walk(mi, &prefix, NULL, true, prune_entry, &walk);
 	return status == PRUNE_ENOUGH ? PH_OK : status;
 }

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* deliver_test.c - what is delivered is there once, whatever happens. */
+#include "harness.h"
+
+#include <posthouse/mime.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void
+deliver_and_read(void)
+{
+	struct ph_store_mailbox *box;
+	const struct ph_message_meta *metas;
+	struct ph_message_summary summary;
+	const struct ph_mime_part *mime;
+	struct ph_slice content;
+
+	ck_assert_int_eq(deliver(7), PH_OK);
+	box = open_box(INBOX, false);
+	ck_assert_uint_eq(maildir_messages(box, arena, &metas), 1);
+	ck_assert_uint_eq(metas[0].uid, 1);
+	ck_assert_uint_eq(metas[0].flags, PH_RECENT);
+	ck_assert_int_eq(metas[0].internal_date, 1700000000);
+	content = content_of(box, 1);
+	ck_assert_uint_eq(content.n, metas[0].size);
+	ck_assert(ph_slice_eq(content, PH_LIT("Return-Path: <x@outside.test>"
+	    "\r\nDelivered-To: alice@example.test\r\n" TEXT)));
+	ck_assert_int_eq(maildir_summary(box, 1, arena, &summary), PH_OK);
+	ck_assert(ph_slice_eq(summary.header,
+	    PH_LIT("From: <x@outside.test>\r\nSubject: one\r\n")));
+	ck_assert_int_eq(ph_mime_decode(arena, summary.mime, &mime), PH_OK);
+	ck_assert_uint_eq(mime->header_at, 0);
+	ck_assert_uint_eq(mime->end, content.n);
+	ck_assert_uint_eq(content.n - mime->body_at, 6);
+	ck_assert_uint_eq(mime->lines, 1);
+	ck_assert_int_eq(maildir_summary(box, 2, arena, &summary),
+	    PH_NOT_FOUND);
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_delivered_message_can_be_read)
+{
+	run(deliver_and_read);
+}
+END_TEST
+
+static void
+deliver_twice(void)
+{
+	struct ph_store_mailbox *box;
+
+	ck_assert_int_eq(deliver(7), PH_OK);
+	ck_assert_int_eq(deliver(7), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	box = open_box(INBOX, false);
+	ck_assert_int_eq(set_flags(box, 1, PH_SEEN), PH_OK);
+	ck_assert_int_eq(deliver(7), PH_OK); /* its file is in cur/ now */
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert_str_eq(file_in("new", 0), "");
+	ck_assert(has(content_of(box, 1), "body"));
+	ck_assert_int_eq(maildir_remove(box, (const uint32_t[]){ 1 }, 1),
+	    PH_OK);
+	ck_assert_int_eq(deliver(7), PH_OK); /* and now expunged */
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	ck_assert_str_eq(file_in("new", 0), "");
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_message_delivered_again_is_there_once)
+{
+	run(deliver_twice);
+}
+END_TEST
+
+static void
+deliver_removed_by_others(void)
+{
+	struct ph_store_mailbox *box;
+
+	ck_assert_int_eq(deliver(7), PH_OK);
+	box = open_box(INBOX, false);
+	ck_assert_int_eq(unlink(path_of(file_in("new", 0))), 0);
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	ck_assert_int_eq(deliver(7), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	ck_assert_str_eq(file_in("new", 0), "");
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_message_others_removed_does_not_come_back_when_repeated)
+{
+	run(deliver_removed_by_others);
+}
+END_TEST
+
+static size_t delivered_well;
+
+static void
+deliver_one(void *arg)
+{
+	uintptr_t n = (uintptr_t)arg;
+	const char *user = ph_arena_printf(arena, "u%u@example.test",
+	    (unsigned)(n % 20));
+
+	if (deliver_to(ph_slice_str(user), n + 1, TEXT) == PH_OK)
+		delivered_well++;
+}
+
+static void
+deliver_many(void)
+{
+	struct ph_mailbox_status status;
+	struct ph_scope scope;
+	uint64_t total = 0;
+
+	ph_scope_begin(&scope);
+	for (uintptr_t n = 0; n < 500; n++)
+		ph_scope_spawn(&scope, deliver_one, (void *)n);
+	ck_assert_int_eq(ph_scope_wait(&scope), PH_OK);
+	ph_scope_end(&scope);
+	ck_assert_uint_eq(delivered_well, 500);
+	for (unsigned n = 0; n < 20; n++) {
+		ck_assert_int_eq(maildir_status_of(store,
+		    ph_slice_str(ph_arena_printf(arena, "u%u@example.test",
+		        n)), INBOX, &status), PH_OK);
+		total += status.messages;
+		ck_assert_uint_eq(status.recent, status.messages);
+		ck_assert_uint_eq(status.uid_next, status.messages + 1);
+	}
+	ck_assert_uint_eq(total, 500);
+}
+
+START_TEST(many_deliveries_at_once_all_arrive)
+{
+	run(deliver_many);
+}
+END_TEST
+
+static void
+deliver_to_several(void)
+{
+	struct ph_delivery_target targets[] = {
+		{ .user = ALICE, .recipient = PH_LIT("a1@example.test"),
+		    .recipient_no = 1 },
+		{ .user = PH_LIT("bob@example.test"),
+		    .recipient = PH_LIT("b@example.test"), .recipient_no = 2 },
+		{ .user = ALICE, .recipient = PH_LIT("a2@example.test"),
+		    .recipient_no = 3 },
+		{ .user = PH_LIT("nodomain"), .recipient = ALICE,
+		    .recipient_no = 4 },
+		{ .user = ALICE, .recipient = PH_LIT("a\r\nX: y"),
+		    .recipient_no = 5 },
+		{ .user = PH_LIT("carol@example.test"),
+		    .recipient = PH_LIT("c@example.test"), .recipient_no = 6 },
+	};
+	struct ph_delivery_job job = { .queue_id = 3, .queue_name = "q",
+		.sender = PH_LIT(""), .content = PH_LIT(TEXT), .arena = arena,
+		.targets = targets, .target_count = 6 };
+	struct ph_store_mailbox *box;
+
+	maildir_deliver(store, &job);
+	ck_assert_int_eq(targets[0].status, PH_OK);
+	ck_assert_int_eq(targets[1].status, PH_OK);
+	ck_assert_int_eq(targets[2].status, PH_OK);
+	ck_assert_int_eq(targets[3].status, PH_INVALID);
+	ck_assert_int_eq(targets[4].status, PH_INVALID);
+	ck_assert_int_eq(targets[5].status, PH_OK);
+	box = open_box(INBOX, false);
+	ck_assert_uint_eq(count_of(INBOX), 2);
+	ck_assert(has(content_of(box, targets[0].uid),
+	    "Return-Path: <>\r\nDelivered-To: a1@example.test\r\n"));
+	ck_assert(has(content_of(box, targets[2].uid),
+	    "Delivered-To: a2@example.test\r\n"));
+	maildir_mailbox_close(box);
+}
+
+START_TEST(each_recipient_has_a_file_and_a_status_of_his_own)
+{
+	run(deliver_to_several);
+}
+END_TEST
+
+static bool canceled_delivery_ended;
+
+static void
+deliver_canceled(void *arg)
+{
+	(void)arg;
+	deliver(77);
+	canceled_delivery_ended = true;
+}
+
+static void
+cancel_delivery(void)
+{
+	struct ph_scope scope;
+
+	for (unsigned turn = 0; turn < 3; turn++) {
+		canceled_delivery_ended = false;
+		ph_scope_begin(&scope);
+		ph_scope_spawn(&scope, deliver_canceled, NULL);
+		if (turn > 0)
+			ck_assert_int_eq(ph_sleep_ms(turn - 1), PH_OK);
+		ph_scope_end(&scope);
+		ck_assert(canceled_delivery_ended);
+	}
+	ck_assert_int_eq(deliver(77), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+}
+
+START_TEST(a_delivery_may_be_canceled_at_any_time)
+{
+	run(cancel_delivery);
+}
+END_TEST
+
+static void
+folder_taken_away(void)
+{
+	char command[300];
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	snprintf(command, sizeof(command), "rm -r %s", path_of(""));
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(deliver(2), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+}
+
+START_TEST(a_maildir_that_was_taken_away_is_made_again)
+{
+	run(folder_taken_away);
+}
+END_TEST
+
+/* --- crashes --- */
+
+static void
+three_are_there(void)
+{
+	struct ph_store_mailbox *box = open_box(INBOX, false);
+	const struct ph_message_meta *metas;
+
+	ck_assert_uint_eq(maildir_messages(box, arena, &metas), 3);
+	for (size_t i = 0; i < 3; i++) {
+		struct ph_slice content = content_of(box, metas[i].uid);
+
+		ck_assert_uint_eq(content.n, metas[i].size);
+		ck_assert(has(content, "body\r\n"));
+	}
+	ck_assert_str_eq(file_in("tmp", 0), "");
+	maildir_mailbox_close(box);
+}
+
+/* What a new process does: the queue still has what was not reported. */
+static void
+deliver_again_and_look(void)
+{
+	deliver_three();
+	three_are_there();
+}
+
+START_TEST(a_crash_at_any_step_of_a_delivery_doubles_and_loses_nothing)
+{
+	int step;
+
+	for (step = 1; step < STEPS_MAX; step++) {
+		bool crashed;
+
+		teardown();
+		setup();
+		crashed = run_crashing(deliver_three, step);
+		run_apart(deliver_again_and_look);
+		run_apart(three_are_there);
+		if (!crashed)
+			break;
+	}
+	ck_assert_int_gt(step, 20);
+	ck_assert_int_lt(step, STEPS_MAX);
+}
+END_TEST
+
+/* A scan between the crash and the repetition gives the file its UID. */
+static void
+look_deliver_look(void)
+{
+	struct ph_store_mailbox *box = open_box(INBOX, false);
+	const struct ph_message_meta *before, *after;
+	size_t n = maildir_messages(box, arena, &before);
+
+	maildir_mailbox_close(box);
+	deliver_three();
+	box = open_box(INBOX, false);
+	ck_assert_uint_eq(maildir_messages(box, arena, &after), 3);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_uint_eq(after[i].uid, before[i].uid);
+		ck_assert_uint_eq(after[i].size, before[i].size);
+	}
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_uid_that_was_shown_stays_when_the_delivery_is_repeated)
+{
+	int step;
+
+	for (step = 1; step < STEPS_MAX; step++) {
+		bool crashed;
+
+		teardown();
+		setup();
+		crashed = run_crashing(deliver_three, step);
+		run_apart(look_deliver_look);
+		if (!crashed)
+			break;
+	}
+	ck_assert_int_lt(step, STEPS_MAX);
+}
+END_TEST
+
+static void
+deliver_first(void)
+{
+	ck_assert_int_eq(deliver(1), PH_OK);
+}
+
+static void
+look_for_none(void)
+{
+	ck_assert_uint_eq(count_of(INBOX), 0);
+}
+
+START_TEST(a_torn_file_is_no_message_until_it_is_delivered_again)
+{
+	char command[300];
+
+	run_apart(deliver_first);
+	ck_assert_int_eq(truncate(path_of(file_in("new", 0)), 20), 0);
+	/* the power failure also took the row, which was not flushed */
+	snprintf(command, sizeof(command), "rm -r %s/?/index", dir);
+	ck_assert_int_eq(system(command), 0);
+	run_apart(look_for_none);
+	run_apart(deliver_again_and_look);
+}
+END_TEST
+
+START_TEST(the_index_is_made_again_from_the_folders)
+{
+	char command[300];
+
+	run_apart(deliver_three);
+	snprintf(command, sizeof(command), "rm -r %s/?/index", dir);
+	ck_assert_int_eq(system(command), 0);
+	run_apart(three_are_there);
+}
+END_TEST
+
+static void
+add_tests(TCase *tc)
+{
+	tcase_add_test(tc, a_delivered_message_can_be_read);
+	tcase_add_test(tc, a_message_delivered_again_is_there_once);
+	tcase_add_test(tc,
+	    a_message_others_removed_does_not_come_back_when_repeated);
+	tcase_add_test(tc, many_deliveries_at_once_all_arrive);
+	tcase_add_test(tc, each_recipient_has_a_file_and_a_status_of_his_own);
+	tcase_add_test(tc, a_delivery_may_be_canceled_at_any_time);
+	tcase_add_test(tc, a_maildir_that_was_taken_away_is_made_again);
+	tcase_add_test(tc,
+	    a_crash_at_any_step_of_a_delivery_doubles_and_loses_nothing);
+	tcase_add_test(tc,
+	    a_uid_that_was_shown_stays_when_the_delivery_is_repeated);
+	tcase_add_test(tc,
+	    a_torn_file_is_no_message_until_it_is_delivered_again);
+	tcase_add_test(tc, the_index_is_made_again_from_the_folders);
+}
+
+int
+main(void)
+{
+	return harness_main("store_maildir: deliver", add_tests);
+}
