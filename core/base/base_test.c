@@ -2,6 +2,8 @@
 /* base_test.c - slices, arenas, buffers, addresses, records and ids. */
 #include <check.h>
 #include <stdlib.h>
+#include <time.h>
+#include <stdlib.h>
 
 #include <posthouse/addr.h>
 #include <posthouse/arena.h>
@@ -173,6 +175,7 @@ START_TEST(ids_ascend_and_round_trip)
 		memcpy(before, text, sizeof(text));
 		ck_assert(id_parse(ph_slice_str(text), &back) && back == id);
 	}
+	ck_assert(llabs(id_wall_ms(last) / 1000 - (int64_t)time(NULL)) <= 1);
 	ck_assert(id_create_above(last + (1ull << 40)) > last + (1ull << 40));
 	ck_assert(!id_parse(PH_LIT("zzzzzzzzzzzzz"), &back));
 	ck_assert(!id_parse(PH_LIT("short"), &back));

@@ -64,6 +64,12 @@ id_create(void)
 	return id_create_above(0);
 }
 
+int64_t
+id_wall_ms(uint64_t id)
+{
+	return (int64_t)((id >> ID_UNIQUE_BITS) + ID_EPOCH_MS);
+}
+
 const char *
 id_format(uint64_t id, char text[ID_TEXT_MAX])
 {

@@ -18,6 +18,8 @@ uint64_t id_create(void);
 /* The same, also greater than floor (the last id before a restart). */
 uint64_t id_create_above(uint64_t floor);
 const char *id_format(uint64_t id, char text[ID_TEXT_MAX]);
+/* When it was made: milliseconds since 1970, UTC. */
+int64_t id_wall_ms(uint64_t id);
 bool id_parse(struct ph_slice text, uint64_t *id_out);
 
 #endif

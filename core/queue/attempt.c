@@ -143,7 +143,7 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("status", r->enhanced),
 	    ph_f_str("reason", r->reason),
 	    ph_f_int("attempts", r->attempts),
-	    ph_f_int("delay_ms", wall_ms() - entry->received_at * 1000),
+	    ph_f_int("delay_ms", wall_ms() - id_wall_ms(entry->id)),
 	    ph_f_slice("next_ms", delivered || failed ?
 	        (struct ph_slice){ NULL, 0 } :
 	        ph_slice_str(ph_arena_printf(a->arena, "%lld",

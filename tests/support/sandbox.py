@@ -115,6 +115,18 @@ class Sandbox:
             raise AssertionError(f"posthousectl {args}: {done.stdout}{done.stderr}")
         return done
 
+    def posthouse(self, *args):
+        """Run the program under test on the sandbox's configuration."""
+        env = dict(os.environ)
+        state = os.path.dirname(os.path.dirname(self.env["PH_MAIL"]))
+        if os.path.isdir(os.path.join(state, "lib")):
+            env["LD_LIBRARY_PATH"] = os.path.join(state, "lib")
+        return subprocess.run(
+            [os.path.join(BUILD, "bin", "posthouse"), "-c",
+             os.path.join(self.dir, "posthouse.conf"), *args],
+            capture_output=True, text=True, timeout=120, env=env,
+            stdin=subprocess.DEVNULL)
+
     def snippet(self, name, text):
         """Write conf.d/NAME.conf of the running server (reload to use it)."""
         with open(os.path.join(self.dir, "conf.d", name + ".conf"), "w") as out:

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every mistake in a configuration is told by file, line and reason, and costs
+a running server nothing; a good one takes effect and costs no session."""
+import glob
+import os
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from sandbox import DEADLINE, TOP, Sandbox, until
+
+# A module of another ABI, or of none at all.
+FOREIGN = """
+#include <posthouse/check.h>
+static const struct ph_check_ops ops = { .at = { NULL } };
+PH_MODULE(check_foreign) = { .abi = { %s, sizeof(struct ph_module) },
+	.name = "check_foreign", .kinds = PH_KIND_CHECK, .doc = "Foreign",
+	.check = &ops };
+"""
+NO_MODULE = "int check_foreign(void);\nint check_foreign(void) { return 1; }\n"
+
+
+def compile_module(folder, name, text):
+    source = os.path.join(folder, name + ".c")
+    with open(source, "w") as out:
+        out.write(text)
+    path = os.path.join(folder, name + ".so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-I",
+                    os.path.join(TOP, "sdk", "include"), source, "-o", path],
+                   check=True)
+    return path
+
+
+def generation(box):
+    return int(re.search(r"^server generation (\d+)$",
+                         box.ctl("status").stdout, re.M)[1])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Mistakes(unittest.TestCase):
+    """One server for all; each test adds one bad snippet."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox()
+        cls.addClassCleanup(cls.box.close)
+        cls.folder = tempfile.mkdtemp(prefix="posthouse-modules-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        os.chmod(cls.folder, 0o755)
+        cls.generation = generation(cls.box)
+        # two sessions that are open through all of this
+        cls.smtp = cls.box.smtp()
+        cls.addClassCleanup(cls.smtp.close)
+        cls.smtp.ehlo("client.test")
+        cls.smtp.mail("x@outside.test")
+        cls.imap = cls.box.imap("carol")
+        cls.addClassCleanup(cls.imap.shutdown)
+        cls.imap.select("INBOX")
+
+    def tearDown(self):
+        os.unlink(os.path.join(self.box.dir, "conf.d", "95-bad.conf"))
+
+    def serves_as_before(self):
+        """The open sessions go on, new ones come, nothing else was loaded."""
+        self.assertEqual(generation(self.box), self.generation)
+        self.assertEqual(self.smtp.rcpt("bob@example.test")[0], 250)
+        self.assertEqual(self.imap.noop()[0], "OK")
+        with self.box.smtp() as client:
+            self.assertEqual(client.ehlo("client.test")[0], 250)
+
+    def refused(self, text, *lines):
+        """lines: (line, pattern of the reason), each told once."""
+        self.box.snippet("95-bad", text)
+        wanted = [rf"(?m)^\S+/conf\.d/95-bad\.conf:{line}: .*{reason}"
+                  for line, reason in lines]
+        done = self.box.posthouse("-t")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(len(done.stderr.splitlines()), len(lines), done.stderr)
+        for pattern in wanted:
+            self.assertRegex(done.stderr, pattern)
+        done = self.box.ctl("reload", check=False)
+        self.assertEqual(done.returncode, 1)
+        for pattern in wanted:
+            self.assertRegex(done.stderr, pattern)
+        self.serves_as_before()
+        seen = len(self.box.log())
+        os.kill(int(self.box.env["PH_PID"]), signal.SIGHUP)
+        for line, _ in lines:
+            until(lambda: re.search(
+                rf"error master\[\d+\] reload_refused file=\S+/95-bad\.conf "
+                rf"line={line} reason=", self.box.log()[seen:]),
+                f"the refusal of line {line} in the log")
+        self.serves_as_before()
+
+    def test_unknown_option_of_a_module(self):
+        self.refused("\nsmtp_inbound: { mesage_size = \"5M\"; };",
+                     (2, 'unknown option "mesage_size" in section smtp_inbound;'
+                         ' did you mean "message_size"'))
+
+    def test_unknown_option_of_the_core(self):
+        self.refused("limits: {\n\tauth_failure = 3;\n};\nhostnme = \"x.test\";",
+                     (2, 'unknown option "auth_failure" in section limits; '
+                         'did you mean "auth_failures"'),
+                     (4, 'unknown option "hostnme"; did you mean "hostname"'))
+
+    def test_nothing_near_is_not_guessed(self):
+        self.refused("\n\npop3: { xyzzy = 1; };",
+                     (3, 'unknown option "xyzzy" in section pop3$'))
+
+    def test_values_of_a_wrong_type(self):
+        self.refused('hostname = 5;\nqueue: {\n\tfsync = "yes";\n};\n'
+                     'tls: { certificate = "cert.pem"; };\n',
+                     (1, "hostname: wanted a text in quotes"),
+                     (3, "fsync: wanted true or false"),
+                     (5, "certificate: wanted an absolute path"))
+
+    def test_values_of_a_wrong_type_for_modules(self):
+        self.refused('pop3: {\n\tidle_timeout = "soon";\n};\n'
+                     'smtp_inbound: { message_size = "5X"; auth = 1; };\n',
+                     (2, 'idle_timeout: wanted a duration like "500ms"'),
+                     (4, 'message_size: wanted a size like "64K"'),
+                     (4, "auth: wanted true or false"))
+
+    def test_values_out_of_range(self):
+        self.refused('\nlimits: { auth_failures = 0; };\n'
+                     'processes: { mail = 65; };\nlog: { level = "loud"; };',
+                     (2, "auth_failures: 0 is out of range: 1 to 1000"),
+                     (3, "mail: 65 is out of range: 0 to 64"),
+                     (4, 'level: wanted one of "debug", "info"'))
+
+    def test_values_that_mean_nothing(self):
+        self.refused('domains = [ "ok.test", "not a domain" ];\n'
+                     'queue: { retry = [ "5m", "later" ]; };\n'
+                     'dns: { servers = [ "localhost" ]; };',
+                     (1, 'domains: "not a domain" is not a domain'),
+                     (2, 'retry: "later" is not a duration'),
+                     (3, 'servers: "localhost" is not ADDRESS'))
+
+    def test_networks_with_bits_beyond_the_prefix(self):
+        self.refused('check_access: { deny = [ "192.0.2.1/24" ]; };',
+                     (1, 'deny: "192.0.2.1/24" is no network'))
+
+    def test_a_socket_that_is_none(self):
+        self.refused('\npop3: { listen = [ "localhost:110" ]; };',
+                     (2, 'listen: "localhost:110" is not ADDRESS:PORT'))
+
+    def test_missing_module(self):
+        self.refused("\n\ncheck_nothing: { };",
+                     (3, r"module check_nothing: \S+/check_nothing\.so: "
+                         "No such file"))
+
+    def test_mistyped_section_of_the_core(self):
+        self.refused("\nlimit: { connections = 5; };",
+                     (2, 'did you mean the section "limits"'))
+
+    def test_module_of_another_abi(self):
+        path = compile_module(self.folder, "check_foreign", FOREIGN % "9, 1")
+        self.refused(f'\ncheck_foreign: {{\n\tmodule = "{path}";\n}};',
+                     (3, rf"module {path}: {path}: built for ABI 9\.1; "
+                         r"wanted 1\.\d+ or an older 1\.x"))
+
+    def test_module_of_a_newer_minor(self):
+        path = compile_module(self.folder, "check_newer",
+                              FOREIGN.replace("check_foreign", "check_newer")
+                              % "PH_ABI_MAJOR, PH_ABI_MINOR + 1")
+        self.refused(f'check_newer: {{ module = "{path}"; }};',
+                     (1, r"built for ABI 1\.\d+; wanted 1\."))
+
+    def test_library_that_is_no_module(self):
+        path = compile_module(self.folder, "check_none", NO_MODULE)
+        self.refused(f'check_none: {{ module = "{path}"; }};',
+                     (1, "exports no ph_module"))
+
+    def test_file_that_is_no_library(self):
+        path = os.path.join(self.folder, "text.so")
+        with open(path, "w") as out:
+            out.write("not a shared object\n")
+        self.refused(f'text: {{ module = "{path}"; }};', (1, "text.so: "))
+
+    def test_module_that_anybody_may_change(self):
+        path = compile_module(self.folder, "check_open",
+                              FOREIGN.replace("check_foreign", "check_open")
+                              % "PH_ABI_MAJOR, PH_ABI_MINOR")
+        os.chmod(path, 0o777)
+        self.refused(f'check_open: {{ module = "{path}"; }};',
+                     (1, "anybody may write to it"))
+
+    def test_syntax(self):
+        self.refused("pop3: {\n\tidle_timeout = ;\n};\n", (2, "syntax error"))
+
+    def test_braces_that_do_not_close(self):
+        self.refused("pop3: {\n\tidle_timeout = \"5m\";\n\n", (4, "syntax error"))
+
+    def test_socket_of_another_section(self):
+        port = self.box.env["PH_SMTP"]
+        self.refused(f'\npop3: {{ listen = [ "127.0.0.1:{port}" ]; }};',
+                     (2, rf"127\.0\.0\.1:{port}: smtp_inbound \(\S+/"
+                         r"50-sandbox\.conf:\d+\) listens there already"))
+
+    def test_socket_written_in_two_ways(self):
+        port = free_port()
+        self.refused(f'pop3: {{ listen = [ "[::1]:{port}" ]; }};\n'
+                     f'imap: {{ listen = [ "[0:0::1]:{port}" ]; }};\n',
+                     (2, r"pop3 \(\S+/95-bad\.conf:1\) listens there already"))
+
+    def test_tls_without_a_certificate(self):
+        self.refused('tls: { certificate = ""; key = ""; };\n'
+                     'pop3: { listen_tls = [ "127.0.0.1:0" ]; };\n'
+                     'imap: { listen_tls = [ "127.0.0.1:0" ]; };\n'
+                     'smtp_submission: { listen_tls = [ "127.0.0.1:0" ]; };\n',
+                     (2, "listen_tls: there is no certificate"),
+                     (3, "listen_tls: there is no certificate"),
+                     (4, "listen_tls: there is no certificate"))
+
+
+class GoodReload(unittest.TestCase):
+    def test_a_transaction_under_way_sees_it_through(self):
+        """Reloads, good and bad, between any two commands of a session."""
+        with Sandbox() as box:
+            old = box.smtp()
+            imap = box.imap("bob")
+            imap.select("INBOX")
+            self.assertIn(b"mail.example.test", old.ehlo("client.test")[1])
+            old.mail("x@outside.test")
+            box.snippet("95-bad", "pop3: { nonsense = 1; };")
+            self.assertEqual(box.ctl("reload", check=False).returncode, 1)
+            self.assertEqual(old.rcpt("bob@example.test")[0], 250)
+            os.unlink(os.path.join(box.dir, "conf.d", "95-bad.conf"))
+            port = free_port()
+            box.snippet("95-good", 'hostname = "new.example.test";\nsmtp_inbound: '
+                        '{ listen = [ "127.0.0.1:%s", "127.0.0.1:%d" ]; };'
+                        % (box.env["PH_SMTP"], port))
+            before = generation(box)
+            self.assertEqual(box.ctl("reload").stdout,
+                             f"generation {before + 1}\n")
+            # the new name and the new port, at once
+            for at in (box.port("smtp"), port):
+                with smtplib.SMTP("127.0.0.1", at, timeout=DEADLINE) as client:
+                    self.assertIn(b"new.example.test",
+                                  client.ehlo("client.test")[1])
+            # the old session: its transaction, then another, with its old name
+            self.assertEqual(old.data(b"Subject: over\r\n\r\nreload\r\n")[0], 250)
+            self.assertIn(b"mail.example.test", old.ehlo("client.test")[1])
+            old.sendmail("x@outside.test", ["bob@example.test"],
+                         b"Subject: after\r\n\r\nreload\r\n")
+            self.assertEqual(old.quit()[0], 221)
+            until(lambda: imap.noop()[0] == "OK" and
+                  imap.select("INBOX")[1] == [b"2"], "both messages")
+            imap.logout()
+            self.assertEqual(len(box.inbox("bob", 2)), 2)
+
+
+class Shipped(unittest.TestCase):
+    """What is installed passes as it stands, and with TLS turned on."""
+
+    def test_main_file_and_snippets(self):
+        with Sandbox() as box:
+            conf = os.path.join(box.dir, "posthouse.conf")
+            with open(conf) as old:
+                modules = re.search(r'^module_dir = "(.*)";', old.read(),
+                                    re.M)[1]
+            with open(os.path.join(TOP, "packaging", "posthouse.conf")) as main:
+                text = main.read().replace("#module_dir = \"@PH_MODULE_DIR@\";",
+                                           f'module_dir = "{modules}";')
+            self.assertIn(modules, text)
+            os.unlink(os.path.join(box.dir, "conf.d", "50-sandbox.conf"))
+            for snippet in glob.glob(os.path.join(TOP, "conf.d", "*.conf")):
+                shutil.copy(snippet, os.path.join(box.dir, "conf.d"))
+            with open(conf, "w") as new:
+                new.write(text)
+            done = box.posthouse("-t")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for path in glob.glob(os.path.join(box.dir, "conf.d", "*.conf")):
+                with open(path) as file:
+                    text = file.read().replace("#listen_tls", "listen_tls")
+                with open(path, "w") as file:
+                    file.write(text)
+            self.assertEqual(box.posthouse("-t").returncode, 1)
+            box.snippet("99-tls", 'tls: { certificate = "%s/tls/cert.pem"; '
+                        'key = "%s/tls/key.pem"; };' % (box.dir, box.dir))
+            done = box.posthouse("-t")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()

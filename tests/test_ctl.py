@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""posthousectl: what an operator asks, what programs read, who may ask."""
+import os
+import re
+import smtplib
+import socket
+import struct
+import subprocess
+import unittest
+
+from sandbox import DEADLINE, Sandbox, until
+
+ID = r"[0-9a-z]{13}"
+
+
+class Ctl(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox({"quick": 'dns: { timeout = "500ms"; attempts = 1; };'
+                           'limits: { auth_failure_delay = "0ms"; };'})
+        cls.addClassCleanup(cls.box.close)
+        state = os.path.dirname(os.path.dirname(cls.box.env["PH_MAIL"]))
+        cls.socket = os.path.join(state, "run", "control.sock")
+
+    def ctl(self, *args, **more):
+        return self.box.ctl(*args, check=False, **more)
+
+    def may_log_in(self, user, password):
+        client = self.box.submission(user=None)
+        try:
+            client.login(user, password)
+            return True
+        except smtplib.SMTPAuthenticationError:
+            return False
+        finally:
+            client.close()
+
+    def test_status_is_one_item_a_line(self):
+        lines = self.box.ctl("status").stdout.splitlines()
+        for line in lines:
+            self.assertRegex(line, r"^(server|(queue|auth|check|mail|relay|edge)"
+                             r"\.\d+) \w+ \S.*$")
+        self.assertIn(f"server pid {self.box.env['PH_PID']}", lines)
+        self.assertIn("queue.0 messages 0", lines)
+        self.assertIn("edge.0 state ready", lines)
+
+    def test_modules_tell_what_is_on(self):
+        lines = self.box.ctl("modules").stdout.splitlines()
+        self.assertIn("smtp_inbound kind=listener state=in", lines)
+        self.assertIn("auth_local kind=auth state=in", lines)
+
+    def test_users_come_and_go(self):
+        self.assertNotIn("erin@example.test", self.box.ctl("user", "list").stdout)
+        self.box.ctl("user", "add", "erin", stdin="first word\n")
+        self.assertIn("erin@example.test\n", self.box.ctl("user", "list").stdout)
+        self.assertTrue(self.may_log_in("erin", "first word"))
+        done = self.ctl("user", "add", "erin", stdin="x\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr)
+        self.box.ctl("user", "passwd", "erin", stdin="second\n")
+        self.assertFalse(self.may_log_in("erin", "first word"))
+        self.assertTrue(self.may_log_in("erin", "second"))
+        self.box.ctl("user", "del", "erin")
+        self.assertFalse(self.may_log_in("erin", "second"))
+        self.assertEqual(self.ctl("user", "passwd", "erin", stdin="x\n")
+                         .returncode, 1)
+        self.assertEqual(self.ctl("user", "add", "frank", stdin="").returncode, 1)
+        self.assertNotIn("second", self.box.log())
+
+    def test_wrong_usage_has_its_own_status(self):
+        for words in ((), ("nonsense",), ("queue",), ("queue", "show"),
+                      ("queue", "eat", "x"), ("user", "add"),
+                      ("user", "add", "x", "password"), ("trace",),
+                      ("status", "more"), ("--nonsense",)):
+            with self.subTest(words):
+                done = self.ctl(*words, stdin="x\n")
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn("usage:", done.stderr)
+                self.assertEqual(done.stdout, "")
+        self.assertEqual(self.ctl("--help").returncode, 0)
+
+    def test_a_message_that_waits_is_shown_traced_and_deleted(self):
+        client = self.box.submission()
+        self.addCleanup(client.close)
+        client.sendmail("alice@example.test", ["x@unreachable.test"],
+                        b"From: <alice@example.test>\r\n\r\nwaits\r\n")
+        client.quit()
+        accepted = until(lambda: re.search(
+            rf"session=({ID}) .*queue=({ID}) .*x@unreachable.test",
+            self.box.log()), "the accepted line")
+        session, queue = accepted.groups()
+        until(lambda: re.search(rf" deferred .*queue={queue}", self.box.log()),
+              "the first attempt")
+        self.assertIn(queue, self.box.ctl("queue", "list").stdout)
+        shown = self.box.ctl("queue", "show", queue).stdout
+        self.assertIn("x@unreachable.test", shown)
+        for token in (queue, session):
+            story = self.box.ctl("trace", token).stdout
+            self.assertRegex(story, rf" accepted .*queue={queue}")
+            self.assertRegex(story, rf" deferred .*queue={queue}")
+        attempts = len(re.findall(rf" deferred .*queue={queue}", self.box.log()))
+        self.box.ctl("queue", "retry", queue)
+        until(lambda: len(re.findall(rf" deferred .*queue={queue}",
+                                     self.box.log())) > attempts, "one more")
+        self.box.ctl("queue", "delete", queue)
+        self.assertNotIn(queue, self.box.ctl("queue", "list").stdout)
+        self.assertEqual(self.ctl("queue", "show", queue).returncode, 1)
+        self.assertRegex(self.box.log(), rf"command name=queue op=delete "
+                         rf"object={queue} uid={os.geteuid()}")
+
+    def test_what_nobody_knows_of_is_no_story(self):
+        for token in ("0000000000000", "not an id", "a" * 5000):
+            done = self.ctl("trace", token)
+            self.assertEqual(done.returncode, 2 if len(token) > 1024 else 1)
+        self.assertEqual(self.ctl("queue", "show", "zzz").returncode, 1)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs another user")
+    def test_other_users_may_not_ask(self):
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+             self.box.env["PH_CTL"], "status"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("Permission denied", done.stderr)
+
+    def test_nonsense_on_the_socket_is_dropped(self):
+        for octets in (b"\xff" * 64, struct.pack("<I", 5) + b"12345",
+                       struct.pack("<I", 0), b"\x01"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(DEADLINE)
+                client.connect(self.socket)
+                client.sendall(octets)
+                client.shutdown(socket.SHUT_WR)
+                client.recv(100)
+        self.box.ctl("status")
+
+
+if __name__ == "__main__":
+    unittest.main()
