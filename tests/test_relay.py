@@ -161,7 +161,7 @@ class Relay(unittest.TestCase):
         remote.offer.append("SMTPUTF8")
         self.send(box, "j\u00f6rg@plain.test", message(),
                   mail_options=["SMTPUTF8"])
-        self.wait(box, " delivered ")
+        self.wait(box, " delivered ", "host=plain.test")
         self.assertIn("SMTPUTF8", remote.messages[0][0])
         self.assertIn("RCPT TO:<j\u00f6rg@plain.test>", remote.messages[0][1])
 

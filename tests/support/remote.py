@@ -67,20 +67,23 @@ class _Session:
         self.link = link
         self.file = link.makefile("rb")
 
-    def say(self, verb, line, usual):
+    def say(self, verb, line, usual, on_yes=lambda: None):
         reply = self.remote.rule(verb, line, self.connection)
         reply = usual if reply is None else reply
+        yes = reply[0] in "23"
+        if yes:
+            on_yes()  # first: whoever hears the reply may look
         self.link.sendall(reply.encode() + b"\r\n")
-        return reply[0] in "23"
+        return yes
 
     def content(self):
-        content = b""
+        content = bytearray()
         while True:
             line = self.file.readline()
             if not line:
                 raise HangUp
             if line == b".\r\n":
-                return content
+                return bytes(content)
             content += line[1:] if line.startswith(b".") else line
 
     def take(self, verb, line):
@@ -103,9 +106,9 @@ class _Session:
         elif verb == "DATA":
             if self.say(verb, line, "354 go"):
                 content = self.content()
-                if self.say("END", "", "250 2.0.0 taken"):
-                    self.remote.messages.append(
-                        (self.sender, self.recipients, content))
+                self.say("END", "", "250 2.0.0 taken",
+                         lambda: self.remote.messages.append(
+                             (self.sender, self.recipients, content)))
         else:
             self.say(verb, line, "250 ok")
 
