@@ -22,6 +22,7 @@ POSTHOUSE = os.path.join(BUILD, "bin", "posthouse")
 FAULT = """
 #include <posthouse/check.h>
 #include <signal.h>
+#include <unistd.h>
 static enum ph_verdict
 fault_on_connect(struct ph_call *call, const void *conf)
 {
@@ -329,24 +330,33 @@ class Life(unittest.TestCase):
 
 
 class Faults(unittest.TestCase):
-    def fault(self, statement, options=""):
-        """A server with a check module that misbehaves at connect."""
-        modules = tempfile.mkdtemp(prefix="posthouse-modules-")
-        self.addCleanup(shutil.rmtree, modules)
-        os.chmod(modules, 0o755)
+    def setUp(self):
+        """A folder of modules with room for a bad one."""
+        self.modules = tempfile.mkdtemp(prefix="posthouse-modules-")
+        self.addCleanup(shutil.rmtree, self.modules)
+        os.chmod(self.modules, 0o755)
         for module in glob.glob(os.path.join(BUILD, "modules", "*.so")):
-            shutil.copy(module, modules)
-        source = os.path.join(modules, "check_fault.c")
+            shutil.copy(module, self.modules)
+
+    def build(self, text):
+        source = os.path.join(self.modules, "check_fault.c")
         with open(source, "w") as file:
-            file.write(FAULT % statement)
+            file.write(text)
         subprocess.run(["cc", "-shared", "-fPIC", "-I",
                         os.path.join(TOP, "sdk", "include"), source, "-o",
-                        os.path.join(modules, "check_fault.so")], check=True)
-        box = Sandbox({"fault": 'module_dir = "%s"; crash_limit = 3;\n'
-                       'check_fault: { on_failure = "next"; %s };'
-                       % (modules, options)})
+                        os.path.join(self.modules, "check_fault.so")],
+                       check=True)
+
+    def server(self, section):
+        box = Sandbox({"fault": 'module_dir = "%s"; crash_limit = 3;\n%s'
+                       % (self.modules, section)})
         self.addCleanup(box.close)
         return box
+
+    def fault(self, statement, options=""):
+        """A server with a check module that misbehaves at connect."""
+        self.build(FAULT % statement)
+        return self.server('check_fault: { on_failure = "next"; %s };' % options)
 
     def test_a_module_that_crashes_too_often_is_taken_out(self):
         box = self.fault("raise(SIGABRT);")
@@ -364,6 +374,30 @@ class Faults(unittest.TestCase):
         self.assertEqual(status(box)["check.0"]["restarts"], restarts)
         box.ctl("reload")
         self.assertRegex(box.ctl("modules").stdout, r"check_fault .*state=in")
+
+    def test_a_module_that_ends_its_process_costs_nothing_else(self):
+        for statement in ("_exit(0);", "for (int i = 0; i < 1024; i++) close(i);"):
+            with self.subTest(statement):
+                box = self.fault(statement)
+                client = box.submission(user=None)  # goes on beside it
+                deliver(box, b"past " + statement.encode())
+                until(lambda: "role_died role=check" in box.log(), "its end")
+                deliver(box, b"and again")
+                self.assertEqual(client.noop()[0], 250)
+                client.close()
+
+    def test_a_module_that_ends_the_checker_refuses_the_reload(self):
+        box = self.server("")
+        for statement, reason in (("raise(SIGABRT);", "by signal 6"),
+                                  ("_exit(7);", "with status 7")):
+            with self.subTest(statement):
+                self.build(FAULT % "" + "__attribute__((constructor)) static "
+                           "void\nstart(void)\n{\n\t%s\n}\n" % statement)
+                box.snippet("95-bad", "check_fault: { };")
+                done = box.ctl("reload", check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(reason, done.stderr)
+                deliver(box, b"as before")
 
     def test_a_module_that_never_returns_is_named(self):
         box = self.fault("for (;;) ;", 'hook_timeout = "500ms";')
