@@ -26,7 +26,7 @@ ph_log_fields(enum ph_level level, const char *event,
 	if (strcmp(event, "session_end") != 0)
 		return;
 	for (; fields->key != NULL; fields++)
-		if (strcmp(fields->key, "reason") == 0)
+		if (strcmp(fields->key, "end") == 0)
 			fake.reason = fields->text.p;
 }
 
@@ -294,6 +294,13 @@ ph_session_hostname(const struct ph_session *session)
 	return "mail.example.test";
 }
 
+const char *
+ph_session_user(const struct ph_session *session)
+{
+	(void)session;
+	return "bob@example.test";
+}
+
 bool
 ph_session_has_tls(const struct ph_session *session)
 {
@@ -334,8 +341,9 @@ ph_sasl_mechanisms(struct ph_session *session, bool allow_plain)
 	return fake.tls || allow_plain ? "PLAIN LOGIN" : "";
 }
 
-/* \0bob\0secret */
+/* \0bob\0secret, bob\0bob\0secret */
 #define CREDENTIALS "AGJvYgBzZWNyZXQ="
+#define WITH_AUTHZID "Ym9iAGJvYgBzZWNyZXQ="
 
 enum ph_auth_result
 ph_sasl_step(struct ph_session *session, struct ph_slice response,
@@ -343,8 +351,9 @@ ph_sasl_step(struct ph_session *session, struct ph_slice response,
 {
 	(void)session;
 	(void)challenge_out;
-	return ph_slice_eq(response, PH_LIT(CREDENTIALS)) ? PH_AUTH_OK :
-	                                                    PH_AUTH_REFUSED;
+	return ph_slice_eq(response, PH_LIT(CREDENTIALS)) ||
+	        ph_slice_eq(response, PH_LIT(WITH_AUTHZID)) ?
+	    PH_AUTH_OK : PH_AUTH_REFUSED;
 }
 
 enum ph_auth_result

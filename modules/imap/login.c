@@ -457,8 +457,8 @@ imap_login_session(struct ph_session *session, const void *conf)
 	if (login.gave_away)
 		return;
 	ph_stream_flush(login.stream);
-	ph_log(PH_INFO, "session_end", ph_f_str("reason", login.reason),
-	    ph_f_int("octets_in", (int64_t)ph_stream_octets_in(login.stream)),
-	    ph_f_int("octets_out",
-	        (int64_t)ph_stream_octets_out(login.stream)));
+	ph_log(PH_INFO, "session_end", ph_f_str("end", login.reason),
+	    ph_f_str("user", ph_session_user(session)),
+	    ph_f_int("in", (int64_t)ph_stream_octets_in(login.stream)),
+	    ph_f_int("out", (int64_t)ph_stream_octets_out(login.stream)));
 }

@@ -340,7 +340,8 @@ imap_user_session(struct ph_session *session, const void *conf,
 	view_close(&imap);
 	collect_fini(&imap.collect);
 	ph_stream_flush(imap.stream);
-	ph_log(PH_INFO, "session_end", ph_f_str("reason", imap.reason),
-	    ph_f_int("octets_in", (int64_t)ph_stream_octets_in(imap.stream)),
-	    ph_f_int("octets_out", (int64_t)ph_stream_octets_out(imap.stream)));
+	ph_log(PH_INFO, "session_end", ph_f_str("end", imap.reason),
+	    ph_f_str("user", ph_session_user(session)),
+	    ph_f_int("in", (int64_t)ph_stream_octets_in(imap.stream)),
+	    ph_f_int("out", (int64_t)ph_stream_octets_out(imap.stream)));
 }
