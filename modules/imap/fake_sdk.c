@@ -2,10 +2,8 @@
 /* fake_sdk.c - the stream, the session and the clock of fake_sdk.h. */
 #include "fake_sdk.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 struct fake fake;
 
@@ -81,22 +79,6 @@ stream_add(const char *p, size_t n)
 	s->n += n;
 }
 
-static int
-read_fd(unsigned timeout_ms)
-{
-	struct pollfd wait = { .fd = fake.fd_in, .events = POLLIN };
-	char piece[16384];
-	ssize_t n;
-
-	if (poll(&wait, 1, timeout_ms > INT32_MAX ? -1 : (int)timeout_ms) == 0)
-		return PH_TIMEOUT;
-	n = read(fake.fd_in, piece, sizeof(piece));
-	if (n <= 0)
-		return PH_EOF;
-	stream_add(piece, (size_t)n);
-	return PH_OK;
-}
-
 /* The next piece of the script; an action is done instead when one is next
  * and nothing is half read. */
 static int
@@ -130,18 +112,6 @@ int
 ph_stream_flush(struct ph_stream *stream)
 {
 	(void)stream;
-	if (fake.fd_out >= 0) {
-		const char *p = fake.output.p;
-
-		while (fake.output.n > 0) {
-			ssize_t n = write(fake.fd_out, p, fake.output.n);
-
-			if (n <= 0)
-				return PH_EOF;
-			p += n;
-			fake.output.n -= (size_t)n;
-		}
-	}
 	return PH_OK;
 }
 
@@ -151,9 +121,8 @@ ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 	bool acted = true;
 	int rc = PH_OK;
 
-	ph_stream_flush(stream);
-	if (fake.fd_in >= 0)
-		return read_fd(timeout_ms);
+	(void)stream;
+	(void)timeout_ms;
 	while (rc == PH_OK && acted)
 		rc = read_script(&acted);
 	return rc;
@@ -165,10 +134,9 @@ ph_stream_wait(struct ph_stream *stream, struct ph_event *event,
 {
 	bool acted;
 
+	(void)stream;
 	(void)event;
-	ph_stream_flush(stream);
-	if (fake.fd_in >= 0)
-		return read_fd(timeout_ms);
+	(void)timeout_ms;
 	return read_script(&acted);
 }
 
@@ -221,8 +189,7 @@ ph_stream_write(struct ph_stream *stream, const void *p, size_t n)
 {
 	(void)stream;
 	ph_buf_add(&fake.output, p, n);
-	return fake.fd_out >= 0 && fake.output.n > 65536 ?
-	    ph_stream_flush(stream) : PH_OK;
+	return PH_OK;
 }
 
 int
@@ -385,8 +352,6 @@ fake_begin(void)
 		    .login_attempts = 3, .autologout_ms = 1800000,
 		    .bad_commands = 10, .append_limit_bytes = 32 << 20 },
 		.piece = SIZE_MAX,
-		.fd_in = -1,
-		.fd_out = -1,
 	};
 	ph_buf_init(&fake.output, NULL, 256 << 20);
 	the_stream.n = 0;

@@ -18,8 +18,6 @@ struct fake {
 	const char *script;
 	size_t script_size, script_at;
 	size_t piece; /* octets that arrive at once */
-	int fd_in;    /* instead of a script, or -1 */
-	int fd_out;
 	bool tls, has_tls;
 	struct ph_buf output;
 	const char *reason; /* of session_end */
