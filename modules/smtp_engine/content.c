@@ -15,29 +15,44 @@ enum {
 	LOG_RECIPIENTS = 5,   /* named in the log line */
 };
 
+/*
+ * Which of several faults is told, the last one first: how the input was cut
+ * decides which is seen first, and must not decide the reply.
+ */
 static void
-fail(struct smtp *c, int code, const char *enhanced, const char *text)
+fail(struct smtp *c, enum smtp_fault fault, const struct smtp_reply *reply)
 {
-	if (c->content.failure.code == 0)
-		c->content.failure = (struct smtp_reply){ code, enhanced, text,
-			false };
+	if (fault <= c->content.fault)
+		return;
+	c->content.fault = fault;
+	c->content.failure = *reply;
 }
+
+static const struct smtp_reply too_big = { 552, "5.3.4",
+	"the message is too big", false };
 
 static void
 fail_status(struct smtp *c, int status)
 {
+	static const struct smtp_reply no_room = { 452, "4.3.1",
+		"no room now, try again later", false };
+	static const struct smtp_reply denied = { 550, "5.7.1", "not allowed",
+		false };
+	static const struct smtp_reply not_now = { 451, "4.3.0",
+		"not possible now, try again later", false };
+
 	switch (status) {
 	case PH_FULL:
-		fail(c, 452, "4.3.1", "no room now, try again later");
+		fail(c, SMTP_FAULT_QUEUE, &no_room);
 		break;
 	case PH_TOO_BIG:
-		fail(c, 552, "5.3.4", "the message is too big");
+		fail(c, SMTP_FAULT_QUEUE, &too_big);
 		break;
 	case PH_DENIED:
-		fail(c, 550, "5.7.1", "not allowed");
+		fail(c, SMTP_FAULT_QUEUE, &denied);
 		break;
 	default:
-		fail(c, 451, "4.3.0", "not possible now, try again later");
+		fail(c, SMTP_FAULT_QUEUE, &not_now);
 		break;
 	}
 }
@@ -66,7 +81,7 @@ ask(struct smtp *c, enum ph_stage stage)
 	if (!is_kept(c))
 		return;
 	if (!smtp_ask(c, stage)) {
-		c->content.failure = c->reply;
+		fail(c, SMTP_FAULT_VERDICT, &c->reply);
 		c->reply.code = 0;
 	} else if (c->verdict == PH_DISCARD) {
 		c->content.discard = true;
@@ -100,15 +115,17 @@ header_complete(struct smtp *c, size_t end, bool add_empty_line)
 {
 	const struct ph_slice all = ph_buf_content(&c->content.header);
 	const struct ph_slice header = { all.p, end };
+	static const struct smtp_reply looping = { 554, "5.4.6",
+		"too many hops, the message is looping", false };
 	const struct smtp_reply *wrong;
 	struct ph_buf first;
 
 	c->content.in_body = true;
 	if (c->content.header_scan.hops > c->conf->max_hops)
-		fail(c, 554, "5.4.6", "too many hops, the message is looping");
+		fail(c, SMTP_FAULT_HEADER, &looping);
 	wrong = smtp_submit_check(c, header);
 	if (wrong != NULL)
-		fail(c, wrong->code, wrong->enhanced, wrong->text);
+		fail(c, SMTP_FAULT_HEADER, wrong);
 	if (!is_kept(c))
 		return;
 	ph_buf_init(&first, ph_mail_arena(c->mail), TRACE_MAX);
@@ -125,17 +142,20 @@ header_complete(struct smtp *c, size_t end, bool add_empty_line)
 static void
 take_header(struct smtp *c, struct ph_slice run)
 {
+	static const struct smtp_reply big_header = { 552, "5.3.4",
+		"the header section is too big", false };
 	struct smtp_content *content = &c->content;
 	enum header_answer answer;
+	size_t needed;
 
 	ph_buf_slice(&content->header, run);
 	answer = header_scan_next(&content->header_scan,
 	    ph_buf_content(&content->header));
-	if (content->header.full ||
-	    content->header_scan.at > c->conf->header_limit_bytes ||
-	    (answer == HEADER_MORE &&
-	        content->header.n > c->conf->header_limit_bytes))
-		fail(c, 552, "5.3.4", "the header section is too big");
+	needed = answer == HEADER_COMPLETE ? content->header_scan.at :
+	    answer == HEADER_BROKEN        ? content->header_scan.seen :
+	                                     content->header.n;
+	if (content->header.full || needed > c->conf->header_limit_bytes)
+		fail(c, SMTP_FAULT_BIG_HEADER, &big_header);
 	else if (answer != HEADER_MORE)
 		header_complete(c, content->header_scan.at,
 		    answer == HEADER_BROKEN);
@@ -144,11 +164,14 @@ take_header(struct smtp *c, struct ph_slice run)
 static void
 take(struct smtp *c, struct ph_slice run)
 {
+	static const struct smtp_reply bare = { 550, "5.6.11",
+		"CR and LF must come as CRLF only", false };
+
 	c->content.octets += run.n;
 	if (c->content.octets > c->conf->message_size_bytes)
-		fail(c, 552, "5.3.4", "the message is too big");
+		fail(c, SMTP_FAULT_SIZE, &too_big);
 	if (c->content.scan.bare && !c->normalize)
-		fail(c, 550, "5.6.11", "CR and LF must come as CRLF only");
+		fail(c, SMTP_FAULT_NEWLINE, &bare);
 	if (run.n == 0 || !is_kept(c))
 		return;
 	if (c->content.in_body)

@@ -35,6 +35,17 @@ struct smtp_recipient {
 	struct ph_slice address;
 };
 
+/* What is wrong with content; the higher one is told. */
+enum smtp_fault {
+	SMTP_FAULT_NONE,
+	SMTP_FAULT_QUEUE,   /* the queue could not take it */
+	SMTP_FAULT_VERDICT, /* a stage of the pipeline refused it */
+	SMTP_FAULT_HEADER,
+	SMTP_FAULT_BIG_HEADER,
+	SMTP_FAULT_SIZE,
+	SMTP_FAULT_NEWLINE,
+};
+
 /* Content on its way in; zeroed between messages. */
 struct smtp_content {
 	struct data_scan scan;
@@ -43,7 +54,8 @@ struct smtp_content {
 	bool open;
 	bool in_body;              /* behind the header section */
 	bool discard;              /* take it, answer 250, keep nothing */
-	struct smtp_reply failure; /* the first; code 0: none */
+	enum smtp_fault fault;
+	struct smtp_reply failure; /* of that fault; code 0: none */
 	uint64_t octets;           /* of content, as received */
 	uint64_t wire_octets;
 	uint64_t waited_ms;

@@ -12,6 +12,7 @@
 
 Suite *parse_suite(void);
 Suite *relay_suite(void);
+Suite *split_suite(void);
 
 static const struct smtp_conf default_conf = {
 	.message_size_bytes = 1 << 20,
@@ -699,6 +700,7 @@ main(void)
 
 	srunner_add_suite(runner, parse_suite());
 	srunner_add_suite(runner, relay_suite());
+	srunner_add_suite(runner, split_suite());
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -17,6 +17,13 @@ field_name(struct ph_slice line)
 	return n + blanks < line.n && line.p[n + blanks] == ':' ? n : 0;
 }
 
+static enum header_answer
+broken(struct header_scan *scan, size_t line_octets)
+{
+	scan->seen = scan->at + line_octets;
+	return HEADER_BROKEN;
+}
+
 enum header_answer
 header_scan_next(struct header_scan *scan, struct ph_slice sofar)
 {
@@ -41,14 +48,14 @@ header_scan_next(struct header_scan *scan, struct ph_slice sofar)
 		if (line.p[0] != ' ' && line.p[0] != '\t') {
 			name = field_name(line);
 			if (name == 0)
-				return HEADER_BROKEN;
+				return broken(scan, line.n);
 			scan->any = true;
 			if (ph_slice_eq_nocase(
 			        (struct ph_slice){ line.p, name },
 			        PH_LIT("Received")))
 				scan->hops++;
 		} else if (!scan->any) {
-			return HEADER_BROKEN;
+			return broken(scan, line.n);
 		}
 		scan->at += line.n;
 	}

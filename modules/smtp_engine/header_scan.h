@@ -16,7 +16,7 @@ enum header_answer {
 
 struct header_scan {
 	size_t at;     /* start of the first line not looked at */
-	size_t seen;   /* no LF between at and here */
+	size_t seen;   /* no LF between at and here; broken: behind that line */
 	unsigned hops; /* Received fields */
 	bool any;      /* a field was there */
 };

@@ -108,10 +108,20 @@ ph_stream_consume(struct ph_stream *stream, size_t n)
 	fake.consumed += n;
 }
 
+/* Mostly a few octets, at times hundreds. */
+static size_t
+random_piece(void)
+{
+	fake.cut = fake.cut * 1664525u + 1013904223u;
+	return 1 + (fake.cut >> 16) %
+	    ((fake.cut >> 28) == 0 ? 400u : (fake.cut >> 28) * 2);
+}
+
 int
 ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 {
 	struct ph_slice left;
+	size_t random_n;
 
 	(void)stream;
 	(void)timeout_ms;
@@ -127,6 +137,8 @@ ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 	left.n -= fake.given;
 	if (fake.step > 0 && left.n > fake.step)
 		left.n = fake.step;
+	if (fake.cut > 0 && (random_n = random_piece()) < left.n)
+		left.n = random_n;
 	ph_buf_slice(&fake.input, left);
 	fake.given += left.n;
 	return PH_OK;

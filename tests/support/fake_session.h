@@ -24,6 +24,7 @@ struct fake {
 	struct ph_slice segment[64];
 	size_t segments, next, given; /* octets of segment[next] given */
 	size_t step;                  /* at most this many at once; 0: all */
+	uint32_t cut;                 /* seed of random pieces; 0: none */
 	struct ph_buf input;
 	size_t consumed;
 	int end_status;               /* when the script is over */
