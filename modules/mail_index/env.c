@@ -326,6 +326,13 @@ mail_index_flush(struct mail_index *mi)
 void
 mail_index_checkpoint(struct mail_index *mi)
 {
+	struct timespec now;
+
+	/* Berkeley DB looks for old log files each time it is asked. */
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec == mi->checkpoint_asked_s)
+		return;
+	mi->checkpoint_asked_s = now.tv_sec;
 	/* What fails here fails again, louder, at the next commit. */
 	(void)index_status(mi->env->txn_checkpoint(mi->env,
 	    (uint32_t)(mi->checkpoint_bytes / 1024), CHECKPOINT_MINUTES, 0));

@@ -29,6 +29,7 @@ struct mail_index {
 	uint64_t next_box;      /* in the meta row */
 	uint32_t last_validity; /* in the meta row */
 	uint64_t checkpoint_bytes;
+	int64_t checkpoint_asked_s; /* at most once a second */
 };
 
 struct index_key {

@@ -390,8 +390,12 @@ rows_of_inbox(struct delivery_batch *batch, struct inbox *inbox)
 		any |= batch->order[inbox->first + i]->target->status == PH_OK;
 	if (!any)
 		return PH_OK;
-	status = row_open_box(partition, &inbox->ref, batch->arena,
-	    &inbox->change.row);
+	/* Its folder is there: a file was just put into it. */
+	status = mail_index_box_get(partition->mi, inbox->ref.user,
+	    inbox->ref.name, batch->arena, &inbox->change.row);
+	if (status == PH_NOT_FOUND)
+		status = row_open_box(partition, &inbox->ref, batch->arena,
+		    &inbox->change.row);
 	for (size_t i = 0; i < inbox->count && status == PH_OK; i++) {
 		struct arrival *arrival = batch->order[inbox->first + i];
 

@@ -22,7 +22,7 @@ enum {
 struct opening {
 	struct ph_store *store;
 	struct partition *partition;
-	const char *dir;
+	const char *above, *dir; /* of all partitions, and of this one */
 	int status;
 	struct ph_err err;
 };
@@ -32,6 +32,8 @@ partition_folders(struct opening *opening)
 {
 	struct partition *partition = opening->partition;
 
+	if (mkdir(opening->above, 0700) != 0 && errno != EEXIST)
+		return errno;
 	if (mkdir(opening->dir, 0700) != 0 && errno != EEXIST)
 		return errno;
 	partition->fd = open(opening->dir,
@@ -70,7 +72,7 @@ open_partition(struct ph_store *store, struct partition *partition,
     const char *dir, struct ph_err *err)
 {
 	struct opening opening = { .store = store, .partition = partition,
-		.dir = ph_arena_printf(store->arena, "%s/%u", dir,
+		.above = dir, .dir = ph_arena_printf(store->arena, "%s/%u", dir,
 		    partition->number) };
 
 	ph_work(partition_open, &opening);
