@@ -85,6 +85,13 @@ enum message_type {
 	MSG_ROOM = 52,
 	/* F_SPOOL: not needed; notify */
 	MSG_SPOOL_DROP = 53,
+	/* from check, edge, relay: the store of values that expire. F_OP
+	 * ("get" "put" "delete" "add") F_NAME (whose keys; the sender's role is
+	 * added) F_KV_KEY F_VALUE? (put) F_NUMBER? (add: as int64) F_TIMEOUT?
+	 * (put, add: its life); reply F_VALUE (get) or F_NUMBER (add: the sum,
+	 * as int64), PH_NOT_FOUND (get), PH_FULL, PH_INVALID, PH_TOO_BIG,
+	 * PH_IO */
+	MSG_KV = 54,
 
 	/* --- to mail --- */
 	/* from edge: F_TOKEN F_SESSION F_LISTENER F_SERVICE F_CLIENT
@@ -191,6 +198,8 @@ enum field_tag {
 	F_MODE,          /* n */
 	F_ARGUMENT,      /* posthousectl: one word of the command */
 	F_EXIT,          /* n: posthousectl: exit status */
+	F_KV_KEY,
+	F_VALUE,
 };
 
 #endif

@@ -4,6 +4,7 @@
  * the schedule, and tells edge when there is no room.
  */
 #include "queue/queue.h"
+#include "queue/kv.h"
 
 #include <uv.h>
 
@@ -127,6 +128,7 @@ queue_start(struct generation *generation, struct ph_err *err)
 	uv_unref((uv_handle_t *)&room_timer);
 	accept_serve();
 	admin_serve();
+	kv_serve();
 	schedule_start();
 	return PH_OK;
 }
@@ -141,6 +143,7 @@ queue_stop(unsigned timeout_ms)
 	uv_timer_stop(&room_timer);
 	while (queue.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
+	kv_serve_stop();
 	if (queue.running == 0)
 		queue_close();
 }
@@ -149,6 +152,7 @@ static void
 queue_status(struct ph_buf *items)
 {
 	struct queue_db_stats stats;
+	struct kv_stats kv;
 
 	queue_db_stats(queue.db, &stats);
 	role_status_item(items, "messages", "%zu", queue.count);
@@ -170,6 +174,13 @@ queue_status(struct ph_buf *items)
 	    (unsigned long long)stats.batches);
 	role_status_item(items, "fsyncs", "%llu",
 	    (unsigned long long)stats.flushes);
+	kv_stats(&kv);
+	role_status_item(items, "kv_questions", "%llu",
+	    (unsigned long long)kv.questions);
+	role_status_item(items, "kv_reads", "%llu",
+	    (unsigned long long)kv.reads);
+	role_status_item(items, "kv_pairs", "%zu", kv.pairs);
+	role_status_item(items, "kv_unwritten", "%zu", kv.dirty);
 	role_status_item(items, "room", "%s", queue.is_full ? "no" : "yes");
 }
 
