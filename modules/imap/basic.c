@@ -99,6 +99,26 @@ imap_do_enable(struct imap *imap, struct command *command)
 
 /* --- IDLE --- */
 
+/* Telling may suspend, and what changes then would be missed by the wait that
+ * follows: so till nothing is new. False: the session has ended. */
+static bool
+tell_all(struct imap *imap)
+{
+	uint64_t told;
+
+	if (imap->view == NULL)
+		return true;
+	do {
+		if (!view_pull(imap))
+			return false;
+		told = imap->view->modseq;
+		view_report(imap, true);
+		if (imap->ended || !view_pull(imap))
+			return false;
+	} while (imap->view->modseq != told);
+	return true;
+}
+
 /* Wait till the client speaks; tell what changes till then. */
 static void
 idle_wait(struct imap *imap, struct ph_event *event)
@@ -109,11 +129,8 @@ idle_wait(struct imap *imap, struct ph_event *event)
 	while (!imap->ended && ph_stream_buffered(imap->stream).n == 0) {
 		int rc;
 
-		if (imap->view != NULL && !view_pull(imap))
+		if (!tell_all(imap))
 			return;
-		view_report(imap, true);
-		if (view_is_stale(imap))
-			continue;
 		rc = ph_stream_wait(imap->stream, event, IDLE_REFRESH_MS);
 		if (rc == PH_OK)
 			continue;

@@ -117,17 +117,6 @@ view_close(struct imap *imap)
 	ph_arena_free(view->arena);
 }
 
-bool
-view_is_stale(struct imap *imap)
-{
-	struct ph_mailbox_status status;
-
-	if (imap->view == NULL)
-		return false;
-	ph_mailbox_status(imap->view->mailbox, &status);
-	return status.highest_modseq > imap->view->modseq;
-}
-
 static int
 by_uid(const void *a, const void *b)
 {

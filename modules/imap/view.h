@@ -42,8 +42,6 @@ bool view_pull(struct imap *imap);
 void view_report(struct imap *imap, bool expunge);
 /* Whether the client has to be told of the message's flags. */
 void view_mark(struct view *view, size_t index, bool dirty);
-/* Whether view_pull would find something. */
-bool view_is_stale(struct imap *imap);
 /* "* FLAGS (...)", when there are new keywords or always. */
 void view_tell_flags(struct imap *imap, bool always);
 /* "(\Seen $Junk)" */
