@@ -14,7 +14,7 @@ trap '"$top/tests/sandbox.sh" stop "$dir/box"' EXIT
 . "$dir/box/env"
 curl_="curl -sS --max-time 120 --cacert $PH_CA"
 printf 'From: <alice@example.test>\r\nSubject: one\r\n\r\n.\r\nbody\r\n' >"$dir/m"
-head -c 200000 /dev/zero | tr '\0' 'x' | fold -w 70 | sed 's/$/\r/' >"$dir/big.body"
+head -c 200000 /dev/zero | tr '\0' 'x' | fold -w 70 | { cat; echo; } | sed 's/$/\r/' >"$dir/big.body"
 cat "$dir/m" "$dir/big.body" >"$dir/big"
 for m in m big; do
 	$curl_ --ssl-reqd -u alice:secret --url "smtp://localhost:$PH_SUBMISSION" \
