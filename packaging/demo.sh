@@ -102,8 +102,9 @@ wait_for first bob 1
 
 say "4. an outside server -> bob, on the inbound port (swaks)"
 message "$work/m2" carla@outside.test bob@example.test "from outside"
+head -c -2 "$work/m2" >"$work/m2.cut" # swaks ends the last line itself
 run swaks --silent 1 --server 127.0.0.1 --port "$(first PH_SMTP)" --helo mail.outside.test \
-	--from carla@outside.test --to bob@example.test --data "@$work/m2"
+	--from carla@outside.test --to bob@example.test --data "@$work/m2.cut"
 wait_for first bob 2
 
 say "5. alice -> dora@second.test, whose MX the DNS server knows (implicit TLS, curl)"
