@@ -68,7 +68,7 @@ function(ph_module name)
 	target_link_libraries(${name} PRIVATE posthouse)
 	install(TARGETS ${name} LIBRARY DESTINATION
 		${CMAKE_INSTALL_LIBDIR}/posthouse)
-	file(GLOB man ${CMAKE_CURRENT_SOURCE_DIR}/*.8)
+	file(GLOB man CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.8)
 	install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 endfunction()
 
