@@ -2,7 +2,9 @@
 """Every mistake in a configuration is told by file, line and reason, and costs
 a running server nothing; a good one takes effect and costs no session."""
 import glob
+import imaplib
 import os
+import poplib
 import re
 import shutil
 import signal
@@ -259,6 +261,59 @@ class GoodReload(unittest.TestCase):
                   imap.select("INBOX")[1] == [b"2"], "both messages")
             imap.logout()
             self.assertEqual(len(box.inbox("bob", 2)), 2)
+
+    def renew_certificate(self, box):
+        """Another one of the same name and CA, in the place of the first."""
+        tls = os.path.join(box.dir, "tls")
+        subprocess.run(["openssl", "x509", "-req", "-in", f"{tls}/csr.pem",
+                        "-CA", f"{tls}/ca.pem", "-CAkey", f"{tls}/ca.key",
+                        "-set_serial", "4711", "-days", "30", "-extfile",
+                        f"{tls}/ext", "-out", f"{tls}/cert.new"], check=True,
+                       capture_output=True)
+        os.rename(f"{tls}/cert.new", f"{tls}/cert.pem")
+
+    def test_a_new_certificate_is_for_new_sessions(self):
+        with Sandbox() as box:
+            old = [smtplib.SMTP("localhost", box.port(name), timeout=DEADLINE)
+                   for name in ("smtp", "submission")]
+            imap = imaplib.IMAP4("localhost", box.port("imap"))
+            pop3 = poplib.POP3("localhost", box.port("pop3"), timeout=DEADLINE)
+            self.renew_certificate(box)
+            box.ctl("reload")
+            box.ctl("reload")
+            with box.smtp() as new:
+                new.starttls(context=box.tls())
+                self.assertEqual(new.sock.getpeercert()["serialNumber"], "1267")
+            # those that were open start TLS with what they began with
+            for client in old:
+                client.starttls(context=box.tls())
+                self.assertNotEqual(client.sock.getpeercert()["serialNumber"],
+                                    "1267")
+                self.assertEqual(client.noop()[0], 250)
+                client.quit()
+            imap.starttls(box.tls())
+            self.assertEqual(imap.login("bob", "secret")[0], "OK")
+            imap.logout()
+            pop3.stls(box.tls())
+            pop3.user("bob")
+            pop3.pass_("secret")
+            pop3.quit()
+
+    def test_tls_may_be_turned_off_under_a_session(self):
+        with Sandbox() as box:
+            old = box.smtp()
+            self.assertTrue(old.ehlo("client.test")[0] == 250 and
+                            old.has_extn("starttls"))
+            box.snippet("95-off", 'tls: { certificate = ""; key = ""; };' +
+                        "".join(f"{name}: {{ listen_tls = []; }};\n" for name in
+                                ("imap", "pop3", "smtp_submission")))
+            box.ctl("reload")
+            with box.smtp() as new:
+                new.ehlo("client.test")
+                self.assertFalse(new.has_extn("starttls"))
+            old.starttls(context=box.tls())
+            self.assertEqual(old.noop()[0], 250)
+            old.quit()
 
 
 class Shipped(unittest.TestCase):

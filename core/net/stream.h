@@ -21,6 +21,8 @@ void stream_end(struct ph_stream *stream);
  */
 struct tls_server *tls_server_create(struct ph_slice certificate_pem,
     struct ph_slice key_pem, const uint8_t tickets[80], struct ph_err *err);
+/* One more reference, which another tls_server_free gives back. */
+void tls_server_get(struct tls_server *server);
 void tls_server_free(struct tls_server *server);
 /* Where ph_stream_tls_client finds CAs: a PEM file, "" for the system's. Read
  * now, before the process gives up its view of the file system. */

@@ -72,6 +72,5 @@ void tls_close(struct ph_stream *stream, bool orderly);
 int tls_handshake(struct ph_stream *stream, SSL *ssl, unsigned timeout_ms);
 /* The newest error of OpenSSL as a sentence; empties its queue. */
 const char *tls_reason(char *text, size_t size);
-void tls_server_get(struct tls_server *server);
 
 #endif

@@ -102,6 +102,23 @@ address_of(const struct sockaddr_storage *from, struct ph_addr *addr,
 	}
 }
 
+static void
+put_tls(void *object)
+{
+	tls_server_free(object);
+}
+
+/* A reload frees edge's; the session may still begin TLS with what it offers. */
+static void
+lend_tls(struct ph_session *session)
+{
+	if (edge.tls == NULL)
+		return;
+	tls_server_get(edge.tls);
+	session->tls_server = edge.tls;
+	ph_arena_on_end(session->arena, put_tls, edge.tls);
+}
+
 static struct ph_session *
 open_session(struct connection *connection)
 {
@@ -115,7 +132,7 @@ open_session(struct connection *connection)
 	getsockname(connection->fd, (struct sockaddr *)&local, &n);
 	address_of(&local, &session->local, &session->local_port);
 	id_format(id_create(), session->id);
-	session->tls_server = edge.tls;
+	lend_tls(session);
 	session->stream = stream_create(session->arena, connection->fd);
 	session->log.module = connection->instance->name;
 	session->log.hook = "session";
@@ -127,8 +144,9 @@ open_session(struct connection *connection)
 static bool
 secure(struct ph_session *session)
 {
-	int status = stream_tls_server(session->stream, edge.tls,
-	    session->instance->module->listener->alpn, HANDSHAKE_MS);
+	int status = session->tls_server == NULL ? PH_UNAVAILABLE :
+	    stream_tls_server(session->stream, session->tls_server,
+	        session->instance->module->listener->alpn, HANDSHAKE_MS);
 
 	if (status == PH_OK) {
 		session->tls = ph_stream_tls_name(session->stream);

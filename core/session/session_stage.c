@@ -12,7 +12,7 @@
 #include "base/record.h"
 #include "session/mail.h"
 
-enum { STAGE_MARGIN_MS = 2000, STAGE_LIMIT = 256 << 10 };
+enum { STAGE_MARGIN_MS = 2000 };
 
 /* What the F_CHECK facts say of one stage. */
 struct stage_facts {
@@ -166,7 +166,7 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 	if (!facts.is_hooked)
 		return outcome;
 	arena = ph_arena_create(NULL);
-	ph_buf_init(&buf, arena, STAGE_LIMIT);
+	ph_buf_init(&buf, arena, BUS_MESSAGE_LIMIT);
 	session_put(session, &buf);
 	put_envelope(&buf, stage, mail, recipient);
 	if (stage == PH_AT_MESSAGE && mail != NULL) {
