@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ltdl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,12 +108,21 @@ loader_accepts(const struct ph_module *module, struct ph_err *err)
 	return true;
 }
 
-/* libltdl hides why the system refused; dlopen itself tells. */
+/* libltdl hides why the system refused; dlopen itself tells. A role that is at
+ * work is confined to a few folders. */
 static void
 explain(const char *path, struct ph_err *err)
 {
 	const char *first = lt_dlerror(), *why;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+	if (fd < 0) {
+		ph_err_set(err, PH_DENIED, errno, "%s: %s; a server at work "
+		    "reads modules of its module_dir, /usr and /opt alone: "
+		    "restart it", path, strerror(errno));
+		return;
+	}
+	close(fd);
 	dlerror();
 	why = dlopen(path, RTLD_LAZY | RTLD_LOCAL) == NULL ? dlerror() : NULL;
 	ph_err_set(err, PH_INVALID, 0, "%s: %s", path,

@@ -236,7 +236,6 @@ enum report_result
 report_make(const struct report *report, struct queue_db_op *op,
     struct ph_arena *arena, struct entry **entry_out)
 {
-	const struct core_conf *core = &generation_current()->core;
 	const struct entry *about = report->about;
 	struct queue_recipient memory = { .notify = "NEVER" };
 	struct queue_db_recipient recipient = { .state = QUEUE_DB_WAITING };
@@ -255,7 +254,8 @@ report_make(const struct report *report, struct queue_db_op *op,
 	message.id = id_create_above(about->id);
 	message.envelope = make_envelope(about, arena);
 	message.trace = PH_LIT("");
-	message.body.octets = make_text(report, core->hostname, arena);
+	message.body.octets = make_text(report,
+	    generation_current()->core.hostname, arena);
 	message.size_bytes = message.body.octets.n;
 	recipient.address = ph_slice_str(about->sender);
 	recipient.destination = memory.user != NULL ? PH_LIT("") :

@@ -51,6 +51,7 @@ struct path_right {
  * name, bounded by its user alone. relay may run a program. */
 static const struct path_right path_rights[] = {
 	{ ALL_ROLES, "/usr", MAY_READ },
+	{ ALL_ROLES, "/opt", MAY_READ },
 	{ ALL_ROLES, "/lib", MAY_READ },
 	{ ALL_ROLES, "/lib64", MAY_READ },
 	{ ALL_ROLES, "/etc/ld.so.cache", MAY_READ },
