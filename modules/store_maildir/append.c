@@ -137,6 +137,9 @@ spool(void *arg)
 
 	if (append->status == PH_OK && append->fd < 0)
 		append->status = spool_open(append);
+	if (append->status == PH_OK)
+		append->status = folder_room(append->partition->fd,
+		    append->partition->store->conf.reserve_bytes);
 	while (append->status == PH_OK && at < append->pending.n) {
 		ssize_t n = write(append->fd, append->pending.p + at,
 		    append->pending.n - at);

@@ -284,7 +284,7 @@ struct load_job {
 	size_t expunged_count;
 };
 
-enum { PRUNE_MOST = 1000 };
+enum { PRUNE_MOST = 10000 };
 
 static int
 load_meta(void *arg, const struct index_message *message)

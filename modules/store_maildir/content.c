@@ -153,7 +153,7 @@ maildir_content(struct ph_store_mailbox *mailbox, uint32_t uid,
 
 enum {
 	AHEAD_COUNT = 64,
-	AHEAD_OCTETS = 512 * 1024,
+	AHEAD_OCTETS = 128 * 1024,
 };
 
 /* Summaries read before they are asked for: clients ask for them in a row. */

@@ -184,6 +184,10 @@ copy_rows(struct copy_job *job)
 		    &job->change.row);
 	if (status != PH_OK)
 		return status;
+	status = folder_room(partition->fd,
+	    partition->store->conf.reserve_bytes);
+	if (status != PH_OK)
+		return status;
 	job->same = job->source.id == job->change.row.id;
 	job->source_fd = folder_open(partition->fd, source.path);
 	if (job->source_fd < 0)

@@ -288,11 +288,16 @@ delivery_files(void *arg)
 	struct delivery_batch *batch = arg;
 	struct partition *partition = batch->index.partition;
 
+	int room;
+
 	prepare_all(batch);
+	room = folder_room(partition->fd, partition->store->conf.reserve_bytes);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct arrival *arrival = &batch->arrivals[i];
 
-		if (arrival->target->status == PH_OK)
+		if (room != PH_OK)
+			fail(arrival, room, "the disk is nearly full");
+		else if (arrival->target->status == PH_OK)
 			arrival_write(partition, arrival);
 	}
 	store_step("all-renamed");
@@ -408,6 +413,29 @@ rows_of_inbox(struct delivery_batch *batch, struct inbox *inbox)
 	        inbox->ref.name, &inbox->change.row) : status;
 }
 
+/* In a transaction of its own: a mailbox whose rows are damaged must not stop
+ * the mail of others. */
+static void
+rows_alone(struct delivery_batch *batch, struct inbox *inbox)
+{
+	struct mail_index *mi = batch->index.partition->mi;
+	int status = mail_index_begin(mi);
+
+	box_change_init(&inbox->change, batch->arena);
+	if (status == PH_OK)
+		status = index_finish(mi, rows_of_inbox(batch, inbox));
+	if (status == PH_OK)
+		return;
+	inbox->change.row.id = 0; /* nothing to apply */
+	for (size_t i = 0; i < inbox->count; i++) {
+		struct arrival *arrival = batch->order[inbox->first + i];
+
+		if (arrival->target->status == PH_OK)
+			fail(arrival, status == PH_FULL ? status : PH_IO,
+			    "the mailbox's index can't be written");
+	}
+}
+
 static int
 delivery_rows(struct index_job *job)
 {
@@ -417,7 +445,10 @@ delivery_rows(struct index_job *job)
 	for (size_t i = 0; i < batch->inbox_count && status == PH_OK; i++)
 		status = rows_of_inbox(batch, &batch->inboxes[i]);
 	store_step("rows-written");
-	return index_finish(job->partition->mi, status);
+	status = index_finish(job->partition->mi, status);
+	for (size_t i = 0; i < batch->inbox_count && status != PH_OK; i++)
+		rows_alone(batch, &batch->inboxes[i]);
+	return PH_OK;
 }
 
 static void

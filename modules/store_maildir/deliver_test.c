@@ -236,6 +236,69 @@ START_TEST(a_maildir_that_was_taken_away_is_made_again)
 }
 END_TEST
 
+static void
+damage_alice(void)
+{
+	struct mail_index *mi = store->partitions[name_partition(ALICE, 2)].mi;
+	struct index_box row = { .uid_next = UINT32_MAX, .id = 99 };
+	struct ph_scope scope;
+	struct ph_mailbox_status status;
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	ck_assert_int_eq(mail_index_begin(mi), PH_OK);
+	ck_assert_int_eq(mail_index_box_put(mi, ALICE, INBOX, &row), PH_OK);
+	ck_assert_int_eq(mail_index_commit(mi), PH_OK);
+	delivered_well = 0;
+	ph_scope_begin(&scope);
+	for (uintptr_t n = 0; n < 40; n++)
+		ph_scope_spawn(&scope, deliver_one, (void *)n);
+	ck_assert_int_ne(deliver(2), PH_OK);
+	ck_assert_int_eq(ph_scope_wait(&scope), PH_OK);
+	ph_scope_end(&scope);
+	ck_assert_uint_eq(delivered_well, 40);
+	ck_assert_int_eq(maildir_status_of(store, PH_LIT("u3@example.test"),
+	    INBOX, &status), PH_OK);
+	ck_assert_uint_eq(status.messages, 2);
+}
+
+START_TEST(a_mailbox_that_takes_no_more_does_not_stop_the_others)
+{
+	run(damage_alice);
+}
+END_TEST
+
+static void
+disk_full(void)
+{
+	struct ph_append *append;
+	struct ph_uid_map map;
+	struct ph_store_mailbox *box;
+	const uint32_t uid = 1;
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	store->conf.reserve_bytes = UINT64_MAX;
+	ck_assert_int_eq(deliver(2), PH_FULL);
+	ck_assert_int_eq(maildir_append_begin(store, ALICE, INBOX, 0, NULL, 0,
+	    0, &append), PH_OK);
+	ck_assert_int_eq(maildir_append_write(append, "x", 1), PH_OK);
+	ck_assert_int_eq(maildir_append_commit(append, arena, &map), PH_FULL);
+	box = open_box(INBOX, false);
+	ck_assert_int_eq(maildir_copy(box, &uid, 1, INBOX, arena, &map),
+	    PH_FULL);
+	ck_assert_int_eq(set_flags(box, 1, PH_DELETED), PH_OK);
+	ck_assert_int_eq(maildir_expunge(box, NULL, 0), PH_OK);
+	store->conf.reserve_bytes = 0;
+	ck_assert_int_eq(deliver(2), PH_OK);
+	ck_assert_str_eq(file_in("tmp", 0), "");
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_disk_nearly_full_takes_no_mail_but_lets_it_be_removed)
+{
+	run(disk_full);
+}
+END_TEST
+
 /* --- crashes --- */
 
 static void
@@ -368,6 +431,10 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, each_recipient_has_a_file_and_a_status_of_his_own);
 	tcase_add_test(tc, a_delivery_may_be_canceled_at_any_time);
 	tcase_add_test(tc, a_maildir_that_was_taken_away_is_made_again);
+	tcase_add_test(tc,
+	    a_mailbox_that_takes_no_more_does_not_stop_the_others);
+	tcase_add_test(tc,
+	    a_disk_nearly_full_takes_no_mail_but_lets_it_be_removed);
 	tcase_add_test(tc,
 	    a_crash_at_any_step_of_a_delivery_doubles_and_loses_nothing);
 	tcase_add_test(tc,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -192,6 +193,17 @@ folder_remove(int partition_fd, const char *path)
 }
 
 /* --- looking --- */
+
+int
+folder_room(int fd, uint64_t least_bytes)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(fd, &fs) != 0)
+		return folder_status(errno);
+	return fs.f_frsize != 0 && fs.f_bavail < least_bytes / fs.f_frsize ?
+	    PH_FULL : PH_OK;
+}
 
 int
 folder_stamps(int folder_fd, struct folder_stamps *stamps_out)

@@ -31,6 +31,9 @@ int folder_stamps(int folder_fd, struct folder_stamps *stamps_out);
  * advance in steps. */
 bool folder_stamp_is_fresh(int64_t stamp_ns);
 
+/* PH_FULL when less than so many octets are free on the file system. */
+int folder_room(int fd, uint64_t least_bytes);
+
 /* Now, on the clock of the files' ctime: what is changed from here on has no
  * earlier one. */
 int64_t folder_clock(void);

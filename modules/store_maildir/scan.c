@@ -712,6 +712,9 @@ maildir_refresh(struct ph_store_mailbox *mailbox)
 	struct ph_arena *arena;
 	struct look look;
 
+	/* A session that looks around has done with what it read. */
+	summary_ahead_free(mailbox->ahead);
+	mailbox->ahead = NULL;
 	if (box->gone)
 		return PH_OK; /* ph_mailbox_changes says so */
 	arena = ph_arena_create(NULL);

@@ -28,6 +28,7 @@ struct maildir_conf {
 	unsigned sync;         /* enum store_sync */
 	unsigned history_ms;   /* how long expunged names are remembered */
 	unsigned batch_files;
+	uint64_t reserve_bytes; /* of the disk, left to the index */
 	unsigned open_folders; /* kept open for delivery, in all */
 };
 
