@@ -4,6 +4,7 @@ server a folder, an orderly end."""
 import glob
 import os
 import re
+import select
 import shutil
 import signal
 import smtplib
@@ -128,6 +129,30 @@ class Supervision(unittest.TestCase):
               self.role_pids("check"), "another check process")
         self.assertRegex(self.box.log(), r"role_hangs role=check")
         deliver(self.box, b"after the hang")
+
+    def test_a_queue_that_dies_before_it_answered_costs_no_session(self):
+        client = self.box.smtp()
+        self.addCleanup(client.close)
+        client.ehlo("client.test")
+        for attempt in range(20):
+            pid = self.role_pids("queue").pop()
+            os.kill(pid, signal.SIGSTOP)
+            client.mail("x@outside.test")
+            client.rcpt("bob@example.test")
+            client.docmd("DATA")
+            client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+            select.select([client.sock], [], [], 0.02 * attempt)
+            os.kill(pid, signal.SIGKILL)
+            code = client.getreply()[0]  # 250 when it was asked after the end
+            self.assertIn(code, (250, 451))
+            until(lambda: self.role_pids("queue") - {pid}, "another queue")
+            if code == 451:
+                break
+        self.assertEqual(code, 451)
+        self.assertRegex(self.box.log(), r"refused .*stage=message code=451 .*"
+                         r"from=x@outside.test")
+        self.assertEqual(client.noop()[0], 250)
+        deliver(self.box, b"after it")
 
     def test_no_process_outlives_the_master(self):
         children = self.box.children()

@@ -288,6 +288,7 @@ commit(struct smtp *c)
 	int status = ph_mail_commit(c->mail, &id);
 
 	c->mail = NULL;
+	c->sender = from; /* the line about a refusal names it, too */
 	if (status != PH_OK) {
 		fail_status(c, status);
 		c->reply = c->content.failure;
