@@ -418,12 +418,17 @@ ph_dns_txt(struct ph_arena *arena, const char *name)
 	return ask(arena, name, DNS_KIND_TXT);
 }
 
+static const char *
+reverse_name(struct ph_arena *arena, const struct ph_addr *addr)
+{
+	return ph_dns_reverse(arena, addr,
+	    addr->family == 4 ? "in-addr.arpa" : "ip6.arpa");
+}
+
 const struct ph_dns_answer *
 ph_dns_ptr(struct ph_arena *arena, const struct ph_addr *addr)
 {
-	const char *zone = addr->family == 4 ? "in-addr.arpa" : "ip6.arpa";
-
-	return ask(arena, ph_dns_reverse(arena, addr, zone), DNS_KIND_PTR);
+	return ask(arena, reverse_name(arena, addr), DNS_KIND_PTR);
 }
 
 /* --- several at once --- */
@@ -471,25 +476,45 @@ copy_array(struct ph_arena *arena, const void *p, size_t count, size_t size)
 	return memcpy(copy, p, count * size);
 }
 
+/* The records of an answer, in another arena. */
+static void
+copy_records(struct ph_arena *arena, struct ph_dns_answer *to,
+    const struct ph_dns_answer *from)
+{
+	const size_t count = from->count;
+	struct ph_slice *txt;
+	struct ph_dns_mx *mx;
+	const char **ptr;
+
+	to->addr = copy_array(arena, from->addr, count, sizeof(*from->addr));
+	to->txt = txt = (struct ph_slice *)(uintptr_t)copy_array(arena,
+	    from->txt, count, sizeof(*txt));
+	to->mx = mx = (struct ph_dns_mx *)(uintptr_t)copy_array(arena,
+	    from->mx, count, sizeof(*mx));
+	ptr = (const char **)(uintptr_t)copy_array(arena, from->ptr, count,
+	    sizeof(*ptr));
+	to->ptr = ptr;
+	for (size_t i = 0; i < count; i++) {
+		if (txt != NULL)
+			txt[i] = ph_arena_slice(arena, txt[i]);
+		if (mx != NULL)
+			mx[i].host = ph_arena_strdup(arena, mx[i].host);
+		if (ptr != NULL)
+			ptr[i] = ph_arena_strdup(arena, ptr[i]);
+	}
+}
+
 static void
 batch_put(struct ph_dns_batch *batch, const char *name, enum dns_kind kind,
     const struct ph_dns_answer *answer)
 {
 	struct answered *to = ph_arena_alloc(batch->arena, sizeof(*to));
-	struct ph_slice *txt;
 
 	to->kind = kind;
-	to->answer = *answer;
+	to->answer.result = answer->result;
+	to->answer.count = answer->count;
 	to->answer.name = name;
-	to->answer.mx = NULL;
-	to->answer.ptr = NULL;
-	to->answer.addr = copy_array(batch->arena, answer->addr, answer->count,
-	    sizeof(*answer->addr));
-	to->answer.txt = copy_array(batch->arena, answer->txt, answer->count,
-	    sizeof(*answer->txt));
-	txt = (struct ph_slice *)(uintptr_t)to->answer.txt;
-	for (size_t i = 0; txt != NULL && i < answer->count; i++)
-		txt[i] = ph_arena_slice(batch->arena, txt[i]);
+	copy_records(batch->arena, &to->answer, answer);
 	if (batch->last != NULL)
 		batch->last->next = to;
 	else
@@ -589,6 +614,24 @@ void
 ph_dns_batch_txt(struct ph_dns_batch *batch, const char *name)
 {
 	batch_ask(batch, name, DNS_KIND_TXT);
+}
+
+void
+ph_dns_batch_aaaa(struct ph_dns_batch *batch, const char *name)
+{
+	batch_ask(batch, name, DNS_KIND_AAAA);
+}
+
+void
+ph_dns_batch_mx(struct ph_dns_batch *batch, const char *name)
+{
+	batch_ask(batch, name, DNS_KIND_MX);
+}
+
+void
+ph_dns_batch_ptr(struct ph_dns_batch *batch, const struct ph_addr *addr)
+{
+	batch_ask(batch, reverse_name(batch->arena, addr), DNS_KIND_PTR);
 }
 
 /* The grace lets fibers whose time is over say so. */

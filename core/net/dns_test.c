@@ -577,6 +577,38 @@ START_TEST(a_canceled_fiber_stops_asking)
 }
 END_TEST
 
+/* Each answer has the records of its kind, and outlives what was asked for. */
+static void
+batch_of_kinds(void)
+{
+	struct ph_dns_batch *batch = ph_dns_batch(arena, 2000);
+	const struct ph_dns_answer *answer;
+	struct ph_addr addr;
+	unsigned seen = 0;
+
+	ck_assert(ph_addr_parse(PH_LIT("192.0.2.7"), &addr));
+	ph_dns_batch_mx(batch, "mx.test");
+	ph_dns_batch_ptr(batch, &addr);
+	ph_dns_batch_aaaa(batch, "a.test");
+	while ((answer = ph_dns_batch_next(batch)) != NULL) {
+		ck_assert_int_eq(answer->result, PH_DNS_OK);
+		if (answer->mx != NULL) {
+			ck_assert_uint_eq(answer->count, 3);
+			ck_assert_str_eq(answer->mx[2].host, "c.test");
+			seen |= 1;
+		} else if (answer->ptr != NULL) {
+			ck_assert_str_eq(answer->name,
+			    "7.2.0.192.in-addr.arpa");
+			ck_assert_str_eq(answer->ptr[0], "a.test");
+			seen |= 2;
+		} else {
+			ck_assert(is_addr(answer->addr, "2001:db8::7"));
+			seen |= 4;
+		}
+	}
+	ck_assert_uint_eq(seen, 7);
+}
+
 static void
 batch_main(void *arg)
 {
@@ -607,6 +639,7 @@ batch_main(void *arg)
 	ph_arena_free(call); /* drops it */
 	ph_sleep_ms(5);
 	ck_assert_uint_eq(resolver_open_questions(), 0);
+	batch_of_kinds();
 	batch = ph_dns_batch(arena, 50);
 	ph_dns_batch_a(batch, "silent.test");
 	while ((answer = ph_dns_batch_next(batch)) != NULL)

@@ -197,3 +197,9 @@ ph_call_session_state(struct ph_call *call, size_t size)
 {
 	return session_state_of(call->state, call->instance->module, size);
 }
+
+struct ph_arena *
+ph_call_session_arena(struct ph_call *call)
+{
+	return session_state_arena(call->state);
+}

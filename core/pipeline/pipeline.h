@@ -52,6 +52,7 @@ struct session_state *session_state_obtain(struct ph_slice session);
 void session_state_drop(struct ph_slice session);
 void *session_state_of(struct session_state *state,
     const struct ph_module *module, size_t size);
+struct ph_arena *session_state_arena(struct session_state *state);
 /* While a call uses it. */
 void session_state_get(struct session_state *state);
 void session_state_put(struct session_state *state);

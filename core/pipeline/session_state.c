@@ -135,6 +135,12 @@ session_state_of(struct session_state *state, const struct ph_module *module,
 	return at->memory;
 }
 
+struct ph_arena *
+session_state_arena(struct session_state *state)
+{
+	return state->arena;
+}
+
 void
 session_state_get(struct session_state *state)
 {

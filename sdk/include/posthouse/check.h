@@ -73,6 +73,9 @@ PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
  * zeroed size octets each time. From the session's arena.
  */
 PH_EXPORT void *ph_call_session_state(struct ph_call *call, size_t size);
+/* Where that memory lives: what must outlive the call and end with the session.
+ * Bounded use only, a session may be long. */
+PH_EXPORT struct ph_arena *ph_call_session_arena(struct ph_call *call);
 
 #ifdef __cplusplus
 }

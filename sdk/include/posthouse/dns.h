@@ -59,14 +59,21 @@ PH_EXPORT const char *ph_dns_reverse(struct ph_arena *arena,
 
 /*
  * Several questions at once: add them, then take answers in the order in which
- * they come. What is still open when the call or the batch's time ends is
- * dropped.
+ * they come. What is still open when the arena or the batch's time ends is
+ * dropped. In the arena of the session (ph_call_session_arena) a batch that one
+ * hook began may be taken by the hook of a later stage: the client talks on in
+ * the meantime.
  */
 struct ph_dns_batch;
 PH_EXPORT struct ph_dns_batch *ph_dns_batch(struct ph_arena *arena,
     unsigned timeout_ms);
 PH_EXPORT void ph_dns_batch_a(struct ph_dns_batch *batch, const char *name);
+PH_EXPORT void ph_dns_batch_aaaa(struct ph_dns_batch *batch, const char *name);
+PH_EXPORT void ph_dns_batch_mx(struct ph_dns_batch *batch, const char *name);
 PH_EXPORT void ph_dns_batch_txt(struct ph_dns_batch *batch, const char *name);
+/* Its answer's name is the one asked, below in-addr.arpa or ip6.arpa. */
+PH_EXPORT void ph_dns_batch_ptr(struct ph_dns_batch *batch,
+    const struct ph_addr *addr);
 /* Suspends. NULL when all were taken or the time is over. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_batch_next(
     struct ph_dns_batch *batch);
