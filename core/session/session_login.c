@@ -32,12 +32,12 @@ decode(struct ph_arena *arena, struct ph_slice text, struct ph_slice *out)
 			return PH_INVALID;
 	n = text.n > 0 ? EVP_DecodeBlock(p, (const unsigned char *)text.p,
 	    (int)text.n) : 0;
-	if (n < 0)
-		return PH_INVALID;
 	for (size_t i = text.n; i > 0 && text.p[i - 1] == '='; i--)
 		n--;
-	if (n < 0)
+	if (n < 0) {
+		ph_wipe(p, text.n);
 		return PH_INVALID;
+	}
 	*out = (struct ph_slice){ (char *)p, (size_t)n };
 	return PH_OK;
 }
@@ -78,23 +78,47 @@ take_user(struct ph_session *session, struct ph_slice record)
 	session->alias_count = n;
 }
 
-/* Ask auth and take what it says; the request is wiped. */
+/* What is said to auth, in memory of its own that is wiped as a whole. */
+struct question {
+	struct ph_arena *arena;
+	struct ph_slice octets; /* decoded */
+	struct ph_buf buf;
+};
+
+/* Room at once for `size` octets of values, so that growing leaves no copy. */
+static void
+question_begin(struct question *question, size_t size)
+{
+	ph_buf_init(&question->buf, question->arena, 32 << 10);
+	ph_buf_reserve(&question->buf, size + 1024);
+}
+
+static void
+question_end(struct question *question)
+{
+	ph_wipe(question->buf.p, question->buf.n);
+	ph_wipe((char *)(uintptr_t)question->octets.p, question->octets.n);
+	ph_arena_free(question->arena);
+}
+
+/* Ask auth and take what it says; the question ends. */
 static enum ph_auth_result
-ask(struct ph_session *session, uint16_t type, struct ph_buf *buf,
+ask(struct ph_session *session, uint16_t type, struct question *question,
     const char **challenge_out)
 {
 	const struct core_limits *limits = &session->generation->core.limits;
+	bool is_full = question->buf.full;
 	struct bus_message reply;
 	enum ph_auth_result result;
-	int status;
+	int status = PH_TOO_BIG;
 
-	if (buf->full) {
-		ph_wipe(buf->p, buf->n);
+	if (!is_full)
+		status = bus_call(ROLE_AUTH, 0, type,
+		    ph_buf_content(&question->buf), NULL, 0, BUS_AUTH_MS,
+		    session->arena, &reply);
+	question_end(question);
+	if (is_full)
 		return PH_AUTH_MALFORMED;
-	}
-	status = bus_call(ROLE_AUTH, 0, type, ph_buf_content(buf), NULL, 0,
-	    BUS_AUTH_MS, session->arena, &reply);
-	ph_wipe(buf->p, buf->n);
 	session->exchange = 0;
 	if (status != PH_OK)
 		return PH_AUTH_UNAVAILABLE;
@@ -119,11 +143,10 @@ ask(struct ph_session *session, uint16_t type, struct ph_buf *buf,
 }
 
 static void
-begin(struct ph_session *session, struct ph_buf *buf)
+put_client(const struct ph_session *session, struct ph_buf *buf)
 {
 	char text[PH_ADDR_TEXT_MAX];
 
-	ph_buf_init(buf, session->arena, 32 << 10);
 	record_put_str(buf, F_SESSION, session->id);
 	record_put_str(buf, F_SERVICE, session->service);
 	record_put_str(buf, F_CLIENT, ph_addr_format(&session->client, text));
@@ -135,39 +158,42 @@ enum ph_auth_result
 ph_sasl_start(struct ph_session *session, struct ph_slice mechanism,
     struct ph_slice initial, const char **challenge_out)
 {
-	struct ph_slice octets = { NULL, 0 };
-	struct ph_buf buf;
+	struct question question = { .arena = ph_arena_create(NULL) };
 
 	ph_sasl_abort(session);
-	if (initial.p != NULL && ph_slice_eq(initial, PH_LIT("=")))
-		octets = PH_LIT("");
-	else if (initial.p != NULL &&
-	    decode(session->arena, initial, &octets) != PH_OK)
+	if (initial.p != NULL && ph_slice_eq(initial, PH_LIT("="))) {
+		question.octets = PH_LIT("");
+	} else if (initial.p != NULL && decode(question.arena, initial,
+	    &question.octets) != PH_OK) {
+		question_end(&question);
 		return PH_AUTH_MALFORMED;
-	begin(session, &buf);
-	record_put(&buf, F_MECHANISM, mechanism);
-	if (octets.p != NULL)
-		record_put(&buf, F_RESPONSE, octets);
-	return ask(session, MSG_SASL_START, &buf, challenge_out);
+	}
+	question_begin(&question, mechanism.n + question.octets.n);
+	put_client(session, &question.buf);
+	record_put(&question.buf, F_MECHANISM, mechanism);
+	if (question.octets.p != NULL)
+		record_put(&question.buf, F_RESPONSE, question.octets);
+	return ask(session, MSG_SASL_START, &question, challenge_out);
 }
 
 enum ph_auth_result
 ph_sasl_step(struct ph_session *session, struct ph_slice response,
     const char **challenge_out)
 {
-	struct ph_slice octets;
-	struct ph_buf buf;
+	struct question question = { .arena = NULL };
 
 	if (session->exchange == 0)
 		return PH_AUTH_MALFORMED;
-	if (decode(session->arena, response, &octets) != PH_OK) {
+	question.arena = ph_arena_create(NULL);
+	if (decode(question.arena, response, &question.octets) != PH_OK) {
+		question_end(&question);
 		ph_sasl_abort(session);
 		return PH_AUTH_MALFORMED;
 	}
-	ph_buf_init(&buf, session->arena, 32 << 10);
-	record_put_u64(&buf, F_EXCHANGE, session->exchange);
-	record_put(&buf, F_RESPONSE, octets);
-	return ask(session, MSG_SASL_STEP, &buf, challenge_out);
+	question_begin(&question, question.octets.n);
+	record_put_u64(&question.buf, F_EXCHANGE, session->exchange);
+	record_put(&question.buf, F_RESPONSE, question.octets);
+	return ask(session, MSG_SASL_STEP, &question, challenge_out);
 }
 
 void
@@ -187,10 +213,11 @@ enum ph_auth_result
 ph_login(struct ph_session *session, struct ph_slice user,
     struct ph_slice password)
 {
-	struct ph_buf buf;
+	struct question question = { .arena = ph_arena_create(NULL) };
 
-	begin(session, &buf);
-	record_put(&buf, F_USER, user);
-	record_put(&buf, F_PASSWORD, password);
-	return ask(session, MSG_LOGIN, &buf, NULL);
+	question_begin(&question, user.n + password.n);
+	put_client(session, &question.buf);
+	record_put(&question.buf, F_USER, user);
+	record_put(&question.buf, F_PASSWORD, password);
+	return ask(session, MSG_LOGIN, &question, NULL);
 }
