@@ -60,6 +60,11 @@ void session_enter_log(struct ph_session *session);
 void session_put(const struct ph_session *session, struct ph_buf *buf);
 int session_take(struct ph_session *session, struct ph_slice record);
 
+/* Take check's answer to a stage, which is believed no more than its form
+ * allows: PH_DEFECT, and nothing is kept, when it is none. */
+int session_take_outcome(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice record,
+    struct ph_outcome *outcome_out);
 /* Tell check to forget the session, if it was ever asked. */
 void session_end_checks(struct ph_session *session);
 

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "pipeline/pipeline.h"
 #include "session/mail.h"
 
-enum { STAGE_MARGIN_MS = 2000 };
+enum { STAGE_MARGIN_MS = 2000, SCORE_MAX = 1000000000 };
 
 /* What the F_CHECK facts say of one stage. */
 struct stage_facts {
@@ -95,50 +96,97 @@ unanswered(struct ph_session *session, unsigned on_failure, int status)
 	return outcome;
 }
 
-static struct ph_outcome
-take_outcome(struct ph_session *session, struct ph_mail *mail,
+/* One whole field, perhaps folded, so that nothing after it is moved into the
+ * content. */
+static bool
+is_header_field(struct ph_slice field)
+{
+	size_t name = 0;
+
+	while (name < field.n && field.p[name] > ' ' && field.p[name] < 0x7f &&
+	    field.p[name] != ':')
+		name++;
+	if (name == 0 || name == field.n || field.p[name] != ':' ||
+	    field.n < 2 || memcmp(field.p + field.n - 2, "\r\n", 2) != 0)
+		return false;
+	for (size_t i = name; i < field.n - 2; i++) {
+		bool is_fold = field.p[i] == '\r' && field.p[i + 1] == '\n' &&
+		    (field.p[i + 2] == ' ' || field.p[i + 2] == '\t');
+
+		if (is_fold)
+			i++;
+		else if (field.p[i] == '\r' || field.p[i] == '\n' ||
+		    field.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* What is written down of the answer, on the message or the session. */
+static void
+keep_notes(struct ph_session *session, struct ph_mail *mail,
     struct ph_slice record)
+{
+	struct ph_buf *headers = mail != NULL ? mail_headers(mail) :
+	    &session->headers;
+	struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
+	    &session->trace;
+	int64_t score = (int64_t)record_get_u64(record, F_SCORE, 0);
+	struct record_field field;
+
+	while (record_next(&record, &field)) {
+		if (field.tag == F_ADD_HEADER && is_header_field(field.value))
+			ph_buf_slice(headers, field.value);
+		if (field.tag == F_TRACE)
+			record_put(trace, F_TRACE, field.value);
+	}
+	if (score > -SCORE_MAX && score < SCORE_MAX)
+		session->score += score;
+	if (session->score > SCORE_MAX)
+		session->score = SCORE_MAX;
+	if (session->score < -SCORE_MAX)
+		session->score = -SCORE_MAX;
+}
+
+static const char *
+copy_text(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
+{
+	return ph_arena_slice(arena, record_get(record, tag)).p;
+}
+
+int
+session_take_outcome(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice record,
+    struct ph_outcome *outcome_out)
 {
 	struct ph_arena *arena = mail != NULL ? ph_mail_arena(mail) :
 	    session->arena;
 	struct ph_outcome outcome = { .verdict = PH_ACCEPT };
-	struct ph_slice rest = record, module;
-	struct record_field field;
-	uint64_t verdict = record_get_u64(record, F_VERDICT, PH_ACCEPT);
+	uint64_t verdict = record_get_u64(record, F_VERDICT, PH_NEXT);
+	int class;
 
-	if (verdict <= PH_QUARANTINE && verdict != PH_NEXT)
-		outcome.verdict = (enum ph_verdict)verdict;
-	outcome.code = (int)record_get_u64(record, F_CODE, 0);
-	outcome.enhanced = ph_arena_slice(arena,
-	    record_get(record, F_ENHANCED)).p;
-	outcome.text = ph_arena_slice(arena, record_get(record, F_TEXT)).p;
-	module = record_get(record, F_MODULE);
-	outcome.module = module.p != NULL ?
-	    ph_arena_slice(arena, module).p : NULL;
-	if (outcome.verdict == PH_REJECT || outcome.verdict == PH_DEFER) {
-		int class = outcome.verdict == PH_REJECT ? 5 : 4;
-
+	if (verdict == PH_NEXT || verdict > PH_QUARANTINE ||
+	    !pipeline_honours(stage, (enum ph_verdict)verdict))
+		return PH_DEFECT;
+	outcome.verdict = (enum ph_verdict)verdict;
+	outcome.module = copy_text(arena, record, F_MODULE);
+	if (verdict == PH_REJECT || verdict == PH_DEFER) {
+		class = verdict == PH_REJECT ? 5 : 4;
+		outcome.code = (int)record_get_u64(record, F_CODE, 0);
+		outcome.enhanced = copy_text(arena, record, F_ENHANCED);
+		outcome.text = copy_text(arena, record, F_TEXT);
 		if (outcome.code / 100 != class)
 			outcome.code = class == 5 ? 550 : 451;
-		if (outcome.enhanced == NULL)
+		if (outcome.enhanced == NULL ||
+		    outcome.enhanced[0] != '0' + class)
 			outcome.enhanced = class == 5 ? "5.7.1" : "4.7.1";
 		if (outcome.text == NULL)
 			outcome.text = ph_arena_printf(arena,
 			    "Refused by policy (%s)", session->id);
 	}
-	while (record_next(&rest, &field)) {
-		struct ph_buf *headers = mail != NULL ? mail_headers(mail) :
-		    &session->headers;
-		struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
-		    &session->trace;
-
-		if (field.tag == F_ADD_HEADER)
-			ph_buf_slice(headers, field.value);
-		if (field.tag == F_TRACE)
-			record_put(trace, F_TRACE, field.value);
-	}
-	session->score += (int64_t)record_get_u64(record, F_SCORE, 0);
-	return outcome;
+	keep_notes(session, mail, record);
+	*outcome_out = outcome;
+	return PH_OK;
 }
 
 static void
@@ -181,8 +229,11 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 	    &reply);
 	if (fd >= 0)
 		close(fd);
-	outcome = status == PH_OK ? take_outcome(session, mail, reply.record) :
-	    unanswered(session, facts.on_failure, status);
+	if (status == PH_OK)
+		status = session_take_outcome(session, stage, mail,
+		    reply.record, &outcome);
+	if (status != PH_OK)
+		outcome = unanswered(session, facts.on_failure, status);
 	if (outcome.verdict == PH_QUARANTINE && mail != NULL)
 		mail_hold(mail);
 	ph_arena_free(arena);
