@@ -141,6 +141,8 @@ int mail_index_message_expunge(struct mail_index *mi, struct index_box *box,
  * passed over. */
 int mail_index_messages(struct mail_index *mi, uint64_t box_id, uint32_t from,
     int (*each)(void *arg, const struct index_message *message), void *arg);
+int mail_index_summary_put(struct mail_index *mi, uint64_t box_id,
+    uint32_t uid, const struct ph_message_summary *summary);
 int mail_index_summary(struct mail_index *mi, uint64_t box_id, uint32_t uid,
     struct ph_arena *arena, struct ph_message_summary *summary_out);
 

@@ -103,8 +103,8 @@ box_count(struct index_box *box, const struct ph_message_meta *meta, bool in)
 
 /* --- summaries --- */
 
-static int
-summary_write(struct mail_index *mi, uint64_t box_id, uint32_t uid,
+int
+mail_index_summary_put(struct mail_index *mi, uint64_t box_id, uint32_t uid,
     const struct ph_message_summary *summary)
 {
 	struct ph_buf *row = index_row(mi);
@@ -227,8 +227,8 @@ mail_index_message_add(struct mail_index *mi, struct index_box *box,
 		status = name_write(mi, box->id, index_message_base(message),
 		    message->meta.uid, 0, false);
 	if (status == PH_OK && summary != NULL)
-		status = summary_write(mi, box->id, message->meta.uid,
-		    summary);
+		status = mail_index_summary_put(mi, box->id,
+		    message->meta.uid, summary);
 	if (status != PH_OK)
 		return status;
 	box->uid_next++;

@@ -373,7 +373,10 @@ row_of_arrival(struct partition *partition, struct inbox *inbox,
 	    mail_index_message_get(mi, row->id, name.uid, arena, &message) ==
 	        PH_OK) {
 		arrival->target->uid = name.uid;
-		return replace_in_place(partition, arrival, &message);
+		status = replace_in_place(partition, arrival, &message);
+		/* what a scan read there may have been torn */
+		return status == PH_OK ? mail_index_summary_put(mi, row->id,
+		    name.uid, &arrival->summary) : status;
 	}
 	status = mail_index_message_add(mi, row, &arrival->message,
 	    &arrival->summary);

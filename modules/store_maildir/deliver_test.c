@@ -2,6 +2,7 @@
 /* deliver_test.c - what is delivered is there once, whatever happens. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <posthouse/mime.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,6 +410,37 @@ START_TEST(a_torn_file_is_no_message_until_it_is_delivered_again)
 }
 END_TEST
 
+/* The length is right and nothing was written. */
+static void
+put_hole(void)
+{
+	static const char whole[] = "Return-Path: <x@outside.test>\r\n"
+	    "Delivered-To: alice@example.test\r\n" TEXT;
+	struct ph_store_mailbox *box;
+	char name[100];
+	int fd;
+
+	ck_assert_int_eq(deliver(9), PH_OK);
+	snprintf(name, sizeof(name), "new/1700000000.Q1R1.posthouse,S=%zu",
+	    sizeof(whole) - 1);
+	fd = open(path_of(name), O_CREAT | O_WRONLY, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, sizeof(whole) - 1), 0);
+	close(fd);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert_int_eq(deliver(1), PH_OK);
+	box = open_box(INBOX, false);
+	ck_assert_uint_eq(count_of(INBOX), 2);
+	ck_assert(ph_slice_eq(content_of(box, 2), ph_slice_str(whole)));
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_file_with_a_hole_is_no_message_until_it_is_delivered_again)
+{
+	run(put_hole);
+}
+END_TEST
+
 START_TEST(the_index_is_made_again_from_the_folders)
 {
 	char command[300];
@@ -441,6 +473,8 @@ add_tests(TCase *tc)
 	    a_uid_that_was_shown_stays_when_the_delivery_is_repeated);
 	tcase_add_test(tc,
 	    a_torn_file_is_no_message_until_it_is_delivered_again);
+	tcase_add_test(tc,
+	    a_file_with_a_hole_is_no_message_until_it_is_delivered_again);
 	tcase_add_test(tc, the_index_is_made_again_from_the_folders);
 }
 

@@ -277,6 +277,20 @@ folder_each(int folder_fd, const char *sub,
 
 /* --- reading --- */
 
+int
+folder_sync_file(int folder_fd, const char *path)
+{
+	int fd = openat(folder_fd, path,
+	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int errnum;
+
+	if (fd < 0)
+		return folder_status(errno);
+	errnum = fdatasync(fd) == 0 ? 0 : errno;
+	close(fd);
+	return folder_status(errnum);
+}
+
 struct mapping {
 	void *p;
 	size_t n;
@@ -351,6 +365,7 @@ folder_read(int folder_fd, const char *path, struct ph_arena *arena,
 	}
 	n = (size_t)st.st_size;
 	file.mtime = st.st_mtim.tv_sec;
+	file.ctime = st.st_ctim.tv_sec;
 	status = n <= READ_INTO_MEMORY_MAX ?
 	    read_all(fd, n, arena, &file.octets) :
 	    map_all(fd, n, arena, &file.octets);

@@ -55,11 +55,14 @@ const char *folder_path(char path[FOLDER_PATH_MAX], const char *sub,
 int folder_each(int folder_fd, const char *sub,
     int (*each)(void *arg, const char *name), void *arg);
 
+/* fdatasync of a file. */
+int folder_sync_file(int folder_fd, const char *path);
+
 /* The octets of a file, in the arena or mapped until it ends. PH_NOT_FOUND;
  * PH_INVALID: no regular file. */
 struct folder_file {
 	struct ph_slice octets;
-	int64_t mtime;
+	int64_t mtime, ctime; /* seconds since 1970 */
 };
 int folder_read(int folder_fd, const char *path, struct ph_arena *arena,
     struct folder_file *file_out);

@@ -6,7 +6,7 @@
 
 #include <posthouse/mail.h>
 
-enum { HEADER_KEPT_MAX = 100 * 1024 };
+enum { HEADER_KEPT_MAX = 100 * 1024, BLOCK_OCTETS = 4096 };
 
 static const char *const kept_fields[] = { "From", "To", "Cc", "Bcc", "Sender",
 	"Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To",
@@ -50,6 +50,21 @@ parse_with_crlf(struct ph_arena *arena, struct ph_slice octets)
 		at = lf + 1;
 	}
 	return (struct ph_slice){ copy, octets.n + more };
+}
+
+bool
+parse_has_hole(struct ph_slice octets)
+{
+	static const char zeros[BLOCK_OCTETS];
+
+	for (size_t at = 0; at < octets.n; at += BLOCK_OCTETS) {
+		size_t n = octets.n - at < BLOCK_OCTETS ? octets.n - at :
+		                                          BLOCK_OCTETS;
+
+		if (memcmp(octets.p + at, zeros, n) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool

@@ -11,6 +11,9 @@
 
 /* How many bare LFs the octets have; 0: CRLF everywhere. */
 uint64_t parse_bare_lfs(struct ph_slice octets);
+/* Whether a whole block of the file is NULs: what a power failure leaves where
+ * octets were never written. */
+bool parse_has_hole(struct ph_slice octets);
 /* With CRLF for each bare LF; the same slice when there are none. */
 struct ph_slice parse_with_crlf(struct ph_arena *arena, struct ph_slice octets);
 

@@ -23,6 +23,7 @@ enum {
 	ADOPT_OCTETS = 16 * 1024 * 1024,
 	REFRESH_AGAIN_MS = 2000,
 	TMP_KEPT_S = 36 * 3600,
+	TORN_S = 3600, /* until then the queue has repeated it */
 	DELIVERY_S = 60, /* a delivery's file has its row long before */
 };
 
@@ -464,16 +465,23 @@ struct adopt {
 	struct box_change change;
 };
 
-/* A file of ours that is not as long as its name says was torn by a power
- * failure: the queue still has the message and will write it again. */
+/*
+ * A file of ours that is not as long as its name says, or has a hole, was torn
+ * by a power failure: the queue still has the message and will write it again,
+ * soon. Shown before, it could be fetched and expunged, and the message with
+ * it. A hole that is still there later was sent so.
+ */
 static bool
-is_torn(struct ph_slice file, uint64_t size)
+is_torn(struct ph_slice file, const struct folder_file *read)
 {
 	uint64_t named;
 	int64_t time;
 
-	return file_is_ours(file, &time) && file_size_in_name(file, &named) &&
-	    named != size;
+	if (!file_is_ours(file, &time) || !file_size_in_name(file, &named))
+		return false;
+	return named != read->octets.n ||
+	    (read->ctime + TORN_S > ph_wall_time() &&
+	        parse_has_hole(read->octets));
 }
 
 static void
@@ -488,7 +496,7 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 	struct folder_file read;
 
 	if (folder_read(fd, folder_path(path, folder_sub(entry->in_new), file),
-	        arena, &read) == PH_OK && !is_torn(file, read.octets.n)) {
+	        arena, &read) == PH_OK && !is_torn(file, &read)) {
 		content = parse_with_crlf(arena, read.octets);
 		summary = parse_summary(arena, content);
 		adopted->summary.header = ph_arena_slice(adopt->arena,
@@ -508,6 +516,29 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 	ph_arena_free(arena);
 }
 
+/* A row must not outlive its file: a delivery under way, or another program,
+ * may not have synced it yet. */
+static void
+adopt_sync(struct adopt *adopt, int fd)
+{
+	bool good;
+
+	for (size_t i = 0; i < adopt->count; i++) {
+		struct adopted *adopted = &adopt->adopted[i];
+		char path[FOLDER_PATH_MAX];
+
+		if (adopted->sound)
+			adopted->sound = folder_sync_file(fd,
+			    folder_path(path,
+			        folder_sub(adopted->message.in_new),
+			        adopted->message.file)) == PH_OK;
+	}
+	good = folder_sync(fd, "new") == PH_OK;
+	good &= folder_sync(fd, "cur") == PH_OK;
+	for (size_t i = 0; i < adopt->count && !good; i++)
+		adopt->adopted[i].sound = false;
+}
+
 static void
 adopt_read(void *arg)
 {
@@ -522,8 +553,9 @@ adopt_read(void *arg)
 		octets += adopt->adopted[i].message.meta.size;
 	}
 	if (fd >= 0) {
-		folder_close(fd);
 		adopt->count = i;
+		adopt_sync(adopt, fd);
+		folder_close(fd);
 	}
 }
 
