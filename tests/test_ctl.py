@@ -112,7 +112,7 @@ class Ctl(unittest.TestCase):
         for token in ("0000000000000", "not an id", "a" * 5000):
             done = self.ctl("trace", token)
             self.assertEqual(done.returncode, 2 if len(token) > 1024 else 1)
-        self.assertEqual(self.ctl("queue", "show", "zzz").returncode, 1)
+        self.assertEqual(self.ctl("queue", "show", "zzz").returncode, 2)
 
     @unittest.skipUnless(os.geteuid() == 0, "needs another user")
     def test_other_users_may_not_ask(self):

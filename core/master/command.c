@@ -16,12 +16,11 @@
 #include "role/messages.h"
 
 enum {
-	WORDS_MAX = 8,
+	WORDS_MAX = 16,
 	WORD_LIMIT = 1024,
 	TEXT_LIMIT = 2 << 20,
 	STATUS_MS = 3000,
 	ADMIN_MS = 30000,
-	QUEUE_LIST_LIMIT = 10000,
 };
 
 struct command {
@@ -194,52 +193,34 @@ put_lines(struct command *command, struct ph_slice text)
 		ph_buf_char(&command->text, '\n');
 }
 
+/* The words from the second one on; the queue knows what they mean. */
 static int
-ask_queue(struct command *command, const char *op, struct ph_slice id)
+ask_queue(struct command *command, const char *op)
 {
+	bool is_destination = strcmp(op, "flush") == 0 ||
+	    strcmp(op, "suspend") == 0 || strcmp(op, "resume") == 0;
+	bool is_trace = strcmp(op, "trace") == 0;
 	struct bus_message reply;
 	struct ph_buf record;
 	int status;
 
-	ph_buf_init(&record, command->arena, 4096);
+	ph_buf_init(&record, command->arena, 32 << 10);
 	record_put_str(&record, F_OP, op);
-	record_put_u64(&record, F_LIMIT, QUEUE_LIST_LIMIT);
-	if (id.p != NULL) {
-		uint64_t number;
-
-		if (!id_parse(id, &number)) {
-			ph_buf_printf(&command->text,
-			    PH_SLICE_FMT " is not a queue id\n",
-			    PH_SLICE_ARG(id));
-			return COMMAND_FAILED;
-		}
-		record_put_u64(&record, F_QUEUE_ID, number);
-	}
+	for (unsigned i = is_trace ? 1 : 2; i < command->words; i++)
+		record_put(&record, is_destination ? F_DESTINATION :
+		    F_ARGUMENT, command->word[i]);
 	status = bus_call(ROLE_QUEUE, 0, MSG_QUEUE_ADMIN,
 	    ph_buf_content(&record), NULL, 0, ADMIN_MS, command->arena, &reply);
-	if (status != PH_OK)
+	if (status != PH_OK && status != PH_INVALID)
 		return refused(command, status, reply.record);
 	put_lines(command, record_get(reply.record, F_TEXT));
-	return COMMAND_DONE;
+	return status == PH_OK ? COMMAND_DONE : COMMAND_USAGE;
 }
 
 static int
 do_queue(struct command *command)
 {
-	struct ph_slice op = command->word[1], id = { NULL, 0 };
-	bool is_list = ph_slice_eq(op, PH_LIT("list"));
-	bool is_retry = ph_slice_eq(op, PH_LIT("retry"));
-	bool needs_id = ph_slice_eq(op, PH_LIT("show")) ||
-	    ph_slice_eq(op, PH_LIT("delete"));
-
-	if (!(is_list && command->words == 2) &&
-	    !(is_retry && command->words <= 3) &&
-	    !(needs_id && command->words == 3))
-		return COMMAND_USAGE;
-	if (command->words == 3 &&
-	    !(is_retry && ph_slice_eq(command->word[2], PH_LIT("all"))))
-		id = command->word[2];
-	return ask_queue(command, word_str(command, 1), id);
+	return ask_queue(command, word_str(command, 1));
 }
 
 /* What the queue still holds of it; the log is read by who asks. */
@@ -253,7 +234,7 @@ do_trace(struct command *command)
 		command->log_path = core->log.target;
 	if (!id_parse(command->word[1], &number))
 		return COMMAND_DONE;
-	if (ask_queue(command, "trace", command->word[1]) != COMMAND_DONE)
+	if (ask_queue(command, "trace") != COMMAND_DONE)
 		command->text.n = 0; /* not there any more: the log has it */
 	return COMMAND_DONE;
 }
@@ -304,7 +285,7 @@ static const struct {
 	{ "modules", 1, 1, false, do_modules },
 	{ "reload", 1, 1, true, do_reload },
 	{ "stop", 1, 1, true, do_stop },
-	{ "queue", 2, 3, true, do_queue },
+	{ "queue", 2, WORDS_MAX, true, do_queue },
 	{ "user", 2, 3, true, do_user },
 	{ "trace", 2, 2, false, do_trace },
 };
@@ -332,6 +313,8 @@ only_looks(const struct command *command)
 {
 	return command->words > 1 &&
 	    (ph_slice_eq(command->word[1], PH_LIT("list")) ||
+	        ph_slice_eq(command->word[1], PH_LIT("counts")) ||
+	        ph_slice_eq(command->word[1], PH_LIT("why")) ||
 	        ph_slice_eq(command->word[1], PH_LIT("show")));
 }
 
@@ -385,7 +368,7 @@ command_run(struct ph_slice request, const struct command_caller *caller,
 		exit_with = not_now(&command);
 	else
 		exit_with = run(&command, caller);
-	if (exit_with == COMMAND_USAGE)
+	if (exit_with == COMMAND_USAGE && command.text.n == 0)
 		ph_buf_str(&command.text, "unknown command\n");
 	record_put(reply, F_TEXT, ph_buf_content(&command.text));
 	record_put_u64(reply, F_EXIT, (uint64_t)exit_with);

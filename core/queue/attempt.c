@@ -417,6 +417,26 @@ any_changed(const struct attempt *a)
 	return false;
 }
 
+/* An operator said so: nobody is asked. */
+static void
+bounce(struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (r->job != a->job)
+			continue;
+		r->state = QUEUE_DB_FAILED;
+		if (r->reason == NULL)
+			recipient_say(r, 0, PH_LIT("5.7.0"),
+			    (struct ph_slice){ NULL, 0 },
+			    PH_LIT("returned by the postmaster"));
+		a->changed[i] = true;
+		queue.bounced++;
+		log_outcome(a, r, (struct ph_slice){ NULL, 0 });
+	}
+}
+
 /* Rows that can't be read: an operator must look, nothing is thrown away. */
 static void
 set_aside(struct attempt *a, int status)
@@ -446,7 +466,9 @@ attempt_run(struct job *job)
 	    sizeof(*a.changed));
 	status = entry->is_removed || entry->is_held ? PH_CANCELED :
 	    find_content(&a);
-	if (status == PH_OK) {
+	if (status == PH_OK && entry->is_bounced) {
+		bounce(&a);
+	} else if (status == PH_OK) {
 		status = ask(&a, &reply);
 		if (status == PH_OK)
 			take_results(&a, reply.record);

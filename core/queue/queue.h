@@ -47,6 +47,7 @@ struct entry {
 	int64_t received_at;      /* s */
 	uint64_t size_bytes;
 	bool is_held, is_removed;
+	bool is_bounced;          /* by hand: the next attempt asks nobody */
 	unsigned jobs;            /* running or waiting */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
@@ -71,6 +72,7 @@ struct lane {
 	struct job *first, **last; /* waiting */
 	struct lane *next_ready;  /* waits for relay_concurrency */
 	bool is_ready;
+	bool is_suspended;        /* by hand: nothing is handed out */
 };
 
 struct queue_state {
@@ -143,6 +145,13 @@ struct job *lane_add_job(struct lane *lane, struct entry *entry);
 /* The attempt is over; failed: the destination as a whole did not answer. */
 void lane_job_done(struct job *job, bool failed);
 size_t lane_count(void);
+/* Read which destinations are suspended; before lanes are made. */
+int lane_load(struct ph_err *err);
+/* By hand, and durable: hand nothing out to it, or again. Suspends. */
+int lane_suspend(const char *name, bool on);
+bool lane_is_suspended(const char *name);
+/* Forget that it did not answer: it is tried now. */
+void lane_forgive(const char *name);
 
 /* --- attempt.c: one job --- */
 

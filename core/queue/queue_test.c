@@ -9,7 +9,7 @@
 
 #include "base/record.h"
 #include "queue/envelope.h"
-#include "queue/queue.h"
+#include "queue/select.h"
 #include "role/generation.h"
 
 static struct ph_arena *arena;
@@ -215,6 +215,49 @@ START_TEST(makes_a_report_that_parses)
 }
 END_TEST
 
+START_TEST(understands_selections)
+{
+	static const struct {
+		const char *word;
+		bool good, has; /* has: the entry below is meant */
+	} cases[] = {
+		{ "--sender=A@B.test", true, true },
+		{ "--sender=<>", true, false },
+		{ "--recipient=x@far.test", true, true },
+		{ "--domain=FAR.test", true, true },
+		{ "--domain=near.test", true, false },
+		{ "--state=waiting", true, true },
+		{ "--state=held", true, false },
+		{ "--state=odd", false, false },
+		{ "--older=1h", true, false },
+		{ "--older=soon", false, false },
+		{ "--younger=1h", true, true },
+		{ "--json", true, true }, { "--json=1", false, false },
+		{ "--limit=x", false, false }, { "--nonsense", false, false },
+		{ "all", true, true }, { "nonsense!", false, false },
+	};
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	struct entry *entry = make(id_create(), "a@b.test", &one, 1);
+	int64_t now = ph_wall_time() * 1000;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct selection selection;
+		char wrong[200] = "";
+		struct ph_buf buf;
+
+		ph_buf_init(&buf, arena, 1024);
+		record_put_str(&buf, F_ARGUMENT, cases[i].word);
+		ck_assert_msg(select_parse(ph_buf_content(&buf), &selection,
+		    wrong) == cases[i].good, "%s", cases[i].word);
+		ck_assert(cases[i].good == (wrong[0] == '\0'));
+		if (cases[i].good)
+			ck_assert_msg(select_has(&selection, entry, now) ==
+			    cases[i].has, "%s", cases[i].word);
+	}
+	entry_free(entry);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -229,6 +272,7 @@ main(void)
 	tcase_add_test(all, keeps_entries_by_id_until_their_jobs_end);
 	tcase_add_test(all, reports_to_who_wants_to_hear);
 	tcase_add_test(all, makes_a_report_that_parses);
+	tcase_add_test(all, understands_selections);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

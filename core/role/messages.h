@@ -41,8 +41,9 @@ enum message_type {
 	 * reply F_USER* (list: in order, behind F_USER when given; F_FLAG 1: the
 	 * message is full, ask again behind the last) or status and F_TEXT */
 	MSG_USER_ADMIN = 20,
-	/* to queue: F_OP ("list" "show" "retry" "delete" ...) F_QUEUE_ID?
-	 * F_LIMIT?; reply F_TEXT: what to print */
+	/* to queue: F_OP, and as F_ARGUMENT* the words behind it: an id,
+	 * "all", --options (queue/select.h); for "flush" "suspend" "resume"
+	 * F_DESTINATION. Reply F_TEXT: what to print */
 	MSG_QUEUE_ADMIN = 21,
 
 	/* --- to auth, from edge (and LOOKUP from queue, check, mail) --- */

@@ -115,6 +115,8 @@ queue_start(struct generation *generation, struct ph_err *err)
 	int status = queue_open(role_dir(), &generation->core.queue, err);
 
 	if (status == PH_OK)
+		status = lane_load(err);
+	if (status == PH_OK)
 		status = load(err);
 	if (status != PH_OK)
 		return status;

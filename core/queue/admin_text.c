@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_text.c - lists, counts and explanations of the queue. */
+#include "queue/admin_text.h"
+
+#include <posthouse/mail.h>
+#include <posthouse/session.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "base/record.h"
+
+enum {
+	LIST_DEFAULT = 1000,
+	ENTRY_MAX = 16 << 10, /* octets one message may take in a list */
+	SHOW_CONTENT = 4096,
+	COUNTS_MAX = 10000,   /* destinations told apart */
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+static const char *
+when(int64_t wall_s, char text[32])
+{
+	time_t t = (time_t)wall_s;
+	struct tm tm;
+
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+	return text;
+}
+
+/* A JSON string; octets that are no UTF-8 become U+FFFD by their escape. */
+static void
+put_json(struct ph_buf *buf, const char *text)
+{
+	ph_buf_char(buf, '"');
+	for (const char *at = text; *at != '\0'; at++) {
+		unsigned char c = (unsigned char)*at;
+
+		if (c == '"' || c == '\\')
+			ph_buf_printf(buf, "\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			ph_buf_printf(buf, "\\u%04x", c < 0x80 ? c : 0xfffd);
+		else
+			ph_buf_char(buf, (char)c);
+	}
+	ph_buf_char(buf, '"');
+}
+
+/* --- lists --- */
+
+static void
+put_line(const struct entry *entry, struct ph_buf *buf)
+{
+	size_t end = buf->n + ENTRY_MAX - 2048;
+	char text[32];
+
+	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry->name,
+	    when(entry->received_at, text),
+	    (unsigned long long)entry->size_bytes, entry->sender,
+	    entry->is_held ? " held" : "");
+	for (size_t i = 0; i < entry->recipient_count; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+
+		if (r->state != QUEUE_DB_WAITING)
+			continue;
+		if (buf->n > end) {
+			ph_buf_str(buf, "  ... more: queue show tells all\n");
+			return;
+		}
+		ph_buf_printf(buf, "  to=<%s> %s attempts=%u", r->address,
+		    select_state(entry, r), r->attempts);
+		if (r->attempts > 0)
+			ph_buf_printf(buf, " next=%s",
+			    when(r->next_ms / 1000, text));
+		if (r->reason != NULL)
+			ph_buf_printf(buf, " reason=\"%s\"", r->reason);
+		ph_buf_char(buf, '\n');
+	}
+}
+
+static void
+put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
+    struct ph_buf *buf)
+{
+	char text[32];
+
+	ph_buf_str(buf, "{\"to\":");
+	put_json(buf, r->address);
+	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u,\"next\":\"%s\"",
+	    select_state(entry, r), r->attempts,
+	    when(r->next_ms / 1000, text));
+	if (r->reason != NULL) {
+		ph_buf_str(buf, ",\"reason\":");
+		put_json(buf, r->reason);
+	}
+	if (r->host != NULL) {
+		ph_buf_str(buf, ",\"host\":");
+		put_json(buf, r->host);
+	}
+	ph_buf_char(buf, '}');
+}
+
+/* One message a line: JSON Lines, so that a page can be cut anywhere. */
+static void
+put_json_entry(const struct entry *entry, struct ph_buf *buf)
+{
+	size_t end = buf->n + ENTRY_MAX - 2048;
+	char text[32];
+	bool first = true;
+
+	ph_buf_printf(buf, "{\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
+	    "\"held\":%s,\"from\":", entry->name,
+	    when(entry->received_at, text),
+	    (unsigned long long)entry->size_bytes,
+	    entry->is_held ? "true" : "false");
+	put_json(buf, entry->sender);
+	ph_buf_str(buf, ",\"recipients\":[");
+	for (size_t i = 0; i < entry->recipient_count && buf->n < end; i++) {
+		if (entry->recipients[i].state != QUEUE_DB_WAITING)
+			continue;
+		if (!first)
+			ph_buf_char(buf, ',');
+		put_json_recipient(entry, &entry->recipients[i], buf);
+		first = false;
+	}
+	ph_buf_str(buf, "]}\n");
+}
+
+void
+text_list(const struct selection *s, struct ph_buf *buf)
+{
+	uint64_t limit = s->limit > 0 ? s->limit : LIST_DEFAULT;
+	const struct entry *last = NULL, *at = queue.oldest;
+	int64_t now = now_ms();
+	size_t shown = 0;
+
+	for (; at != NULL && shown < limit &&
+	     buf->n + 2 * ENTRY_MAX < ADMIN_TEXT_MAX; at = at->next_all) {
+		if (!select_has(s, at, now))
+			continue;
+		if (s->json)
+			put_json_entry(at, buf);
+		else
+			put_line(at, buf);
+		last = at;
+		shown++;
+	}
+	while (at != NULL && !select_has(s, at, now))
+		at = at->next_all;
+	if (s->json)
+		return;
+	if (queue.count == 0)
+		ph_buf_str(buf, "The queue is empty.\n");
+	else
+		ph_buf_printf(buf, "%zu of %zu messages.\n", shown,
+		    queue.count);
+	if (at != NULL && last != NULL)
+		ph_buf_printf(buf, "More: --after=%s\n", last->name);
+}
+
+/* --- counts --- */
+
+struct count {
+	struct ph_slice destination;
+	size_t recipients, deferred;
+	int64_t oldest_ms;
+};
+
+static int
+by_destination(const void *a, const void *b)
+{
+	const struct count *x = a, *y = b;
+	size_t n = x->destination.n < y->destination.n ? x->destination.n :
+	                                                 y->destination.n;
+	int order = memcmp(x->destination.p, y->destination.p, n);
+
+	return order != 0 ? order :
+	    (x->destination.n > y->destination.n) -
+	    (x->destination.n < y->destination.n);
+}
+
+static int
+by_recipients(const void *a, const void *b)
+{
+	const struct count *x = a, *y = b;
+
+	return (x->recipients < y->recipients) -
+	    (x->recipients > y->recipients);
+}
+
+/* Every waiting recipient as a count of one, then sorted and added up. */
+static size_t
+gather(const struct selection *s, int64_t now, struct count **out)
+{
+	size_t n = 0, room = 1024, merged = 0;
+	struct count *all = malloc(room * sizeof(*all));
+
+	ph_assert(all != NULL);
+	for (const struct entry *at = queue.oldest; at != NULL;
+	     at = at->next_all) {
+		if (!select_has(s, at, now))
+			continue;
+		for (size_t i = 0; i < at->recipient_count; i++) {
+			const struct queue_recipient *r = &at->recipients[i];
+
+			if (r->state != QUEUE_DB_WAITING || r->lane == NULL)
+				continue;
+			if (n == room) {
+				room *= 2;
+				all = realloc(all, room * sizeof(*all));
+				ph_assert(all != NULL);
+			}
+			all[n++] = (struct count){
+				ph_slice_str(r->lane->name), 1,
+				r->attempts > 0, now - id_wall_ms(at->id) };
+		}
+	}
+	qsort(all, n, sizeof(*all), by_destination);
+	for (size_t i = 0; i < n; i++) {
+		struct count *last = merged > 0 ? &all[merged - 1] : NULL;
+
+		if (last == NULL || by_destination(last, &all[i]) != 0) {
+			all[merged++] = all[i];
+			continue;
+		}
+		last->recipients += 1;
+		last->deferred += all[i].deferred;
+		if (all[i].oldest_ms > last->oldest_ms)
+			last->oldest_ms = all[i].oldest_ms;
+	}
+	*out = all;
+	return merged;
+}
+
+void
+text_counts(const struct selection *s, struct ph_buf *buf)
+{
+	struct count *all;
+	size_t n = gather(s, now_ms(), &all);
+
+	qsort(all, n, sizeof(*all), by_recipients);
+	for (size_t i = 0; i < n && i < COUNTS_MAX &&
+	     buf->n + 1024 < ADMIN_TEXT_MAX; i++) {
+		const struct count *c = &all[i];
+		char name[QUEUE_RCPT_MAX + 1];
+		bool suspended;
+
+		snprintf(name, sizeof(name), PH_SLICE_FMT,
+		    PH_SLICE_ARG(c->destination));
+		suspended = lane_is_suspended(name);
+		if (s->json) {
+			ph_buf_str(buf, "{\"destination\":");
+			put_json(buf, name);
+			ph_buf_printf(buf, ",\"recipients\":%zu,\"deferred\":"
+			    "%zu,\"oldest_s\":%lld,\"suspended\":%s}\n",
+			    c->recipients, c->deferred,
+			    (long long)(c->oldest_ms / 1000),
+			    suspended ? "true" : "false");
+		} else {
+			ph_buf_printf(buf, "%s recipients=%zu deferred=%zu "
+			    "oldest_s=%lld%s\n", name, c->recipients,
+			    c->deferred, (long long)(c->oldest_ms / 1000),
+			    suspended ? " suspended" : "");
+		}
+	}
+	if (n == 0 && !s->json)
+		ph_buf_str(buf, "Nothing waits.\n");
+	free(all);
+}
+
+/* --- why --- */
+
+static void
+put_holder(const struct entry *entry, const struct queue_recipient *r,
+    int64_t now, struct ph_buf *buf)
+{
+	const struct lane *lane = r->lane;
+
+	if (r->state != QUEUE_DB_WAITING)
+		ph_buf_str(buf, "nothing is to be done for it any more");
+	else if (entry->is_held)
+		ph_buf_str(buf, "the message is held: queue release");
+	else if (lane->is_suspended)
+		ph_buf_printf(buf, "the destination %s is suspended: queue "
+		    "resume", lane->name);
+	else if (r->job != NULL && lane->not_before_ms > ph_now_ms())
+		ph_buf_printf(buf, "the destination %s did not answer %u "
+		    "times and is left alone for %llu s", lane->name,
+		    lane->failures, (unsigned long long)
+		    ((lane->not_before_ms - ph_now_ms()) / 1000));
+	else if (r->job != NULL)
+		ph_buf_printf(buf, "it is being delivered or waits for its "
+		    "turn (%u at work for %s)", lane->running, lane->name);
+	else if (r->next_ms > now)
+		ph_buf_printf(buf, "the next attempt is in %lld s",
+		    (long long)((r->next_ms - now + 999) / 1000));
+	else
+		ph_buf_str(buf, "it is due");
+}
+
+void
+text_why(const struct entry *entry, struct ph_buf *buf)
+{
+	int64_t now = now_ms();
+
+	ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n", entry->name,
+	    entry->sender,
+	    (long long)((now - id_wall_ms(entry->id)) / 1000));
+	for (size_t i = 0; i < entry->recipient_count &&
+	     buf->n + 4096 < ADMIN_TEXT_MAX; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+
+		ph_buf_printf(buf, "to=<%s> %s: ", r->address,
+		    select_state(entry, r));
+		put_holder(entry, r, now, buf);
+		ph_buf_str(buf, ".\n");
+		if (r->reason != NULL)
+			ph_buf_printf(buf, "  attempt %u: %s%s%s%s%s\n",
+			    r->attempts, r->host != NULL ? r->host : "",
+			    r->host != NULL ? " said " : "",
+			    r->enhanced != NULL ? r->enhanced : "",
+			    r->enhanced != NULL ? " " : "", r->reason);
+	}
+}
+
+/* --- show --- */
+
+static void
+put_trace(struct ph_slice trace, struct ph_buf *buf)
+{
+	struct record_field field;
+
+	while (record_next(&trace, &field)) {
+		struct ph_slice in = field.value;
+		struct ph_slice text = record_get(in, F_TEXT);
+
+		if (field.tag != F_TRACE)
+			continue;
+		ph_buf_printf(buf, "verdict module=" PH_SLICE_FMT
+		    " stage=%s verdict=%s us=%llu%s",
+		    PH_SLICE_ARG(record_get(in, F_MODULE)),
+		    ph_stage_name((enum ph_stage)record_get_u64(in, F_STAGE,
+		        0)),
+		    ph_verdict_name((enum ph_verdict)record_get_u64(in,
+		        F_VERDICT, 0)),
+		    (unsigned long long)record_get_u64(in, F_MICROSECONDS, 0),
+		    record_get_u64(in, F_SHADOW, 0) != 0 ? " shadow" : "");
+		if (text.p != NULL)
+			ph_buf_printf(buf, " reason=\"" PH_SLICE_FMT "\"",
+			    PH_SLICE_ARG(text));
+		ph_buf_char(buf, '\n');
+	}
+}
+
+static void
+put_facts(const struct entry *entry, struct ph_buf *buf)
+{
+	struct ph_slice rest = entry->facts;
+	struct record_field field;
+
+	while (record_next(&rest, &field))
+		ph_buf_printf(buf, PH_SLICE_FMT "=" PH_SLICE_FMT "\n",
+		    PH_SLICE_ARG(record_get(field.value, F_NAME)),
+		    PH_SLICE_ARG(record_get(field.value, F_TEXT)));
+}
+
+void
+text_show(const struct entry *entry, const struct queue_db_message *message,
+    bool with_content, struct ph_buf *buf)
+{
+	struct ph_slice content = message->body.octets;
+	char text[32];
+
+	ph_buf_printf(buf, "queue=%s\nsession=%s\nreceived=%s\nsize=%llu\n"
+	    "from=<%s>\nclient=%s\n", entry->name,
+	    entry->session != NULL ? entry->session : "",
+	    when(entry->received_at, text),
+	    (unsigned long long)entry->size_bytes, entry->sender,
+	    entry->client != NULL ? entry->client : "");
+	if (entry->auth_user != NULL)
+		ph_buf_printf(buf, "user=%s\n", entry->auth_user);
+	put_facts(entry, buf);
+	for (size_t i = 0; i < entry->recipient_count &&
+	     buf->n + 64 * 1024 < ADMIN_TEXT_MAX; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+
+		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u next=%s%s%s%s"
+		    "\n", r->address, select_state(entry, r), r->attempts,
+		    when(r->next_ms / 1000, text),
+		    r->reason != NULL ? " reason=\"" : "",
+		    r->reason != NULL ? r->reason : "",
+		    r->reason != NULL ? "\"" : "");
+	}
+	put_trace(message->trace, buf);
+	if (!with_content || content.p == NULL)
+		return;
+	content.n = content.n > SHOW_CONTENT ? SHOW_CONTENT : content.n;
+	ph_buf_char(buf, '\n');
+	ph_buf_slice(buf, content);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* select.c - the words of a queue command, and whether a message is meant. */
+#include "queue/select.h"
+
+#include <posthouse/mail.h>
+
+#include <stdio.h>
+
+#include "base/record.h"
+
+enum { LIMIT_MAX = 100000 };
+
+static bool
+take_age(struct ph_slice value, int64_t *ms_out)
+{
+	uint64_t ms;
+
+	if (!conf_duration_parse(value, &ms) || ms > INT64_MAX)
+		return false;
+	*ms_out = (int64_t)ms;
+	return true;
+}
+
+static bool
+is_state(struct ph_slice word)
+{
+	static const char *const states[] = { "held", "active", "deferred",
+		"waiting" };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (ph_slice_eq(word, ph_slice_str(states[i])))
+			return true;
+	return false;
+}
+
+/* "--name=value"; false: no such name, or no such value. */
+static bool
+take_option(struct ph_slice word, struct selection *s)
+{
+	struct ph_slice value = word, name;
+
+	name = ph_slice_cut(&value, '=');
+	if (ph_slice_eq(name, PH_LIT("--json")) && value.p == NULL)
+		return s->json = true;
+	if (value.p == NULL)
+		return false;
+	if (ph_slice_eq(name, PH_LIT("--after")))
+		return id_parse(value, &s->after);
+	if (ph_slice_eq(name, PH_LIT("--limit")))
+		return ph_slice_number(value, LIMIT_MAX, &s->limit);
+	s->is_filtered = true;
+	if (ph_slice_eq(name, PH_LIT("--sender")))
+		s->sender = ph_slice_eq(value, PH_LIT("<>")) ? PH_LIT("") :
+		                                               value;
+	else if (ph_slice_eq(name, PH_LIT("--recipient")))
+		s->recipient = value;
+	else if (ph_slice_eq(name, PH_LIT("--domain")))
+		s->domain = value;
+	else if (ph_slice_eq(name, PH_LIT("--state")) && is_state(value))
+		s->state = value;
+	else if (ph_slice_eq(name, PH_LIT("--older")))
+		return take_age(value, &s->older_ms);
+	else if (ph_slice_eq(name, PH_LIT("--younger")))
+		return take_age(value, &s->younger_ms);
+	else
+		return false;
+	return true;
+}
+
+bool
+select_parse(struct ph_slice record, struct selection *selection,
+    char wrong[200])
+{
+	struct selection s = { 0 };
+	struct record_field field;
+
+	while (record_next(&record, &field)) {
+		struct ph_slice word = field.value;
+
+		if (field.tag != F_ARGUMENT)
+			continue;
+		if (ph_slice_eq(word, PH_LIT("all"))) {
+			s.all = true;
+		} else if (word.n > 1 && word.p[0] == '-') {
+			if (take_option(word, &s))
+				continue;
+			snprintf(wrong, 200, "%.*s: no such option or value; "
+			    "posthousectl(8) lists them",
+			    (int)(word.n < 60 ? word.n : 60), word.p);
+			return false;
+		} else if (s.id != 0 || !id_parse(word, &s.id)) {
+			snprintf(wrong, 200, "%.*s is not a queue id",
+			    (int)(word.n < 60 ? word.n : 60), word.p);
+			return false;
+		}
+	}
+	*selection = s;
+	return true;
+}
+
+const char *
+select_state(const struct entry *entry, const struct queue_recipient *r)
+{
+	switch (r->state) {
+	case QUEUE_DB_DELIVERED:
+		return "delivered";
+	case QUEUE_DB_FAILED:
+		return "failed";
+	case QUEUE_DB_REPLACED:
+		return "replaced";
+	default:
+		return entry->is_held ? "held" : r->job != NULL ? "active" :
+		    r->attempts > 0 ? "deferred" : "waiting";
+	}
+}
+
+/* One recipient that waits must fit all of what is asked of recipients. */
+static bool
+has_recipient(const struct selection *s, const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->recipient_count; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+		struct ph_slice address = ph_slice_str(r->address);
+
+		if (r->state != QUEUE_DB_WAITING)
+			continue;
+		if (s->recipient.p != NULL &&
+		    !ph_slice_eq_nocase(s->recipient, address))
+			continue;
+		if (s->domain.p != NULL && !ph_slice_eq_nocase(s->domain,
+		        ph_address_domain(address)))
+			continue;
+		if (s->state.p != NULL && !ph_slice_eq(s->state,
+		        ph_slice_str(select_state(entry, r))))
+			continue;
+		return true;
+	}
+	return s->recipient.p == NULL && s->domain.p == NULL &&
+	    s->state.p == NULL;
+}
+
+bool
+select_has(const struct selection *s, const struct entry *entry,
+    int64_t now_ms)
+{
+	int64_t age_ms = now_ms - id_wall_ms(entry->id);
+
+	if (s->id != 0)
+		return entry->id == s->id;
+	if (entry->id <= s->after)
+		return false;
+	if (s->sender.p != NULL && !ph_slice_eq_nocase(s->sender,
+	        ph_slice_str(entry->sender)))
+		return false;
+	if ((s->older_ms > 0 && age_ms < s->older_ms) ||
+	    (s->younger_ms > 0 && age_ms > s->younger_ms))
+		return false;
+	return has_recipient(s, entry);
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""posthousectl queue: selections, changes, destinations, on a queue that waits."""
+import json
+import re
+import unittest
+
+from sandbox import Sandbox, until
+
+
+class QueueAdmin(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox({"retry": 'queue: { retry = [ "1h" ]; };'})
+        client = cls.box.submission()
+        for n, domain in enumerate(("far.test", "far.test", "away.test")):
+            client.sendmail("alice@example.test", [f"x{n}@{domain}"],
+                            f"From: <alice@example.test>\r\nSubject: m{n}\r\n\r\nbody\r\n".encode())
+        client.quit()
+        until(lambda: len(re.findall(" deferred ", cls.box.log())) >= 3,
+              "three attempts")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.box.close()
+
+    def queue(self, *words):
+        return self.box.ctl("queue", *words).stdout
+
+    def ids(self, *words):
+        return [json.loads(line)["id"]
+                for line in self.queue("list", "--json", *words).splitlines()]
+
+    def test_1_selects(self):
+        self.assertEqual(len(self.ids()), 3)
+        self.assertEqual(len(self.ids("--domain=far.test")), 2)
+        self.assertEqual(len(self.ids("--recipient=X2@away.test")), 1)
+        self.assertEqual(len(self.ids("--state=deferred")), 3)
+        self.assertEqual(self.ids("--state=held"), [])
+        self.assertEqual(self.ids("--older=1h"), [])
+        self.assertEqual(len(self.ids("--younger=1h")), 3)
+        self.assertEqual(self.ids("--sender=<>"), [])
+        first = self.ids("--limit=1")
+        self.assertEqual(len(first), 1)
+        self.assertEqual(len(self.ids("--after=" + first[0])), 2)
+        self.assertIn("More: --after=" + first[0],
+                      self.queue("list", "--limit=1"))
+
+    def test_2_counts_and_explains(self):
+        counts = [json.loads(line) for line in
+                  self.queue("counts", "--json").splitlines()]
+        self.assertEqual([(c["destination"], c["recipients"]) for c in counts],
+                         [("far.test", 2), ("away.test", 1)])
+        why = self.queue("why", self.ids("--domain=away.test")[0])
+        self.assertIn("the next attempt is in", why)
+        self.assertRegex(why, r"attempt 1: ")
+
+    def test_3_holds_and_releases(self):
+        self.queue("hold", "--domain=far.test")
+        self.assertEqual(len(self.ids("--state=held")), 2)
+        held = self.ids("--state=held")[0]
+        self.assertIn("is held", self.queue("why", held))
+        self.box.kill()
+        self.box.restart()
+        self.assertEqual(len(self.ids("--state=held")), 2)
+        self.queue("release", "all")
+        self.assertEqual(self.ids("--state=held"), [])
+
+    def test_4_suspends_a_destination(self):
+        self.queue("suspend", "Away.Test")
+        one = self.ids("--domain=away.test")[0]
+        self.assertIn("suspended", self.queue("why", one))
+        self.box.kill()
+        self.box.restart()
+        self.assertIn("suspended", self.queue("counts"))
+        tried = len(re.findall(f" deferred .*queue={one}", self.box.log()))
+        self.queue("retry", one)
+        self.queue("resume", "away.test")
+        until(lambda: len(re.findall(f" deferred .*queue={one}",
+                                     self.box.log())) > tried,
+              "an attempt after the destination was resumed")
+        tried += 1
+        self.queue("flush", "away.test")
+        until(lambda: len(re.findall(f" deferred .*queue={one}",
+                                     self.box.log())) > tried, "a flush")
+
+    def test_5_bounces_and_deletes(self):
+        gone = self.ids("--domain=away.test")[0]
+        self.queue("bounce", gone)
+        report = self.box.inbox("alice", 1)[0]
+        self.assertIn(b"Final-Recipient: rfc822; x2@away.test", report)
+        self.assertIn(b"Subject: m2", report)
+        until(lambda: gone not in self.ids(), "the bounced message to go")
+        self.queue("delete", "all")
+        self.assertIn("The queue is empty", self.queue("list"))
+
+    def test_6_says_what_it_does_not_understand(self):
+        for words in (("list", "--stat=held"), ("list", "--state=odd"),
+                      ("delete",), ("why",), ("show", "nonsense!"),
+                      ("suspend",), ("--json",)):
+            done = self.box.ctl("queue", *words, check=False)
+            self.assertEqual(done.returncode, 2, (words, done))
+            self.assertTrue(done.stderr or done.stdout, words)
+
+
+if __name__ == "__main__":
+    unittest.main()
