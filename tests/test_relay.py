@@ -16,9 +16,26 @@ mx2.remote.test A 127.0.0.3
 plain.test A 127.0.0.2
 null.test MX 0 .
 broken.test RCODE SERVFAIL
+slow.test RCODE TIMEOUT
+alias.test CNAME remote.test
+called.test MX 10 other.remote.test
+other.remote.test CNAME mx2.remote.test
+here.test MX 10 mail.example.test
+here.test MX 20 mx2.remote.test
+back.test MX 10 local.remote.test
+local.remote.test A 127.0.0.1
+mail.example.test A 192.0.2.1
+many.test MX 10 six.remote.test
+six.remote.test AAAA ::2
+six.remote.test A 127.0.0.4
+six.remote.test A 127.0.0.3
+smart.test A 127.0.0.2
 big.test TRUNCATE yes
 big.test MX 10 mx1.remote.test
 """
+
+# A connection for each attempt.
+ONE_EACH = "connection_idle = \"0s\";"
 
 
 def message(body=b"hello\r\n", subject=b"relay"):
@@ -29,12 +46,12 @@ def message(body=b"hello\r\n", subject=b"relay"):
 class Relay(unittest.TestCase):
     """Each test has a server, a DNS server and remote ones of its own."""
 
-    def box(self, remote, more="", zone=ZONE):
+    def box(self, remote, more="", zone=ZONE, loopback=True):
         dns = Dns(zone)
         self.addCleanup(dns.close)
         box = Sandbox({"relay": (
-            f"transport_smtp: {{ port = {remote.port}; allow_loopback = true; "
-            f"{more} }}; queue: {{ retry = [ \"1s\" ]; }}; "
+            f"transport_smtp: {{ port = {remote.port}; "
+            f"allow_loopback = {str(loopback).lower()}; {more} }}; queue: {{ retry = [ \"1s\" ]; }}; "
             "dns: { timeout = \"2s\"; };")}, dns=dns.address)
         self.addCleanup(box.close)
         return box
@@ -87,7 +104,7 @@ class Relay(unittest.TestCase):
         remote = self.remote(rule=lambda verb, line, n:
                              "450 4.7.1 greylisted" if verb == "RCPT" and n < 3
                              else None)
-        box = self.box(remote)
+        box = self.box(remote, ONE_EACH)
         self.send(box, "x@plain.test")
         self.assertIn("greylisted", self.wait(box, " deferred ")[0])
         self.wait(box, " delivered ", "attempts=3")
@@ -117,6 +134,57 @@ class Relay(unittest.TestCase):
         self.wait(box, " deferred ", "to=x@broken.test", "status=4.4.3")
         self.wait(box, " delivered ", "to=x@big.test")  # asked over TCP
 
+    def test_names_that_are_aliases_lead_to_the_host(self):
+        remote = self.remote(address="127.0.0.3")
+        box = self.box(remote)
+        self.send(box, ["x@alias.test", "x@called.test"])
+        self.wait(box, " delivered ", "to=x@alias.test",
+                  "host=mx2.remote.test")
+        self.wait(box, " delivered ", "to=x@called.test")
+
+    def test_every_address_of_a_host_is_tried(self):
+        remote = self.remote(address="127.0.0.3")
+        box = self.box(remote)
+        self.send(box, "x@many.test")
+        self.wait(box, " delivered ", "host=six.remote.test")
+        self.wait(box, "smtp_session", "address=127.0.0.3", "delivered=1")
+
+    def test_mail_does_not_come_back_to_this_server(self):
+        remote = self.remote(address="127.0.0.1")
+        box = self.box(remote, loopback=False)
+        self.send(box, ["x@here.test", "x@back.test"])
+        for to in ("x@here.test", "x@back.test"):
+            self.wait(box, " bounced ", "to=" + to, "status=5.4.6")
+        self.assertEqual(remote.connections, 0)
+
+    def test_silence_of_dns_is_no_answer(self):
+        box = self.box(self.remote())
+        self.send(box, "x@slow.test")
+        self.wait(box, " deferred ", "to=x@slow.test", "status=4.4.3")
+
+    def test_one_connection_serves_several_messages(self):
+        remote = self.remote(offer=["PIPELINING", "CHUNKING"])
+        box = self.box(remote, "connection_idle = \"1m\";")
+        for n in range(3):
+            self.send(box, "x@plain.test", message(b"..%d\r\n" % n))
+            self.wait(box, " delivered ", count=n + 1)
+        self.assertEqual(remote.connections, 1)
+        self.assertEqual(remote.lines.count("RSET"), 2)
+        self.assertTrue(remote.messages[2][2].endswith(message(b"..2\r\n")))
+        box.stop()
+        until(lambda: remote.lines[-1] == "QUIT", "a polite end")
+
+    def test_all_mail_goes_through_the_relay_host(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        remote = self.remote(tls=context, offer=["AUTH PLAIN"])
+        box = self.box(remote, "relay_host = \"smart.test\"; "
+                       "relay_user = \"me\"; relay_password = \"secret\";")
+        context.load_cert_chain(box.dir + "/tls/cert.pem", box.dir + "/tls/key.pem")
+        self.send(box, ["x@remote.test", "y@null.test"])
+        self.wait(box, " delivered ", "host=smart.test", count=2)
+        self.assertIn("AUTH PLAIN AG1lAHNlY3JldA==", remote.lines)
+        self.assertNotIn("secret", box.log())
+
     def test_a_connection_lost_after_the_dot_is_tried_again(self):
         def lose(verb, line, n):
             if verb == "END" and n == 1:
@@ -143,7 +211,7 @@ class Relay(unittest.TestCase):
     def test_tls_is_used_when_offered_and_done_without_when_broken(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         remote = self.remote(tls=context)
-        box = self.box(remote)
+        box = self.box(remote, ONE_EACH)
         context.load_cert_chain(box.dir + "/tls/cert.pem", box.dir + "/tls/key.pem")
         self.send(box, "x@plain.test")
         self.wait(box, "smtp_session", "TLSv1.3", "delivered=1")

@@ -18,6 +18,7 @@
 #include "net/dns.h"
 #include "net/stream.h"
 #include "role/attempt.h"
+#include "role/kept.h"
 
 enum {
 	ATTEMPT_MS = 3300 * 1000, /* less than the queue waits: an hour */
@@ -244,6 +245,7 @@ relay_stop(unsigned timeout_ms)
 		cancel_all();
 		wait_for_all(UNWIND_MS);
 	}
+	kept_end_all(UNWIND_MS);
 	ph_sleep_ms(1); /* the turn ends, and with it the last replies leave */
 }
 
@@ -257,6 +259,7 @@ relay_status(struct ph_buf *items)
 	    (unsigned long long)relay.deferred);
 	role_status_item(items, "failed", "%llu",
 	    (unsigned long long)relay.failed);
+	role_status_item(items, "connections_kept", "%zu", kept_count());
 	role_status_item(items, "dns_questions", "%u",
 	    resolver_open_questions());
 }

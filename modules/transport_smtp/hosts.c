@@ -88,7 +88,7 @@ is_usable(const struct hosts *hosts, const struct ph_addr *addr)
 {
 	if (ph_addr_in(addr, "224.0.0.0/3") || ph_addr_in(addr, "ff00::/8"))
 		return false;
-	if (hosts->delivery->conf->allow_loopback)
+	if (hosts->conf->allow_loopback)
 		return true;
 	if (ph_addr_is_loopback(addr) || ph_addr_is_unspecified(addr))
 		return false;
@@ -114,7 +114,6 @@ use_literal(struct hosts *hosts, const char *destination)
 	hosts->name = ph_arena_strdup(arena, ph_addr_format(addr, text));
 	hosts->addr = addr;
 	hosts->addr_count = 1;
-	hosts->is_literal = true;
 	return true;
 }
 
@@ -141,7 +140,7 @@ use_records(struct hosts *hosts, const struct ph_dns_answer *answer)
 	memcpy(mx, answer->mx, answer->count * sizeof(*mx));
 	hosts->mx = mx;
 	switch (mx_order(mx, answer->count,
-	    delivery->conf->allow_loopback ? NULL :
+	    hosts->conf->allow_loopback ? NULL :
 	        ph_attempt_hostname(delivery->attempt), &hosts->mx_count)) {
 	case MX_HOSTS:
 		return true;
@@ -180,15 +179,31 @@ find(struct hosts *hosts, const char *domain)
 	return false;
 }
 
+/* RFC 5321 does not ask for MX records of a host that was named to us. */
+static bool
+find_relay(struct hosts *hosts, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (name[0] == '[' || name[n - 1] == ']')
+		return use_literal(hosts, name);
+	use_domain(hosts, name);
+	return true;
+}
+
 bool
-hosts_find(struct delivery *delivery, struct hosts *hosts)
+hosts_find(struct delivery *delivery, const struct smtp_conf *conf,
+    struct hosts *hosts)
 {
 	struct ph_slice destination = ph_attempt_destination(delivery->attempt);
 
 	memset(hosts, 0, sizeof(*hosts));
 	hosts->delivery = delivery;
-	if (!delivery->conf->allow_loopback)
+	hosts->conf = conf;
+	if (!conf->allow_loopback)
 		own_find(hosts);
+	if (conf->relay_host[0] != '\0')
+		return find_relay(hosts, conf->relay_host);
 	return find(hosts, ph_arena_slice(delivery->arena, destination).p);
 }
 
@@ -207,21 +222,25 @@ look_up(struct hosts *hosts)
 		fail(hosts, false, "4.4.3",
 		    "DNS could not tell a mail host's address");
 	else if (answer->result != PH_DNS_OK)
-		fail(hosts, true, hosts->is_implicit ? "5.1.2" : "5.4.4",
+		fail(hosts, hosts->conf->relay_host[0] == '\0',
+		    hosts->conf->relay_host[0] != '\0' ? "4.4.4" :
+		    hosts->is_implicit ? "5.1.2" : "5.4.4",
+		    hosts->conf->relay_host[0] != '\0' ?
+		        "the relay host has no address" :
 		    hosts->is_implicit ?
 		        "the domain has neither mail hosts nor an address" :
 		        "a mail host of the domain has no address");
 }
 
 bool
-hosts_next(struct hosts *hosts, struct smtp_host *host_out)
+hosts_next(struct hosts *hosts, struct client_peer *peer)
 {
-	while (hosts->given < hosts->delivery->conf->max_hosts) {
+	while (hosts->given < hosts->conf->max_hosts) {
 		const struct ph_addr *addr;
 
 		if (hosts->addr_at == hosts->addr_count) {
 			if (hosts->mx_at == hosts->mx_count ||
-			    hosts->mx_at >= hosts->delivery->conf->max_hosts)
+			    hosts->mx_at >= hosts->conf->max_hosts)
 				return false;
 			look_up(hosts);
 			continue;
@@ -233,9 +252,8 @@ hosts_next(struct hosts *hosts, struct smtp_host *host_out)
 			continue;
 		}
 		hosts->given++;
-		host_out->name = hosts->name;
-		host_out->addr = *addr;
-		host_out->is_literal = hosts->is_literal;
+		peer->name = hosts->name;
+		peer->addr = *addr;
 		return true;
 	}
 	return false;

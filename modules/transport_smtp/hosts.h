@@ -3,33 +3,33 @@
 #ifndef TRANSPORT_SMTP_HOSTS_H
 #define TRANSPORT_SMTP_HOSTS_H
 
-#include "delivery.h"
+#include <posthouse/dns.h>
 
-struct smtp_host {
-	const char *name;  /* of the MX, or the address in a literal */
-	struct ph_addr addr;
-	bool is_literal;
-};
+#include "conf.h"
+#include "smtp_client/delivery.h"
+#include "smtp_client/peer.h"
 
 struct hosts {
 	struct delivery *delivery;
+	const struct smtp_conf *conf;
 	const struct ph_dns_mx *mx;
 	size_t mx_count, mx_at;
 	bool is_implicit;  /* no MX record: the domain itself */
 	const char *name;  /* whose addresses these are */
 	const struct ph_addr *addr;
 	size_t addr_count, addr_at;
-	bool is_literal;
 	unsigned given;    /* addresses so far */
 	struct ph_addr *own; /* addresses of this machine */
 	size_t own_count;
 };
 
-/* Look the destination up. False: no host can be tried, and the delivery knows
- * why. Suspends. */
-bool hosts_find(struct delivery *delivery, struct hosts *hosts);
-/* The next address; false when there is none, or enough were tried. What keeps
- * a host from being tried goes to delivery_fail. Suspends. */
-bool hosts_next(struct hosts *hosts, struct smtp_host *host_out);
+/* Look the destination, or the relay host, up. False: no host can be tried, and
+ * the delivery knows why. Suspends. */
+bool hosts_find(struct delivery *delivery, const struct smtp_conf *conf,
+    struct hosts *hosts);
+/* The next address: name and addr of the peer are set. False when there is none,
+ * or enough were tried. What keeps a host from being tried goes to
+ * delivery_fail. Suspends. */
+bool hosts_next(struct hosts *hosts, struct client_peer *peer);
 
 #endif

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "command.h"
+#include "smtp_client/command.h"
 #include "mx.h"
-#include "reply.h"
-#include "stuff.h"
+#include "policy.h"
+#include "smtp_client/reply.h"
+#include "smtp_client/stuff.h"
 
 static struct smtp_reply reply;
 
@@ -99,6 +100,11 @@ START_TEST(knows_what_is_offered)
 	ck_assert(offer.size);
 	offer_line(&offer, PH_LIT("SIZE 99999999999999999999999"));
 	offer_line(&offer, PH_LIT("SIZE -1"));
+	offer_line(&offer, PH_LIT("AUTH CRAM-MD5 login"));
+	ck_assert(offer.auth_login && !offer.auth_plain && !offer.chunking);
+	offer_line(&offer, PH_LIT("AUTH PLAIN"));
+	offer_line(&offer, PH_LIT("CHUNKING"));
+	ck_assert(offer.auth_plain && offer.chunking);
 	ck_assert_uint_eq(offer.size_limit_bytes, 0);
 }
 END_TEST
@@ -181,7 +187,7 @@ START_TEST(orders_mail_hosts)
 	struct ph_dns_mx mx[5];
 	size_t count;
 
-	for (unsigned round = 0; round < 300; round++) {
+	for (unsigned round = 0; round < 2000; round++) {
 		memcpy(mx, sorted, sizeof(mx));
 		ck_assert_int_eq(mx_order(mx, 5, "other", &count), MX_HOSTS);
 		ck_assert_uint_eq(count, 5);
@@ -191,7 +197,29 @@ START_TEST(orders_mail_hosts)
 		first[mx[1].host[0] - 'b']++;
 	}
 	for (size_t i = 0; i < 3; i++)
-		ck_assert_uint_gt(first[i], 50);
+		ck_assert(first[i] > 567 && first[i] < 767); /* 1/3 +- 5 % */
+}
+END_TEST
+
+START_TEST(finds_the_tls_a_destination_needs)
+{
+	static const char *const list[] = { "a.test verify", ".b.test  none",
+		"B.test encrypt", "x.b.test verify", NULL };
+	static const char *const bad[] = { "", "a.test", "a.test must",
+		"verify", ". may", "a_b!.test may", "a.test may x" };
+
+	for (size_t i = 0; i < 4; i++)
+		ck_assert(policy_is_entry(list[i]));
+	for (size_t i = 0; i < 7; i++)
+		ck_assert_msg(!policy_is_entry(bad[i]), "%s", bad[i]);
+	ck_assert_int_eq(policy_find(list, PH_LIT("A.TEST"), TLS_MAY),
+	    TLS_VERIFY);
+	ck_assert_int_eq(policy_find(list, PH_LIT("b.test"), TLS_MAY),
+	    TLS_ENCRYPT);
+	ck_assert_int_eq(policy_find(list, PH_LIT("x.b.test"), TLS_MAY),
+	    TLS_NONE);
+	ck_assert_int_eq(policy_find(list, PH_LIT("xb.test"), TLS_MAY),
+	    TLS_MAY);
 }
 END_TEST
 
@@ -267,6 +295,7 @@ main(void)
 	tcase_add_test(tcase, random_content_never_holds_a_lone_dot);
 	tcase_add_test(tcase, orders_mail_hosts);
 	tcase_add_test(tcase, drops_hosts_that_lead_back);
+	tcase_add_test(tcase, finds_the_tls_a_destination_needs);
 	tcase_add_test(tcase, writes_the_envelope);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -17,8 +17,9 @@
 #include "net/dns.h"
 #include "net/stream.h"
 #include "role/attempt.h"
+#include "role/kept.h"
 #include "role/messages.h"
-#include "session.h"
+#include "smtp_client/session.h"
 
 extern const struct ph_module transport_smtp_LTX_ph_module;
 
@@ -26,6 +27,7 @@ static struct fake_peer peer, second;
 static struct fake_dns dns;
 static struct ph_arena *arena;
 static struct smtp_conf conf;
+static const char *const no_policy[] = { NULL };
 static struct ph_attempt *attempt;
 
 /* What an attempt is to carry. */
@@ -56,11 +58,13 @@ setup(void)
 	mail.content = "Subject: x\r\n\r\n.hi\r\n";
 	mail.recipient[0] = "bob@bare.test";
 	conf = (struct smtp_conf){ .tls = TLS_MAY, .allow_loopback = true,
-		.max_hosts = 10, .connect_timeout_ms = 3000,
+		.tls_policy = no_policy, .relay_host = "", .relay_user = "",
+		.max_hosts = 10, .client = { .connect_timeout_ms = 3000,
 		.greeting_timeout_ms = 3000, .helo_timeout_ms = 3000,
 		.tls_timeout_ms = 3000, .mail_timeout_ms = 3000,
 		.rcpt_timeout_ms = 3000, .data_init_timeout_ms = 3000,
-		.data_block_timeout_ms = 3000, .data_done_timeout_ms = 3000 };
+		.data_block_timeout_ms = 3000,
+		.data_done_timeout_ms = 3000 } };
 	log_init(2, PH_ERROR, "relay");
 	fake_dns_start(&dns);
 	snprintf(server, sizeof(server), "127.0.0.1:%u", dns.port);
@@ -255,7 +259,7 @@ START_TEST(no_reply_to_the_end_of_data_defers)
 	ck_result(0, PH_DEFERRED, 0, "4.4.2");
 	ck_assert_uint_eq(peer.connections, 1);
 	memset(&peer, 0, sizeof(peer));
-	conf.data_done_timeout_ms = 100;
+	conf.client.data_done_timeout_ms = 100;
 	run(late, NULL);
 	ck_result(0, PH_DEFERRED, 0, "4.4.2");
 }
@@ -451,6 +455,130 @@ START_TEST(insists_on_tls_when_told_so)
 }
 END_TEST
 
+/* --- CHUNKING, AUTH, connections kept --- */
+
+START_TEST(sends_content_as_one_chunk)
+{
+	static const char *const script[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250-PIPELINING\r\n250 CHUNKING\r\n", "<MAIL", "<RCPT",
+		"#250 ok\r\n250 ok\r\n", "<BDAT 19 LAST", "<Subject: x", "<",
+		"<.hi", ">250 taken", "<QUIT", NULL };
+	static const char *const nobody[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250-PIPELINING\r\n250 CHUNKING\r\n", "<MAIL", "<RCPT",
+		"#250 ok\r\n550 no\r\n", "<QUIT", NULL };
+
+	run(script, NULL);
+	ck_result(0, PH_DELIVERED, 250, "");
+	memset(&peer, 0, sizeof(peer));
+	run(nobody, NULL);
+	ck_result(0, PH_FAILED, 550, "");
+}
+END_TEST
+
+static void
+use_relay(void)
+{
+	conf.relay_host = "[127.0.0.2]";
+	conf.relay_user = "me";
+	conf.relay_password = "secret";
+}
+
+START_TEST(logs_in_to_the_relay_host_over_tls)
+{
+	static const char *const plain[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250 STARTTLS\r\n", "<STARTTLS", ">220 go", "T",
+		"<EHLO", "#250-p\r\n250 AUTH LOGIN PLAIN\r\n",
+		"<AUTH PLAIN AG1lAHNlY3JldA==", ">235 in", "<MAIL", ">250 ok",
+		"<RCPT", ">250 ok", "<DATA", ">354 go", ".", ">250 ok", "<QUIT",
+		NULL };
+	static const char *const login[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250 STARTTLS\r\n", "<STARTTLS", ">220 go", "T",
+		"<EHLO", "#250-p\r\n250 AUTH LOGIN\r\n", "<AUTH LOGIN",
+		">334 VXNlcm5hbWU6", "<bWU=", ">334 UGFzc3dvcmQ6", "<c2VjcmV0",
+		">535 5.7.8 no", "<QUIT", NULL };
+	static const char *const clear[] = { ">220 peer", "<EHLO",
+		"#250-p\r\n250 AUTH PLAIN\r\n", "<QUIT", NULL };
+	static const char *const at_once[] = { "T", ">220 peer", "<EHLO",
+		"#250-p\r\n250 AUTH PLAIN\r\n", "<AUTH PLAIN", ">235 in",
+		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
+		">250 ok", "<QUIT", NULL };
+
+	use_relay();
+	mail.destination = "gone.test"; /* it is not looked up */
+	run(plain, NULL);
+	ck_result(0, PH_DELIVERED, 250, "");
+	memset(&peer, 0, sizeof(peer));
+	run(login, NULL);
+	ck_result(0, PH_DEFERRED, 0, "4.7.8");
+	memset(&peer, 0, sizeof(peer));
+	run(clear, NULL);
+	ck_result(0, PH_DEFERRED, 0, "4.7.4");
+	memset(&peer, 0, sizeof(peer));
+	conf.relay_smtps = true;
+	run(at_once, NULL);
+	ck_result(0, PH_DELIVERED, 250, "");
+}
+END_TEST
+
+START_TEST(a_destination_can_need_more_tls)
+{
+	static const char *const none[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
+		"<QUIT", NULL };
+	static const char *const list[] = { "bare.test encrypt", NULL };
+
+	conf.tls_policy = list;
+	run(none, NULL);
+	ck_result(0, PH_DEFERRED, 0, "4.7.4");
+}
+END_TEST
+
+/* Two attempts, one after the other, then the process stops. */
+static void
+twice_main(void *arg)
+{
+	struct ph_err err;
+
+	(void)arg;
+	for (unsigned i = 0; i < 2; i++) {
+		build();
+		attempt->hostname = "mail.example.test";
+		ck_assert_int_eq(attempt_open(attempt, -1, 0, &err), PH_OK);
+		transport_smtp_LTX_ph_module.transport->attempt(attempt,
+		    &conf);
+		ck_result(0, PH_DELIVERED, 250, "");
+		ck_assert_uint_eq(kept_count(), 1);
+	}
+	kept_end_all(3000);
+	fiber_runtime_stop();
+}
+
+START_TEST(sends_the_next_message_on_the_same_connection)
+{
+	static const char *const script[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
+		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
+		">250 ok", "<RSET", ">250 ok", "<MAIL", ">250 ok", "<RCPT",
+		">250 ok", "<DATA", ">354 go", ".", ">250 ok", "<QUIT", NULL };
+	static const char *const closes[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
+		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
+		">250 ok", NULL };
+	static const char *const tired[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
+		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
+		">250 ok", "<RSET", ">250 ok", "<MAIL", ">421 enough", NULL };
+
+	conf.client.connection_idle_ms = 60000;
+	main_of_attempt = twice_main;
+	run(script, NULL);
+	ck_assert_uint_eq(peer.connections, 1);
+	memset(&peer, 0, sizeof(peer));
+	run(closes, closes);
+	ck_assert_uint_eq(peer.connections, 2);
+	memset(&peer, 0, sizeof(peer));
+	run(tired, closes);
+	ck_assert_uint_eq(peer.connections, 2);
+	main_of_attempt = attempt_main;
+}
+END_TEST
+
 /* --- hosts --- */
 
 static const char *const takes_all[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
@@ -553,7 +681,8 @@ END_TEST
 static void
 mirror_main(void *arg)
 {
-	struct smtp_host host = { .name = "mx1.test" };
+	struct client_peer host = { .name = "mx1.test", .port = conf.port,
+		.tls = TLS_MAY };
 	struct delivery *delivery;
 	struct ph_err err;
 	bool tls_failed;
@@ -563,7 +692,7 @@ mirror_main(void *arg)
 	attempt->hostname = "mail.example.test";
 	ck_assert_int_eq(attempt_open(attempt, -1, 0, &err), PH_OK);
 	ck_assert(ph_addr_parse(PH_LIT("127.0.0.2"), &host.addr));
-	delivery = delivery_create(attempt, &conf);
+	delivery = delivery_create(attempt, &conf.client);
 	ck_assert(!session_run(delivery, &host, false, &tls_failed));
 	delivery_end(delivery);
 	fiber_runtime_stop();
@@ -643,6 +772,10 @@ main(void)
 	tcase_add_test(tcase, verifies_the_name_of_the_host);
 	tcase_add_test(tcase, goes_on_in_the_clear_when_tls_may_fail);
 	tcase_add_test(tcase, insists_on_tls_when_told_so);
+	tcase_add_test(tcase, sends_content_as_one_chunk);
+	tcase_add_test(tcase, logs_in_to_the_relay_host_over_tls);
+	tcase_add_test(tcase, a_destination_can_need_more_tls);
+	tcase_add_test(tcase, sends_the_next_message_on_the_same_connection);
 	tcase_add_test(tcase, tries_the_next_host);
 	tcase_add_test(tcase, fails_for_good_only_when_every_host_does);
 	tcase_add_test(tcase, knows_what_dns_means);

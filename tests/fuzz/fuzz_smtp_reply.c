@@ -5,9 +5,9 @@
  */
 #include <stdlib.h>
 
-#include "../../modules/transport_smtp/offer.h"
-#include "../../modules/transport_smtp/reply.h"
-#include "../../modules/transport_smtp/stuff.h"
+#include "../../modules/smtp_client/offer.h"
+#include "../../modules/smtp_client/reply.h"
+#include "../../modules/smtp_client/stuff.h"
 
 static void
 check_replies(struct ph_slice rest)

@@ -60,7 +60,7 @@ class Remote:
 class _Session:
     def __init__(self, remote, link, connection):
         self.remote, self.connection = remote, connection
-        self.sender, self.recipients = None, []
+        self.sender, self.recipients, self.chunks = None, [], b""
         self._use(link)
 
     def _use(self, link):
@@ -103,6 +103,18 @@ class _Session:
         elif verb == "RCPT":
             if self.say(verb, line, "250 2.1.5 ok"):
                 self.recipients.append(line)
+        elif verb == "AUTH":
+            self.say(verb, line, "235 2.7.0 in")
+        elif verb == "BDAT":
+            words = line.split()
+            self.chunks += self.file.read(int(words[1]))
+            if words[-1].upper() == "LAST":
+                content, self.chunks = self.chunks, b""
+                self.say("END", "", "250 2.0.0 taken",
+                         lambda: self.remote.messages.append(
+                             (self.sender, self.recipients, content)))
+            else:
+                self.say(verb, line, "250 ok")
         elif verb == "DATA":
             if self.say(verb, line, "354 go"):
                 content = self.content()

@@ -65,6 +65,21 @@ PH_EXPORT void ph_attempt_result(struct ph_attempt *attempt, size_t i,
     enum ph_delivery result, int code, const char *enhanced, const char *host,
     const char *fmt, ...) PH_PRINTF(7, 8);
 
+/*
+ * Keep an object, a connection as a rule, for a later attempt in this process.
+ * It ends with its arena (given; one without a parent). key (copied) names all
+ * that the object depends upon. When nobody took it for idle_ms, when too many
+ * are kept, or when the server stops, end(object) is called in a fiber, which
+ * may suspend for some seconds, and the arena ends after it.
+ */
+PH_EXPORT void ph_keep(struct ph_arena *arena, void *object, const char *key,
+    unsigned idle_ms, void (*end)(void *object));
+/*
+ * The newest object kept under the key, and its arena, which are the caller's
+ * from now on; NULL when there is none. Never suspends.
+ */
+PH_EXPORT void *ph_kept_take(const char *key, struct ph_arena **arena_out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transfer.c - transactions: MAIL, RCPT, DATA, the content (RFC 5321 s3.3),
- * with PIPELINING as one write (RFC 2920).
+ * transfer.c - transactions: MAIL, RCPT, DATA or BDAT, the content (RFC 5321
+ * s3.3), with PIPELINING as one write (RFC 2920).
  *
  * A recipient is delivered by the 2xx to the end of data and by nothing else.
  * When that reply does not come, the message may or may not have been taken:
@@ -16,6 +16,7 @@
 enum {
 	RECIPIENTS_MAX = 100, /* in a transaction, RFC 5321 s4.5.3.1.8 */
 	PIECE = 16 << 10,
+	RESET_MS = 5000, /* on a kept connection */
 };
 
 enum rcpt_state { RCPT_ASKED, RCPT_ACCEPTED };
@@ -31,7 +32,7 @@ struct transaction {
 static const char *
 host_of(const struct session *session)
 {
-	return session->host->name;
+	return session->peer->name;
 }
 
 /* --- what can go to this host at all --- */
@@ -135,8 +136,10 @@ read_mail(struct session *session, struct transaction *transaction)
 	if (session_read(session, session->delivery->conf->mail_timeout_ms,
 	        NULL) != PH_OK)
 		return STOP;
-	if (session->reply.code / 100 == 2)
+	if (session->reply.code / 100 == 2) {
+		session->is_unproved = false;
 		return GO_ON;
+	}
 	transaction->mail_failed = true;
 	if (session->reply.code >= 500)
 		refuse_all(session, transaction);
@@ -184,6 +187,28 @@ read_rcpt(struct session *session, struct transaction *transaction, size_t k)
 
 /* --- the content --- */
 
+/* RFC 3030: the content as it is, in one chunk; and a line end at its end,
+ * as DATA would give it. */
+static void
+send_chunk(struct session *session)
+{
+	struct ph_slice content = session->delivery->content;
+	bool is_open = content.n < 2 ||
+	    memcmp(content.p + content.n - 2, "\r\n", 2) != 0;
+	char line[64];
+	int status;
+
+	snprintf(line, sizeof(line), "BDAT %zu LAST\r\n",
+	    content.n + (is_open ? 2 : 0));
+	status = session_send(session, ph_slice_str(line));
+	for (size_t at = 0; status == PH_OK && at < content.n; at += PIECE)
+		status = session_send(session, (struct ph_slice){
+		    content.p + at,
+		    content.n - at < PIECE ? content.n - at : PIECE });
+	if (status == PH_OK && is_open)
+		session_send(session, PH_LIT("\r\n"));
+}
+
 static void
 send_content(struct session *session)
 {
@@ -198,12 +223,12 @@ send_content(struct session *session)
 		session_send(session, stuff_end(session->delivery->content));
 }
 
-/* Results for all that were accepted. */
+/* Results for those accepted from k up to end. */
 static void
 finish(struct session *session, const struct transaction *transaction,
-    enum ph_delivery result)
+    size_t k, size_t end, enum ph_delivery result)
 {
-	for (size_t k = 0; k < transaction->count; k++)
+	for (; k < end; k++)
 		if (transaction->state[k] == RCPT_ACCEPTED)
 			delivery_result(session->delivery,
 			    transaction->recipient[k], result,
@@ -214,25 +239,37 @@ static enum step
 read_end_of_data(struct session *session,
     const struct transaction *transaction, int sent)
 {
-	const struct smtp_conf *conf = session->delivery->conf;
+	const struct client_conf *conf = session->delivery->conf;
 	struct smtp_reply *reply = &session->reply;
 
 	session->stage = "end of data";
-	if (session_read(session, conf->data_done_timeout_ms, NULL) != PH_OK) {
-		if (sent != PH_OK)
-			return STOP; /* the dot did not leave: next host */
-		reply_init(reply);
-		memcpy(reply->enhanced, "4.4.2", sizeof("4.4.2"));
-		snprintf(reply->text, sizeof(reply->text), "%s",
-		    session->delivery->failure.text);
-		finish(session, transaction, PH_DEFERRED);
-		return STOP;
+	for (size_t k = 0; k < transaction->count; k++) {
+		/* RFC 2033 s4.2: LMTP has a reply for each accepted one */
+		size_t until = session->peer->is_lmtp ? k + 1 :
+		                                        transaction->count;
+
+		if (transaction->state[k] != RCPT_ACCEPTED)
+			continue;
+		if (session_read(session, conf->data_done_timeout_ms, NULL) !=
+		    PH_OK) {
+			if (sent != PH_OK)
+				return STOP; /* the end did not leave */
+			reply_init(reply);
+			memcpy(reply->enhanced, "4.4.2", sizeof("4.4.2"));
+			snprintf(reply->text, sizeof(reply->text), "%s",
+			    session->delivery->failure.text);
+			finish(session, transaction, k, transaction->count,
+			    PH_DEFERRED);
+			return STOP;
+		}
+		finish(session, transaction, k, until,
+		    reply->code / 100 == 2 && sent == PH_OK ? PH_DELIVERED :
+		    reply->code >= 500 ? PH_FAILED : PH_DEFERRED);
+		if (reply->code == 421)
+			session->is_lost = true;
+		if (until == transaction->count)
+			break;
 	}
-	if (reply->code == 421)
-		session->is_lost = true;
-	finish(session, transaction, reply->code / 100 == 2 &&
-	    sent == PH_OK ? PH_DELIVERED :
-	    reply->code >= 500 ? PH_FAILED : PH_DEFERRED);
 	return session->is_lost || sent != PH_OK ? STOP : GO_ON;
 }
 
@@ -245,16 +282,22 @@ transfer_content(struct session *session,
 	session->stage = "content";
 	ph_stream_write_timeout(session->stream,
 	    session->delivery->conf->data_block_timeout_ms);
-	send_content(session);
+	if (session->offer.chunking)
+		send_chunk(session);
+	else
+		send_content(session);
 	sent = ph_stream_flush(session->stream);
 	return read_end_of_data(session, transaction, sent);
 }
 
-/* 354 though nobody was accepted (RFC 2920 s3.1): end it with nothing. */
+/* 354 though nobody was accepted (RFC 2920 s3.1): end it with nothing. LMTP has
+ * no reply to that then (RFC 2033 s4.2). */
 static enum step
 end_empty_data(struct session *session)
 {
 	session_send(session, PH_LIT(".\r\n"));
+	if (session->peer->is_lmtp)
+		return STOP;
 	return session_read(session,
 	           session->delivery->conf->data_done_timeout_ms, NULL) ==
 	    PH_OK ? GO_ON : STOP;
@@ -286,13 +329,17 @@ run_pipelined(struct session *session, struct transaction *transaction)
 	send_mail(session, transaction);
 	for (size_t k = 0; k < transaction->count; k++)
 		send_rcpt(session, transaction, k);
-	session_send(session, PH_LIT("DATA\r\n"));
+	if (!session->offer.chunking)
+		session_send(session, PH_LIT("DATA\r\n"));
 	if (read_mail(session, transaction) != GO_ON)
 		return STOP;
 	for (size_t k = 0; k < transaction->count; k++)
 		if (read_rcpt(session, transaction, k) != GO_ON)
 			return STOP;
-	return read_data(session, transaction);
+	if (!session->offer.chunking)
+		return read_data(session, transaction);
+	return transaction->accepted == 0 || transaction->mail_failed ?
+	    GO_ON : transfer_content(session, transaction);
 }
 
 static enum step
@@ -309,18 +356,22 @@ run_stepwise(struct session *session, struct transaction *transaction)
 	}
 	if (transaction->accepted == 0)
 		return GO_ON;
+	if (session->offer.chunking)
+		return transfer_content(session, transaction);
 	session_send(session, PH_LIT("DATA\r\n"));
 	return read_data(session, transaction);
 }
 
-/* Whatever the last transaction left is gone. */
-static enum step
-reset(struct session *session)
+enum step
+session_reset(struct session *session)
 {
+	unsigned timeout_ms = session->delivery->conf->mail_timeout_ms;
+
+	if (session->is_unproved && timeout_ms > RESET_MS)
+		timeout_ms = RESET_MS; /* a new connection is at hand */
 	session_send(session, PH_LIT("RSET\r\n"));
 	session->stage = "RSET";
-	return session_read(session,
-	           session->delivery->conf->mail_timeout_ms, NULL) == PH_OK &&
+	return session_read(session, timeout_ms, NULL) == PH_OK &&
 	    session->reply.code == 250 ? GO_ON : STOP;
 }
 
@@ -331,7 +382,7 @@ session_transfer(struct session *session)
 	    sizeof(*transaction));
 
 	while (gather(session, transaction)) {
-		if (session->had_transaction && reset(session) != GO_ON)
+		if (session->had_transaction && session_reset(session) != GO_ON)
 			return STOP;
 		session->had_transaction = true;
 		if ((session->offer.pipelining ?

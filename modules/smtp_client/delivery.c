@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 struct delivery *
-delivery_create(struct ph_attempt *attempt, const struct smtp_conf *conf)
+delivery_create(struct ph_attempt *attempt, const struct client_conf *conf)
 {
 	struct ph_arena *arena = ph_attempt_arena(attempt);
 	struct delivery *delivery = ph_arena_alloc(arena, sizeof(*delivery));

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session.h - one connection to one host: greeting, EHLO, TLS, transactions,
- * QUIT. session.c has its frame, transfer.c what lies between.
+ * session.h - one connection to one host: greeting, EHLO, TLS, AUTH,
+ * transactions, QUIT. session.c has its frame, transfer.c what lies between.
+ *
+ * A connection whose transactions went well is kept for more mail to the same
+ * peer on the same terms; the next session begins with RSET then.
  */
-#ifndef TRANSPORT_SMTP_SESSION_H
-#define TRANSPORT_SMTP_SESSION_H
+#ifndef SMTP_CLIENT_SESSION_H
+#define SMTP_CLIENT_SESSION_H
 
-#include "hosts.h"
+#include "delivery.h"
 #include "offer.h"
+#include "peer.h"
 
 /* How a step ended. */
 enum step {
@@ -18,8 +22,10 @@ enum step {
 struct session {
 	struct delivery *delivery;
 	struct ph_arena *arena; /* ends with the session */
-	const struct smtp_host *host;
+	struct ph_arena *link;  /* the stream's; NULL: no connection */
+	const struct client_peer *peer;
 	struct ph_stream *stream;
+	unsigned transactions;   /* of earlier sessions on the connection */
 	struct smtp_offer offer;
 	struct smtp_reply reply; /* the last one */
 	const char *stage;       /* for the log: how far it came */
@@ -27,20 +33,26 @@ struct session {
 	bool tls_failed;         /* and may be done without */
 	bool is_lost;            /* no QUIT */
 	bool had_transaction;
+	bool is_unproved; /* a kept connection that took no MAIL yet: what goes
+	                   * wrong is no failure of the host */
 };
 
 /*
  * Send to a host what has no result yet. in_clear: without TLS. *tls_failed_out:
- * TLS failed and the session may be tried once more in the clear. True when the
- * host greeted us, so that a transaction could be tried. Suspends.
+ * TLS failed and the session may be tried once more in the clear. True when a
+ * transaction was begun. Suspends.
  */
-bool session_run(struct delivery *delivery, const struct smtp_host *host,
+bool session_run(struct delivery *delivery, const struct client_peer *peer,
     bool in_clear, bool *tls_failed_out);
 
-/* --- between session.c and transfer.c --- */
+/* --- between session.c, auth.c and transfer.c --- */
 
 /* Transactions until every recipient has a result, or STOP. */
 enum step session_transfer(struct session *session);
+/* AUTH when the peer has a user; anything but success is a failure. */
+enum step session_auth(struct session *session);
+/* RSET: whatever the last transaction left is gone. */
+enum step session_reset(struct session *session);
 
 int session_send(struct session *session, struct ph_slice line);
 /*

@@ -3,13 +3,13 @@
  * delivery.h - one attempt on its way over hosts: what is to be sent, who has a
  * result, and what the hosts tried so far said.
  */
-#ifndef TRANSPORT_SMTP_DELIVERY_H
-#define TRANSPORT_SMTP_DELIVERY_H
+#ifndef SMTP_CLIENT_DELIVERY_H
+#define SMTP_CLIENT_DELIVERY_H
 
 #include <posthouse/transport.h>
 
 #include "command.h"
-#include "conf.h"
+#include "client_conf.h"
 #include "reply.h"
 
 /* Why a host, or all of them, did not take the message. */
@@ -24,7 +24,7 @@ struct failure {
 struct delivery {
 	struct ph_attempt *attempt;
 	struct ph_arena *arena;
-	const struct smtp_conf *conf;
+	const struct client_conf *conf;
 	struct smtp_envelope envelope;
 	struct ph_slice content;
 	bool *has_result;  /* for each recipient */
@@ -36,7 +36,7 @@ struct delivery {
 };
 
 struct delivery *delivery_create(struct ph_attempt *attempt,
-    const struct smtp_conf *conf);
+    const struct client_conf *conf);
 
 /* The result of recipient i in the peer's words. */
 void delivery_result(struct delivery *delivery, size_t i,

@@ -3,8 +3,8 @@
  * command.h - MAIL and RCPT lines with the parameters that the peer offered.
  * Pure.
  */
-#ifndef TRANSPORT_SMTP_COMMAND_H
-#define TRANSPORT_SMTP_COMMAND_H
+#ifndef SMTP_CLIENT_COMMAND_H
+#define SMTP_CLIENT_COMMAND_H
 
 #include <posthouse/arena.h>
 

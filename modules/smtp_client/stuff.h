@@ -6,8 +6,8 @@
  * the peer takes for a line end, no line of ours is a lone dot (SMTP smuggling,
  * CVE-2023-51764, CVE-2026-33604).
  */
-#ifndef TRANSPORT_SMTP_STUFF_H
-#define TRANSPORT_SMTP_STUFF_H
+#ifndef SMTP_CLIENT_STUFF_H
+#define SMTP_CLIENT_STUFF_H
 
 #include <posthouse/base.h>
 

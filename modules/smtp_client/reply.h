@@ -2,8 +2,8 @@
 /*
  * reply.h - replies of an SMTP server (RFC 5321 s4.2), read line by line. Pure.
  */
-#ifndef TRANSPORT_SMTP_REPLY_H
-#define TRANSPORT_SMTP_REPLY_H
+#ifndef SMTP_CLIENT_REPLY_H
+#define SMTP_CLIENT_REPLY_H
 
 #include <posthouse/base.h>
 

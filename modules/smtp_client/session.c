@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session.c - the frame of a conversation with one mail host: connect, greeting,
- * EHLO or HELO, STARTTLS, and after the transactions QUIT.
+ * EHLO or HELO, STARTTLS, AUTH, and after the transactions QUIT, unless the
+ * connection is kept for the next message.
  *
  * Whatever goes wrong before a recipient has a result is the host's failure and
  * the next host is tried. Nothing that the host said before TLS counts after.
@@ -13,6 +14,7 @@
 enum {
 	QUIT_MS = 2000,
 	LAST_WORDS_MS = 1000, /* to read why our writing failed */
+	TRANSACTIONS_MAX = 100, /* on one connection */
 };
 
 /* --- failures --- */
@@ -22,8 +24,10 @@ note_failure(struct session *session, const struct failure *failure)
 {
 	struct failure copy = *failure;
 
+	if (session->is_unproved)
+		return;
 	copy.host = ph_arena_strdup(session->delivery->arena,
-	    session->host->name);
+	    session->peer->name);
 	copy.text = ph_arena_strdup(session->delivery->arena, failure->text);
 	delivery_fail(session->delivery, &copy);
 }
@@ -132,31 +136,13 @@ greeting(struct session *session)
 	                                    session_fail_reply(session);
 }
 
-static enum step
-open_connection(struct session *session)
-{
-	const struct smtp_conf *conf = session->delivery->conf;
-	struct ph_err err = { 0 };
-	int status = ph_connect(session->arena, &session->host->addr,
-	    (uint16_t)conf->port, conf->connect_timeout_ms, &session->stream,
-	    &err);
-
-	if (status == PH_OK)
-		return greeting(session);
-	session->stage = "start";
-	session->is_lost = true;
-	if (status == PH_CANCELED)
-		session->delivery->is_over = true;
-	return session_fail(session, "4.4.1", "can't connect: %s", err.text);
-}
-
 /* The name in the first line of the reply to EHLO is the server's. */
 static bool
 is_ourselves(const struct session *session)
 {
 	struct ph_slice rest = ph_slice_str(session->reply.text);
 
-	return !session->delivery->conf->allow_loopback &&
+	return !session->peer->may_be_ourselves &&
 	    ph_slice_eq_nocase(ph_slice_cut(&rest, ' '),
 	        ph_slice_str(ph_attempt_hostname(
 	            session->delivery->attempt)));
@@ -173,16 +159,17 @@ hello_once(struct session *session, const char *verb)
 	memset(&session->offer, 0, sizeof(session->offer));
 	session->stage = verb;
 	return session_read(session, session->delivery->conf->helo_timeout_ms,
-	    verb[0] == 'E' ? &session->offer : NULL);
+	    verb[0] != 'H' ? &session->offer : NULL);
 }
 
 /* RFC 5321 s3.2: HELO for those who do not know EHLO; nothing is offered. */
 static enum step
 hello(struct session *session)
 {
-	if (hello_once(session, "EHLO") != PH_OK)
+	if (hello_once(session, session->peer->is_lmtp ? "LHLO" : "EHLO") !=
+	    PH_OK)
 		return STOP;
-	if (session->reply.code >= 500 &&
+	if (session->reply.code >= 500 && !session->peer->is_lmtp &&
 	    hello_once(session, "HELO") != PH_OK)
 		return STOP;
 	if (session->reply.code != 250)
@@ -201,19 +188,21 @@ hello(struct session *session)
 static enum step
 handshake(struct session *session)
 {
-	const struct smtp_conf *conf = session->delivery->conf;
+	const struct client_peer *peer = session->peer;
 	struct ph_err err = { 0 };
-	int status = ph_stream_tls_client(session->stream, session->host->name,
-	    conf->tls == TLS_VERIFY ? PH_TLS_VERIFY : PH_TLS_ANY,
-	    conf->tls_timeout_ms, &err);
+	int status = ph_stream_tls_client(session->stream, peer->name,
+	    peer->tls == TLS_VERIFY ? PH_TLS_VERIFY : PH_TLS_ANY,
+	    session->delivery->conf->tls_timeout_ms, &err);
 
-	session->stage = "STARTTLS";
+	session->stage = "TLS";
 	if (status == PH_OK)
-		return hello(session);
+		return peer->is_tls_at_once ? greeting(session) :
+		                              hello(session);
 	session->is_lost = true;
 	if (status == PH_CANCELED)
 		session->delivery->is_over = true;
-	session->tls_failed = conf->tls == TLS_MAY && status != PH_CANCELED;
+	session->tls_failed = peer->tls == TLS_MAY && !peer->is_tls_at_once &&
+	    status != PH_CANCELED;
 	return session_fail(session, "4.7.5", "%s", err.text);
 }
 
@@ -221,9 +210,11 @@ handshake(struct session *session)
 static enum step
 start_tls(struct session *session)
 {
-	const struct smtp_conf *conf = session->delivery->conf;
+	const struct client_conf *conf = session->delivery->conf;
+	enum tls_mode tls = session->peer->tls;
 
-	if (conf->tls == TLS_NONE || session->in_clear)
+	if (tls == TLS_NONE || session->in_clear ||
+	    session->peer->is_tls_at_once)
 		return GO_ON;
 	if (session->offer.starttls) {
 		session_send(session, PH_LIT("STARTTLS\r\n"));
@@ -236,67 +227,217 @@ start_tls(struct session *session)
 		if (session->reply.code == 421)
 			return session_fail_reply(session);
 	}
-	if (conf->tls == TLS_MAY)
+	if (tls == TLS_MAY)
 		return GO_ON;
 	return session_fail(session, "4.7.4",
 	    "TLS is required, but the host does not offer it");
 }
 
-static void
-quit(struct session *session)
+static enum step
+open_connection(struct session *session)
 {
-	if (!session->is_lost) {
-		ph_stream_write_timeout(session->stream, QUIT_MS);
-		session_send(session, PH_LIT("QUIT\r\n"));
-		ph_stream_flush(session->stream); /* the reply tells nothing */
-	}
-	if (session->stream != NULL)
-		ph_stream_close(session->stream);
+	const struct client_conf *conf = session->delivery->conf;
+	const struct client_peer *peer = session->peer;
+	struct ph_err err = { 0 };
+	int status;
+
+	session->link = ph_arena_create(NULL);
+	status = ph_connect(session->link, &peer->addr, (uint16_t)peer->port,
+	    conf->connect_timeout_ms, &session->stream, &err);
+	if (status == PH_OK)
+		return peer->is_tls_at_once ? handshake(session) :
+		                              greeting(session);
+	session->stage = "start";
+	session->is_lost = true;
+	if (status == PH_CANCELED)
+		session->delivery->is_over = true;
+	return session_fail(session, "4.4.1", "can't connect: %s", err.text);
 }
+
+/* --- connections kept --- */
+
+struct kept {
+	struct ph_stream *stream;
+	struct smtp_offer offer;
+	unsigned transactions;
+};
+
+/* All that a connection depends upon; sessions that agree may share it. */
+static const char *
+key_of(const struct session *session)
+{
+	const struct client_peer *peer = session->peer;
+	char addr[PH_ADDR_TEXT_MAX];
+
+	return ph_arena_printf(session->arena, "%s %s %s %u %s %d%d%d %s",
+	    peer->is_lmtp ? "lmtp" : "smtp", peer->name,
+	    peer->path != NULL ? peer->path :
+	        ph_addr_format(&peer->addr, addr),
+	    peer->port, ph_attempt_hostname(session->delivery->attempt),
+	    (int)peer->tls, peer->is_tls_at_once, session->in_clear,
+	    peer->user != NULL ? peer->user : "");
+}
+
+static void
+say_quit(struct ph_stream *stream)
+{
+	ph_stream_write_timeout(stream, QUIT_MS);
+	ph_stream_write(stream, "QUIT\r\n", 6);
+	ph_stream_flush(stream); /* the reply tells nothing */
+	ph_stream_close(stream);
+}
+
+static void
+on_kept_end(void *object)
+{
+	say_quit(((struct kept *)object)->stream);
+}
+
+static bool
+is_worth_keeping(const struct session *session, enum step last)
+{
+	return last == GO_ON && !session->is_lost && session->had_transaction &&
+	    session->delivery->conf->connection_idle_ms > 0 &&
+	    session->transactions < TRANSACTIONS_MAX;
+}
+
+static void
+keep(struct session *session)
+{
+	struct kept *kept = ph_arena_alloc(session->link, sizeof(*kept));
+
+	kept->stream = session->stream;
+	kept->offer = session->offer;
+	kept->transactions = session->transactions;
+	ph_keep(session->link, kept, key_of(session),
+	    session->delivery->conf->connection_idle_ms, on_kept_end);
+	session->link = NULL;
+}
+
+static void
+leave(struct session *session)
+{
+	if (session->link == NULL)
+		return;
+	if (!session->is_lost && session->stream != NULL)
+		say_quit(session->stream);
+	ph_arena_free(session->link);
+	session->link = NULL;
+	session->stream = NULL;
+	session->is_lost = false;
+	session->had_transaction = false;
+}
+
+/* The host may have hung up in the meantime: RSET tells. */
+static bool
+take_kept(struct session *session)
+{
+	const char *key = key_of(session);
+	struct kept *kept;
+
+	session->is_unproved = true;
+	while ((kept = ph_kept_take(key, &session->link)) != NULL) {
+		session->stream = kept->stream;
+		session->offer = kept->offer;
+		session->transactions = kept->transactions;
+		if (session_reset(session) == GO_ON)
+			return true;
+		leave(session);
+		if (session->delivery->is_over)
+			break;
+	}
+	session->is_unproved = false;
+	session->transactions = 0;
+	return false;
+}
+
+/* --- the whole --- */
 
 static void
 log_session(const struct session *session, size_t delivered,
     uint64_t start_ms)
 {
+	const struct client_peer *peer = session->peer;
 	const char *tls = session->stream != NULL ?
 	    ph_stream_tls_name(session->stream) : NULL;
 	char addr[PH_ADDR_TEXT_MAX];
 	bool good = session->delivery->open == 0;
 
-	ph_log(good ? PH_INFO : PH_WARN, "smtp_session",
-	    ph_f_str("host", session->host->name),
-	    ph_f_str("address", ph_addr_format(&session->host->addr, addr)),
-	    ph_f_int("port", session->delivery->conf->port),
+	ph_log(good ? PH_INFO : PH_WARN,
+	    peer->is_lmtp ? "lmtp_session" : "smtp_session",
+	    ph_f_str("host", peer->name),
+	    ph_f_str("address", peer->path != NULL ? peer->path :
+	        ph_addr_format(&peer->addr, addr)),
+	    ph_f_int("port", peer->port),
 	    ph_f_str("tls", tls != NULL ? tls : "none"),
 	    ph_f_str("stage", session->stage),
 	    ph_f_int("delivered", (int64_t)delivered),
 	    ph_f_int("open", (int64_t)session->delivery->open),
+	    ph_f_int("before", session->transactions),
 	    ph_f_int("ms", (int64_t)(ph_now_ms() - start_ms)),
 	    ph_f_str("reason", good ? NULL : session->delivery->failure.text));
 }
 
+/* On a kept connection, as far as it goes. */
+static bool
+run_kept(struct session *session)
+{
+	size_t open = session->delivery->open;
+	enum step last;
+
+	if (!take_kept(session))
+		return session->delivery->is_over;
+	last = session_transfer(session);
+	if (last == GO_ON || !session->is_unproved ||
+	    session->delivery->open != open || session->delivery->is_over) {
+		session->is_unproved = false;
+		if (is_worth_keeping(session, last)) {
+			session->transactions++;
+			keep(session);
+		}
+		return true;
+	}
+	leave(session);
+	session->is_unproved = false;
+	session->transactions = 0;
+	return false;
+}
+
+static void
+run_new(struct session *session)
+{
+	enum step last = STOP;
+
+	if (open_connection(session) == GO_ON && hello(session) == GO_ON &&
+	    start_tls(session) == GO_ON && session_auth(session) == GO_ON)
+		last = session_transfer(session);
+	if (is_worth_keeping(session, last)) {
+		session->transactions++;
+		keep(session);
+	}
+}
+
 bool
-session_run(struct delivery *delivery, const struct smtp_host *host,
+session_run(struct delivery *delivery, const struct client_peer *peer,
     bool in_clear, bool *tls_failed_out)
 {
 	struct ph_arena *arena = ph_arena_create(delivery->arena);
 	struct session *session = ph_arena_alloc(arena, sizeof(*session));
 	size_t delivered_before = delivery->delivered;
 	uint64_t start_ms = ph_now_ms();
-	bool greeted;
+	bool had_transaction;
 
 	session->delivery = delivery;
 	session->arena = arena;
-	session->host = host;
+	session->peer = peer;
 	session->in_clear = in_clear;
 	session->stage = "start";
-	if (open_connection(session) == GO_ON && hello(session) == GO_ON &&
-	    start_tls(session) == GO_ON)
-		session_transfer(session);
+	if (!run_kept(session))
+		run_new(session);
 	log_session(session, delivery->delivered - delivered_before, start_ms);
-	quit(session);
 	*tls_failed_out = session->tls_failed;
-	greeted = session->had_transaction;
+	had_transaction = session->had_transaction;
+	leave(session);
 	ph_arena_free(arena);
-	return greeted;
+	return had_transaction;
 }
