@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every mistake in a configuration is told by file, line and reason, and costs
 a running server nothing; a good one takes effect and costs no session."""
+import concurrent.futures
 import glob
 import imaplib
 import os
@@ -12,6 +13,7 @@ import smtplib
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from sandbox import DEADLINE, TOP, Sandbox, until
@@ -341,6 +343,89 @@ class GoodReload(unittest.TestCase):
             old.starttls(context=box.tls())
             self.assertEqual(old.noop()[0], 250)
             old.quit()
+
+
+class UnderLoad(unittest.TestCase):
+    """Reloads while mail comes in and is read, one after the other and two at
+    a time: no client notices."""
+    SENDERS, MESSAGES, READERS = 4, 25, 2
+
+    def setUp(self):
+        self.box = Sandbox({"load": "limits: { connections_per_client = 0; };"},
+                           users=self.SENDERS)
+        self.addCleanup(self.box.close)
+        self.is_over = threading.Event()
+
+    def send(self, number):
+        """Each message in a session of its own, each session a little longer."""
+        user = f"u{number:04d}@example.test"
+        for n in range(self.MESSAGES):
+            with self.box.smtp() as client:
+                client.ehlo("client.test")
+                if n % 3 == 0:
+                    client.starttls(context=self.box.tls())
+                for _ in range(n % 4):
+                    client.noop()
+                client.sendmail("x@outside.test", [user, "bob@example.test"],
+                                b"Subject: %d.%d\r\n\r\n" % (number, n) +
+                                b"0123456789abcdef\r\n" * (n * 300))
+
+    def read(self):
+        """An IMAP session that stays, POP3 and IMAP ones that come and go."""
+        stays = self.box.imap("bob")
+        stays.select("INBOX")
+        while not self.is_over.is_set():
+            self.assertEqual(stays.noop()[0], "OK")
+            self.box.imap("alice").logout()
+            pop3 = self.box.pop3("carol")
+            pop3.stat()
+            pop3.quit()
+        self.assertEqual(stays.fetch("1:*", "(RFC822.SIZE)")[0], "OK")
+        stays.logout()
+
+    def reload(self, n):
+        if n % 4 == 3:
+            self.box.snippet("95-load", "pop3: { nonsense = 1; };")
+        else:
+            self.box.snippet("95-load", f'hostname = "mx{n}.example.test";\n'
+                             f"limits: {{ connections_per_client = {n % 2}000; }};"
+                             f"\ncheck_access: {{ order = {n + 1}; }};\n")
+        return self.box.ctl("reload", check=False).returncode
+
+    def test_no_client_notices(self):
+        before = generation(self.box)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            senders = [pool.submit(self.send, n + 1)
+                       for n in range(self.SENDERS)]
+            readers = [pool.submit(self.read) for _ in range(self.READERS)]
+            done = 0
+            try:
+                while not all(f.done() for f in senders) or done < 8:
+                    self.assertEqual(self.reload(done), int(done % 4 == 3))
+                    done += 1
+            finally:
+                self.is_over.set()
+            for future in senders + readers:
+                future.result()
+        self.assertEqual(generation(self.box), before + done - done // 4)
+        self.assertEqual(len(self.box.inbox(
+            "bob", self.SENDERS * self.MESSAGES)), self.SENDERS * self.MESSAGES)
+        self.assertNotIn("role_died", self.box.log())
+
+    def test_two_at_a_time(self):
+        before = generation(self.box)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: self.box.ctl("reload", check=False),
+                                    range(8)))
+        good = sum(a.returncode == 0 for a in answers)
+        self.assertGreaterEqual(good, 1)
+        for answer in answers:
+            self.assertTrue(answer.returncode == 0 or answer.stderr, answer)
+        self.assertEqual(generation(self.box), before + good)
+        with self.box.smtp() as client:
+            client.sendmail("x@outside.test", ["bob@example.test"],
+                            b"Subject: after\r\n\r\nafter\r\n")
+        self.assertEqual(len(self.box.inbox("bob", 1)), 1)
 
 
 class Shipped(unittest.TestCase):
