@@ -8,6 +8,8 @@
 /* Fields that checks add, F_TRACE fields. */
 struct ph_buf *mail_headers(struct ph_mail *mail);
 struct ph_buf *mail_trace(struct ph_mail *mail);
+/* What checks say of this message alone: thousandths. */
+int64_t *mail_score(struct ph_mail *mail);
 /* A check asked for quarantine. */
 void mail_hold(struct ph_mail *mail);
 /* Sender, recipients and, when asked, the header section. */
@@ -15,7 +17,6 @@ void mail_put_envelope(struct ph_mail *mail, bool with_header,
     struct ph_buf *buf);
 /* A sealed copy of the content for check, to be closed; -1: no memory. */
 int mail_content_fd(struct ph_mail *mail);
-
 
 /* Listen to the queue's word about room; edge, once. */
 void mail_serve_room(void);

@@ -42,7 +42,7 @@ struct ph_session {
 	bool is_handed_over;
 	struct ph_buf trace;           /* F_TRACE fields so far */
 	struct ph_buf headers;         /* fields that checks add */
-	int64_t score;                 /* thousandths */
+	int64_t score;                 /* of all its messages: thousandths */
 
 	/* mail only: mailboxes to close */
 	struct ph_mailbox *mailboxes;

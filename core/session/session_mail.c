@@ -41,6 +41,7 @@ struct ph_mail {
 	uint64_t spool;             /* the queue's number for it */
 	uint64_t written;           /* octets in the file */
 	uint64_t size, limit_bytes;
+	int64_t score;
 	bool is_held;
 	int failed;                 /* sticky status of a write */
 };
@@ -275,6 +276,12 @@ mail_trace(struct ph_mail *mail)
 	return &mail->trace;
 }
 
+int64_t *
+mail_score(struct ph_mail *mail)
+{
+	return &mail->score;
+}
+
 void
 mail_hold(struct ph_mail *mail)
 {
@@ -460,9 +467,10 @@ make_durable(struct ph_mail *mail, const char **id_out)
 		mail->failed = make_spooled(mail);
 	if (mail->failed != PH_OK)
 		return mail->failed;
-	if (session->score != 0)
+	if (session->score + mail->score != 0)
 		ph_mail_set(mail, "score", ph_slice_str(ph_arena_printf(
-		    mail->arena, "%.3f", (double)session->score / 1000)));
+		    mail->arena, "%.3f",
+		    (double)(session->score + mail->score) / 1000)));
 	ph_buf_init(&c.buf, NULL, BUS_MESSAGE_LIMIT);
 	put_commit(mail, &c.buf);
 	put_content(mail, &c.buf);

@@ -131,6 +131,7 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 	    &session->headers;
 	struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
 	    &session->trace;
+	int64_t *sum = mail != NULL ? mail_score(mail) : &session->score;
 	int64_t score = (int64_t)record_get_u64(record, F_SCORE, 0);
 	struct record_field field;
 
@@ -141,11 +142,11 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 			record_put(trace, F_TRACE, field.value);
 	}
 	if (score > -SCORE_MAX && score < SCORE_MAX)
-		session->score += score;
-	if (session->score > SCORE_MAX)
-		session->score = SCORE_MAX;
-	if (session->score < -SCORE_MAX)
-		session->score = -SCORE_MAX;
+		*sum += score;
+	if (*sum > SCORE_MAX)
+		*sum = SCORE_MAX;
+	if (*sum < -SCORE_MAX)
+		*sum = -SCORE_MAX;
 }
 
 static const char *

@@ -319,9 +319,13 @@ static enum ph_verdict
 rbl_on_mail(struct ph_call *call, const void *conf)
 {
 	const struct rbl_conf *c = conf;
+	struct rbl_session *session = ph_call_session_state(call,
+	    sizeof(*session));
 
-	return c->at == AT_MAIL && is_stranger(call, &c->exempt) ?
-	    rbl_verdict(call, c) : PH_NEXT;
+	if (c->at == AT_CONNECT || !is_stranger(call, &c->exempt))
+		return PH_NEXT;
+	session->was_scored = false; /* each message has its score */
+	return c->at == AT_MAIL ? rbl_verdict(call, c) : PH_NEXT;
 }
 
 static enum ph_verdict
