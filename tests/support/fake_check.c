@@ -143,6 +143,13 @@ ph_session_client(const struct ph_session *session)
 	return &fake_check.client;
 }
 
+const struct ph_addr *
+ph_session_local(const struct ph_session *session)
+{
+	(void)session;
+	return &fake_check.local;
+}
+
 const char *
 ph_session_service(const struct ph_session *session)
 {

@@ -15,7 +15,7 @@ struct fake_check {
 	struct ph_arena *arena;       /* of the call and the session */
 
 	/* the session and the envelope */
-	struct ph_addr client;
+	struct ph_addr client, local;
 	const char *service, *user, *helo, *hostname;
 	const char *sender, *recipient; /* NULL: absent */
 	enum ph_stage stage;
