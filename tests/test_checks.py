@@ -2,6 +2,7 @@
 """The checks of the way mail comes in, each against a real DNS server: what a
 client is told at each step of a conversation."""
 import smtplib
+import time
 import unittest
 
 from sandbox import DEADLINE, Dns, Sandbox, until
@@ -100,6 +101,130 @@ class Rbl(Checks):
         box.dns.process.kill()
         for _ in range(2):
             self.assertEqual(self.talk(box, "127.0.0.9")[1], 250)
+
+
+class SenderDomain(Checks):
+    ZONE = """
+good.test MX 10 mail.good.test
+plain.test A 192.0.2.1
+null.test MX 0 .
+broken.test RCODE SERVFAIL
+big.test TRUNCATE yes
+big.test MX 10 mail.good.test
+"""
+
+    def test_mail_must_be_able_to_go_back(self):
+        box = self.box(self.ZONE, "check_sender_domain: { exempt = [ ]; };")
+        for sender, code, enhanced in (
+                ("x@good.test", 250, "2.1.0"), ("x@plain.test", 250, "2.1.0"),
+                ("x@big.test", 250, "2.1.0"), ("", 250, "2.1.0"),
+                ("x@null.test", 550, "5.7.27"), ("x@none.test", 550, "5.1.8"),
+                ("x@broken.test", 450, "4.4.3")):
+            client, *_ = self.client(box, "127.0.0.9")
+            got, text = client.docmd("MAIL", f"FROM:<{sender}>")
+            self.assertEqual((got, text.decode().split()[0]), (code, enhanced), sender)
+            client.close()
+        box.dns.process.kill()
+        self.assertEqual(self.talk(box, sender="x@good.test")[:2], ("mail", 450))
+
+    def test_users_send_as_they_like(self):
+        box = self.box(self.ZONE, "check_sender_domain: { exempt = [ ]; };"
+                       "smtp_submission: { check_sender = false; };")
+        client = box.submission("alice")
+        self.assertEqual(client.mail("x@none.test")[0], 250)
+        client.close()
+
+
+class Helo(Checks):
+    ZONE = """
+good.test A 127.0.0.9
+other.test A 127.0.0.8
+broken.test RCODE SERVFAIL
+"""
+
+    def test_names(self):
+        box = self.box(self.ZONE, """check_helo: { exempt = [ ]; unqualified = "defer";
+            address = "reject"; literal = "reject"; unknown = "reject";
+            mismatch = "reject"; };""")
+        for name, step, code in (
+                ("good.test", "rcpt", 250), ("[127.0.0.9]", "rcpt", 250),
+                ("broken.test", "rcpt", 250), ("other.test", "mail", 550),
+                ("none.test", "mail", 550), ("mail.example.test", "helo", 550),
+                ("[127.0.0.1]", "helo", 550), ("[192.0.2.1]", "helo", 550),
+                ("127.0.0.9", "helo", 550), ("localhost", "helo", 450)):
+            self.assertEqual(self.talk(box, helo=name)[:2], (step, code), name)
+
+    def test_by_default_a_bad_name_only_scores(self):
+        box = self.box(self.ZONE, 'log: { level = "debug"; }; '
+                       'check_helo: { exempt = [ ]; };')
+        self.send(box, helo="none.test")
+        self.assertIn(b"hello", box.inbox("bob", 1)[0])
+        self.assertIn("HELO none.test: no such name in DNS", box.log())
+
+
+class PtrMx(Checks):
+    ZONE = """
+9.0.0.127.in-addr.arpa PTR mx.good.test
+mx.good.test A 127.0.0.9
+good.test MX 10 mx.good.test
+8.0.0.127.in-addr.arpa PTR forged.good.test
+forged.good.test A 192.0.2.1
+other.test MX 10 mx.other.test
+7.0.0.127.in-addr.arpa RCODE SERVFAIL
+"""
+    CONF = """check_ptr_mx: { exempt = [ ]; missing = "%s"; unconfirmed = "%s";
+                              mx = "%s"; };"""
+
+    def test_parts_have_their_own_actions(self):
+        box = self.box(self.ZONE, self.CONF % ("defer", "reject", "reject"))
+        for address, sender, code in (
+                ("127.0.0.9", "x@good.test", 250), ("127.0.0.9", "", 250),
+                ("127.0.0.9", "x@other.test", 550), ("127.0.0.8", "x@good.test", 550),
+                ("127.0.0.7", "x@good.test", 250), ("127.0.0.6", "x@good.test", 450)):
+            for helo in ("client.test", "mx.good.test"):
+                self.assertEqual(self.talk(box, address, helo, sender)[:2],
+                                 ("rcpt", code), (address, sender))
+
+    def test_honest_mail_from_other_hosts_is_taken(self):
+        box = self.box(self.ZONE, "check_ptr_mx: { exempt = [ ]; };")
+        for address in ("127.0.0.9", "127.0.0.8", "127.0.0.6"):
+            self.send(box, address, sender="x@other.test")
+        self.assertEqual(len(box.inbox("bob", 3)), 3)
+
+    def test_a_dead_resolver_is_held_against_nobody(self):
+        box = self.box(self.ZONE, self.CONF % ("reject", "reject", "reject"))
+        box.dns.process.kill()
+        self.assertEqual(self.talk(box)[1], 250)
+
+
+class Together(Checks):
+    """What the checks cost."""
+
+    def test_seven_lookups_of_100_ms_cost_less_than_150(self):
+        zone = """
+* DELAY 100
+9.0.0.127.in-addr.arpa PTR mx.good.test
+mx.good.test A 127.0.0.9
+good.test MX 10 mx.good.test
+""" + "\n".join(f"2.0.0.127.list{i}.test A 127.0.0.2" for i in range(5))
+        conf = """check_rbl: { exempt = [ ]; cache = "0s"; lists = [ %s ]; };
+            check_ptr_mx: { exempt = [ ]; };
+            check_sender_domain: { exempt = [ ]; };""" % ", ".join(
+                f'"list{i}.test"' for i in range(5))
+        box = self.box(zone, conf)
+        plain = self.box("", "")
+        self.send(plain)  # warm
+
+        def best(which):
+            took = []
+            for _ in range(5):
+                start = time.monotonic()
+                self.send(which, helo="mx.good.test", sender="x@good.test")
+                took.append(time.monotonic() - start)
+            return min(took)
+        with_checks, without = best(box), best(plain)
+        self.assertLess(with_checks - without, 0.150)
+        self.assertGreater(with_checks, 0.1, "they were asked")
 
 
 if __name__ == "__main__":

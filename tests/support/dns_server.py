@@ -5,7 +5,9 @@
     dns_server.py PORT ZONEFILE     PORT 0: any; prints the port on one line
 
 Zone lines:  NAME TYPE VALUE...   with TYPE one of A AAAA MX TXT PTR CNAME, or
-NAME RCODE SERVFAIL|NXDOMAIN|TIMEOUT, NAME TRUNCATE yes (UDP answers get TC).
+NAME RCODE SERVFAIL|NXDOMAIN|TIMEOUT, NAME TRUNCATE yes (UDP answers get TC),
+NAME DELAY MILLISECONDS (each answer about the name comes that late; * as the
+name: every answer).
 A name that no line has is NXDOMAIN; one without the type asked for is empty.
 The file is read again when it changes.
 """
@@ -14,6 +16,7 @@ import socketserver
 import struct
 import sys
 import threading
+import time
 
 from dnslib import (A, AAAA, CNAME, DNSRecord, MX, PTR, QTYPE, RCODE, RR, TXT)
 
@@ -46,6 +49,10 @@ class Zone:
         reply = request.reply()
         name = str(request.q.qname).lower().rstrip(".")
         kind = QTYPE.get(request.q.qtype, "?")
+        for late in ("*", name):
+            for row_kind, value in self.names().get(late, ()):
+                if row_kind == "DELAY":
+                    time.sleep(int(value) / 1000)
         for _ in range(12):
             rows = self.names().get(name)
             if rows is None:
