@@ -128,7 +128,10 @@ put_single(struct ph_arena *arena, const struct ph_mime_part *part,
 
 	put_type(buf, part);
 	ph_buf_char(buf, ' ');
-	put_params(buf, part->params, part->param_count);
+	if (is_text && part->param_count == 0) /* RFC 2045 s5.2 */
+		ph_buf_str(buf, "(\"charset\" \"us-ascii\")");
+	else
+		put_params(buf, part->params, part->param_count);
 	ph_buf_char(buf, ' ');
 	wire_nstring(buf, part->id);
 	ph_buf_char(buf, ' ');

@@ -2,7 +2,8 @@
 /*
  * fold.c - case folding for SEARCH. Only characters whose lower case has as
  * many octets are folded: so it is one pass without growth, and needle and
- * text are treated alike. No locale.
+ * text are treated alike. No locale. Squeezing is for header fields, where a
+ * line may be folded at any blank.
  */
 #include "search.h"
 
@@ -49,4 +50,25 @@ search_fold(struct ph_arena *arena, struct ph_slice text)
 		}
 	}
 	return (struct ph_slice){ p, text.n };
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct ph_slice
+search_squeeze(struct ph_arena *arena, struct ph_slice text)
+{
+	char *p = ph_arena_alloc(arena, text.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (!is_blank(text.p[i]))
+			p[n++] = text.p[i];
+		else if (i == 0 || !is_blank(text.p[i - 1]))
+			p[n++] = ' ';
+	}
+	return (struct ph_slice){ p, n };
 }

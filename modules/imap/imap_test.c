@@ -483,6 +483,14 @@ START_TEST(folds_case)
 }
 END_TEST
 
+START_TEST(squeezes_blanks)
+{
+	ck_assert_slice(search_squeeze(arena,
+	    PH_LIT(" a \t b\r\n\tc  d\n")), " a b c d ");
+	ck_assert_slice(search_squeeze(arena, PH_LIT("")), "");
+}
+END_TEST
+
 /* --- writing --- */
 
 START_TEST(writes_strings_that_can_be_read)
@@ -526,6 +534,9 @@ START_TEST(shows_structures)
 	assert_body("Content-Type: message/rfc822\r\nContent-Transfer-Encoding:"
 	            " base64\r\n\r\nxx",
 	    "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 2)");
+	assert_body("Content-Type: text/html\r\n\r\n<p>",
+	    "(\"text\" \"html\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" "
+	    "3 0)");
 	assert_body("Content-Type: image/png\r\nContent-ID: <a>\r\n"
 	            "Content-Description: d\r\n\r\n",
 	    "(\"image\" \"png\" NIL \"<a>\" \"d\" \"7bit\" 0)");
@@ -587,6 +598,7 @@ main(void)
 	tcase_add_test(t, reads_search_keys);
 	tcase_add_test(t, CVE_2026_27857_nesting_is_limited);
 	tcase_add_test(t, folds_case);
+	tcase_add_test(t, squeezes_blanks);
 	tcase_add_test(t, writes_strings_that_can_be_read);
 	tcase_add_test(t, shows_structures);
 	tcase_add_test(t, finds_sections_of_a_message_that_is_a_message);

@@ -35,6 +35,7 @@ struct search_key {
 	uint32_t mask, value;
 	struct ph_slice name;
 	struct ph_slice needle; /* folded */
+	struct ph_slice phrase; /* the needle, squeezed */
 	int64_t first, last;
 	struct seqset set;      /* resolved before the search */
 	uint64_t keyword;       /* bit, resolved; 0: no message has it */
@@ -66,5 +67,9 @@ enum verdict search_decide(const struct search_key *key,
 /* Lower case, octet for octet where that is possible: ASCII, Latin, Greek,
  * Cyrillic. A copy. */
 struct ph_slice search_fold(struct ph_arena *arena, struct ph_slice text);
+
+/* Each run of blanks and line ends as one space: a field is found however its
+ * sender or a relay folded it. A copy. */
+struct ph_slice search_squeeze(struct ph_arena *arena, struct ph_slice text);
 
 #endif

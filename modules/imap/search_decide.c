@@ -24,8 +24,8 @@ has(struct ph_slice text, struct ph_slice needle)
 static struct ph_slice
 readable(struct ph_arena *arena, struct ph_slice value)
 {
-	return search_fold(arena, ph_encoded_words(arena,
-	    ph_header_unfold(arena, value)));
+	return search_squeeze(arena, search_fold(arena,
+	    ph_encoded_words(arena, ph_header_unfold(arena, value))));
 }
 
 /* Of any field when the name is absent. */
@@ -39,7 +39,7 @@ header_has(struct search_facts *facts, struct ph_slice header,
 		if (key->op == SEARCH_HEADER &&
 		    !ph_slice_eq_nocase(field.name, key->name))
 			continue;
-		if (has(readable(facts->arena, field.value), key->needle))
+		if (has(readable(facts->arena, field.value), key->phrase))
 			return true;
 		if (key->op != SEARCH_HEADER &&
 		    has(search_fold(facts->arena, field.whole), key->needle))
@@ -178,13 +178,31 @@ body_has(const struct search_key *key, struct search_facts *facts)
 	return key->needle.n == 0;
 }
 
+/* In the header of a part, or of one of its parts. */
+static bool
+headers_have(const struct search_key *key, struct search_facts *facts,
+    const struct ph_mime_part *part)
+{
+	struct ph_slice header = { facts->content.p + part->header_at,
+		part->body_at - part->header_at };
+
+	if (part->body_at > facts->content.n)
+		return false;
+	if (header_has(facts, header, key))
+		return true;
+	for (size_t i = 0; i < part->child_count; i++)
+		if (headers_have(key, facts, &part->children[i]))
+			return true;
+	return false;
+}
+
 static enum verdict
 decide_text(const struct search_key *key, struct search_facts *facts)
 {
 	if (facts->content.p == NULL || facts->tree == NULL)
 		return SEARCH_UNKNOWN;
 	return verdict((key->op == SEARCH_TEXT &&
-	                   header_has(facts, facts->content, key)) ||
+	                   headers_have(key, facts, facts->tree)) ||
 	    body_has(key, facts));
 }
 

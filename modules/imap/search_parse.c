@@ -85,6 +85,7 @@ take_argument(struct parser *p, struct search_key *key, enum argument argument,
 		if (!lex_astring(lex, &key->needle))
 			return false;
 		key->needle = search_fold(lex->arena, key->needle);
+		key->phrase = search_squeeze(lex->arena, key->needle);
 		return true;
 	case WORD:
 		return lex_atom(lex, &key->name);
