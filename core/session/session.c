@@ -162,6 +162,14 @@ ph_session_set_helo(struct ph_session *session, struct ph_slice name)
 	session->helo = ph_arena_slice(session->arena, name);
 }
 
+void
+ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
+    uint16_t port)
+{
+	session->client = *client;
+	session->client_port = port;
+}
+
 bool
 ph_session_has_tls(const struct ph_session *session)
 {

@@ -146,6 +146,12 @@ ph_mail_add_recipient(struct ph_mail *mail, struct ph_slice address,
 	    ph_arena_slice(mail->arena, address);
 }
 
+uint64_t
+ph_mail_size_limit(const struct ph_session *session)
+{
+	return session->generation->core.message_limit_bytes;
+}
+
 size_t
 ph_mail_recipient_count(const struct ph_mail *mail)
 {

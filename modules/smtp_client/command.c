@@ -67,7 +67,9 @@ command_mail(struct ph_arena *arena, const struct smtp_envelope *envelope,
 	if (offer->size)
 		ph_buf_printf(&buf, " SIZE=%llu",
 		    (unsigned long long)envelope->size_bytes);
-	if (offer->eight_bit && envelope->has_eight_bit)
+	if (envelope->is_binary)
+		ph_buf_str(&buf, " BODY=BINARYMIME");
+	else if (offer->eight_bit && envelope->has_eight_bit)
 		ph_buf_str(&buf, " BODY=8BITMIME");
 	if (with_utf8)
 		ph_buf_str(&buf, " SMTPUTF8");

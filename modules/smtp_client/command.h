@@ -16,6 +16,7 @@ struct smtp_envelope {
 	struct ph_slice ret, envid; /* absent: not given */
 	uint64_t size_bytes;
 	bool has_eight_bit;   /* anywhere in the content */
+	bool is_binary;       /* RFC 3030: came with BODY=BINARYMIME */
 	bool has_utf8_header; /* in the header section, and SMTPUTF8 was said */
 };
 

@@ -27,6 +27,8 @@ delivery_create(struct ph_attempt *attempt, const struct client_conf *conf)
 	envelope->ret = ph_attempt_get(attempt, "ret");
 	envelope->envid = ph_attempt_get(attempt, "envid");
 	envelope->size_bytes = content.n;
+	envelope->is_binary = ph_slice_eq(ph_attempt_get(attempt, "body"),
+	    PH_LIT("BINARYMIME"));
 	envelope->has_eight_bit = !is_ascii(content);
 	header.n = ph_header_size(content);
 	envelope->has_utf8_header = envelope->has_eight_bit &&

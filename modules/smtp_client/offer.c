@@ -32,6 +32,7 @@ offer_line(struct smtp_offer *offer, struct ph_slice line)
 		{ PH_LIT("SMTPUTF8"), &offer->smtputf8 },
 		{ PH_LIT("DSN"), &offer->dsn },
 		{ PH_LIT("CHUNKING"), &offer->chunking },
+		{ PH_LIT("BINARYMIME"), &offer->binary },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

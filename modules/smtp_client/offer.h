@@ -7,6 +7,7 @@
 
 struct smtp_offer {
 	bool pipelining, starttls, size, eight_bit, smtputf8, dsn, chunking;
+	bool binary;
 	bool auth_plain, auth_login;
 	uint64_t size_limit_bytes; /* 0: none told */
 };

@@ -69,6 +69,19 @@ size_is_refused(struct session *session, size_t i)
 	return true;
 }
 
+/* RFC 3030 s3: without the extension it would have to be encoded anew; with
+ * DATA its lines would not be lines. */
+static bool
+binary_is_refused(struct session *session, size_t i)
+{
+	if (!session->delivery->envelope.is_binary ||
+	    (session->offer.chunking && session->offer.binary))
+		return false;
+	delivery_refuse(session->delivery, i, "5.6.3", host_of(session),
+	    "the message is binary, which the host does not take");
+	return true;
+}
+
 /* The next recipients without a result; false when there are none. */
 static bool
 gather(struct session *session, struct transaction *transaction)
@@ -82,7 +95,8 @@ gather(struct session *session, struct transaction *transaction)
 	for (size_t i = 0; i < all && transaction->count < RECIPIENTS_MAX;
 	    i++) {
 		if (delivery->has_result[i] || utf8_is_refused(session, i) ||
-		    size_is_refused(session, i))
+		    size_is_refused(session, i) ||
+		    binary_is_refused(session, i))
 			continue;
 		if (session->offer.smtputf8 &&
 		    !is_ascii(ph_attempt_recipient(delivery->attempt, i)))
@@ -193,8 +207,9 @@ static void
 send_chunk(struct session *session)
 {
 	struct ph_slice content = session->delivery->content;
-	bool is_open = content.n < 2 ||
-	    memcmp(content.p + content.n - 2, "\r\n", 2) != 0;
+	bool is_open = !session->delivery->envelope.is_binary &&
+	    (content.n < 2 ||
+	        memcmp(content.p + content.n - 2, "\r\n", 2) != 0);
 	char line[64];
 	int status;
 

@@ -13,8 +13,6 @@ static const struct smtp_reply unknown_param = { 555, "5.5.4",
 	"a parameter is not recognized", false };
 static const struct smtp_reply twice_param = { 501, "5.5.4",
 	"a parameter is given twice", false };
-static const struct smtp_reply no_binarymime = { 501, "5.5.4",
-	"BODY must be 7BIT or 8BITMIME", false };
 static const struct smtp_reply bad_sender = { 501, "5.1.7",
 	"syntax error in the sender address", false };
 static const struct smtp_reply bad_recipient = { 501, "5.1.3",
@@ -90,10 +88,7 @@ take_param(const struct param *table, size_t count, void *args,
 		*seen |= 1u << i;
 		if (table[i].has_value != (value.p != NULL) ||
 		    !table[i].take(args, value))
-			return ph_slice_eq_nocase(value,
-			           PH_LIT("BINARYMIME")) ?
-			    &no_binarymime :
-			    &bad_param;
+			return &bad_param;
 		return NULL;
 	}
 	return &unknown_param;
@@ -140,6 +135,8 @@ take_body(void *args, struct ph_slice value)
 		a->body = PH_LIT("7BIT");
 	else if (ph_slice_eq_nocase(value, PH_LIT("8BITMIME")))
 		a->body = PH_LIT("8BITMIME");
+	else if (ph_slice_eq_nocase(value, PH_LIT("BINARYMIME")))
+		a->body = PH_LIT("BINARYMIME");
 	return a->body.p != NULL;
 }
 

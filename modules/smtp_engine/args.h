@@ -17,7 +17,7 @@ struct smtp_mail_args {
 	bool has_size;
 	uint64_t size;          /* RFC 1870 */
 	bool smtputf8;          /* RFC 6531 */
-	struct ph_slice body;   /* "7BIT", "8BITMIME" */
+	struct ph_slice body;   /* "7BIT", "8BITMIME", "BINARYMIME" */
 	struct ph_slice ret;    /* RFC 3461: "FULL", "HDRS" */
 	struct ph_slice envid;  /* xtext */
 	struct ph_slice auth;   /* RFC 4954 s5: xtext or "<>" */
@@ -34,6 +34,13 @@ struct smtp_rcpt_args {
 struct smtp_bdat_args {
 	uint64_t size;
 	bool last;
+};
+
+/* XCLIENT: a client as a front end saw it; family 0: it does not say. */
+struct smtp_xclient_args {
+	struct ph_addr addr;
+	uint16_t port;
+	struct ph_slice helo;
 };
 
 /* arena: where unquoted local parts go. text: what follows the verb. */

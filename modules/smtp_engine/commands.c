@@ -7,7 +7,6 @@
  */
 #include "conversation.h"
 
-
 #define IN(state) (1u << SMTP_##state)
 #define OUTSIDE (IN(GREETED) | IN(READY))
 #define INSIDE (IN(MAIL) | IN(RCPT) | IN(BDAT))
@@ -69,12 +68,21 @@ parse_auth(struct smtp *c, struct ph_slice arg)
 	return smtp_auth_parse(arg, &c->auth_mechanism, &c->auth_initial);
 }
 
+static const struct smtp_reply *
+parse_xclient(struct smtp *c, struct ph_slice arg)
+{
+	return smtp_xclient_parse(c, arg, &c->xclient_args);
+}
+
 /* --- allow --- */
 
 /* RFC 5321 s4.1.4: EHLO is also a RSET. */
 static void
 allow_helo(struct smtp *c)
 {
+	smtp_check_helo(c);
+	if (c->reply.code != 0)
+		return;
 	smtp_transaction_end(c);
 	ph_session_set_helo(c->session, c->helo_arg);
 }
@@ -97,28 +105,6 @@ do_helo(struct smtp *c)
 {
 	c->extended = false;
 	smtp_say(c, 250, NULL, ph_session_hostname(c->session));
-}
-
-static void
-do_ehlo(struct smtp *c)
-{
-	struct ph_buf text;
-
-	c->extended = true;
-	ph_buf_init(&text, smtp_scratch(c), 2048);
-	ph_buf_printf(&text,
-	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\n"
-	    "ENHANCEDSTATUSCODES\nCHUNKING\nDSN",
-	    ph_session_hostname(c->session),
-	    (unsigned long long)c->conf->message_size_bytes);
-	if (ph_session_has_tls(c->session) &&
-	    ph_session_tls(c->session) == NULL)
-		ph_buf_str(&text, "\nSTARTTLS");
-	if (smtp_auth_is_offered(c))
-		ph_buf_printf(&text, "\nAUTH %s",
-		    ph_sasl_mechanisms(c->session, c->conf->allow_plain_auth));
-	ph_buf_char(&text, '\0');
-	smtp_say(c, 250, NULL, ph_buf_content(&text).p);
 }
 
 static void
@@ -171,7 +157,7 @@ do_no_recipients(struct smtp *c)
 }
 
 const struct smtp_command smtp_commands[] = {
-	{ "EHLO", OPEN, parse_helo, allow_helo, PH_AT_HELO, do_ehlo,
+	{ "EHLO", OPEN, parse_helo, allow_helo, PH_AT_HELO, smtp_do_ehlo,
 	    SMTP_READY, SMTP_SAME },
 	{ "HELO", OPEN, parse_helo, allow_helo, PH_AT_HELO, do_helo,
 	    SMTP_READY, SMTP_SAME },
@@ -179,8 +165,8 @@ const struct smtp_command smtp_commands[] = {
 	    smtp_do_mail, SMTP_MAIL, SMTP_SAME },
 	{ "RCPT", IN(MAIL) | IN(RCPT), parse_rcpt, smtp_allow_rcpt, PH_AT_RCPT,
 	    smtp_do_rcpt, SMTP_RCPT, SMTP_SAME },
-	{ "DATA", IN(RCPT), parse_none, NULL, SMTP_NO_STAGE, smtp_do_data,
-	    SMTP_READY, SMTP_READY },
+	{ "DATA", IN(RCPT), parse_none, smtp_allow_data, SMTP_NO_STAGE,
+	    smtp_do_data, SMTP_READY, SMTP_READY },
 	{ "DATA", IN(MAIL), parse_none, NULL, SMTP_NO_STAGE, do_no_recipients,
 	    SMTP_SAME, SMTP_SAME },
 	{ "BDAT", IN(RCPT) | IN(BDAT), parse_bdat, NULL, SMTP_NO_STAGE,
@@ -195,6 +181,8 @@ const struct smtp_command smtp_commands[] = {
 	    smtp_do_starttls, SMTP_GREETED, SMTP_SAME },
 	{ "AUTH", IN(READY), parse_auth, smtp_allow_auth, SMTP_NO_STAGE,
 	    smtp_do_auth, SMTP_READY, SMTP_SAME },
+	{ "XCLIENT", OUTSIDE, parse_xclient, smtp_allow_xclient,
+	    SMTP_NO_STAGE, smtp_do_xclient, SMTP_GREETED, SMTP_SAME },
 	{ "NOOP", OPEN, parse_any, NULL, SMTP_NO_STAGE, do_noop, SMTP_SAME,
 	    SMTP_SAME },
 	{ "HELP", OPEN, parse_any, NULL, SMTP_NO_STAGE, do_help, SMTP_SAME,

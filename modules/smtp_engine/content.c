@@ -30,6 +30,8 @@ fail(struct smtp *c, enum smtp_fault fault, const struct smtp_reply *reply)
 
 static const struct smtp_reply too_big = { 552, "5.3.4",
 	"the message is too big", false };
+static const struct smtp_reply bare = { 550, "5.6.11",
+	"CR and LF must come as CRLF only", false };
 
 static void
 fail_status(struct smtp *c, int status)
@@ -101,12 +103,51 @@ add_trace(struct smtp *c, struct ph_buf *out)
 		.extended = c->extended,
 		.authenticated = ph_session_user(c->session) != NULL,
 		.smtputf8 = c->smtputf8,
+		.hide_client = c->conf->hide_client,
 	};
 
 	if (c->recipient_count == 1)
 		trace.rcpt = ph_path_format(ph_mail_arena(c->mail),
 		    c->recipients->address);
 	smtp_trace_format(&trace, out);
+}
+
+/* Binary content may hold anything, its header section may not. */
+static bool
+has_bare_newline(struct ph_slice header)
+{
+	for (size_t i = 0; i < header.n; i++) {
+		if (header.p[i] == '\n' &&
+		    (i == 0 || header.p[i - 1] != '\r'))
+			return true;
+		if (header.p[i] == '\r' &&
+		    (i + 1 == header.n || header.p[i + 1] != '\n'))
+			return true;
+	}
+	return false;
+}
+
+/* It was delivered to one of its recipients before (RFC 9228). */
+static bool
+came_back(struct smtp *c, struct ph_slice header)
+{
+	struct ph_header_field field;
+	struct ph_slice to;
+	unsigned seen = 0;
+
+	while (ph_header_next(&header, &field)) {
+		if (field.name.p == NULL || !ph_slice_eq_nocase(
+		        ph_slice_trim(field.name), PH_LIT("Delivered-To")))
+			continue;
+		if (++seen > c->conf->max_hops)
+			return true;
+		to = ph_slice_trim(field.value);
+		for (const struct smtp_recipient *r = c->recipients; r != NULL;
+		     r = r->next)
+			if (r->is_local && ph_slice_eq_nocase(to, r->address))
+				return true;
+	}
+	return false;
 }
 
 /* The header section is in: content[0, end). */
@@ -117,12 +158,19 @@ header_complete(struct smtp *c, size_t end, bool add_empty_line)
 	const struct ph_slice header = { all.p, end };
 	static const struct smtp_reply looping = { 554, "5.4.6",
 		"too many hops, the message is looping", false };
+	static const struct smtp_reply delivered = { 554, "5.4.6",
+		"delivered to this recipient before, the message is looping",
+		false };
 	const struct smtp_reply *wrong;
 	struct ph_buf first;
 
 	c->content.in_body = true;
+	if (c->binary && has_bare_newline(header))
+		fail(c, SMTP_FAULT_NEWLINE, &bare);
 	if (c->content.header_scan.hops > c->conf->max_hops)
 		fail(c, SMTP_FAULT_HEADER, &looping);
+	if (came_back(c, header))
+		fail(c, SMTP_FAULT_HEADER, &delivered);
 	wrong = smtp_submit_check(c, header);
 	if (wrong != NULL)
 		fail(c, SMTP_FAULT_HEADER, wrong);
@@ -164,11 +212,8 @@ take_header(struct smtp *c, struct ph_slice run)
 static void
 take(struct smtp *c, struct ph_slice run)
 {
-	static const struct smtp_reply bare = { 550, "5.6.11",
-		"CR and LF must come as CRLF only", false };
-
 	c->content.octets += run.n;
-	if (c->content.octets > c->conf->message_size_bytes)
+	if (c->content.octets > c->content.limit)
 		fail(c, SMTP_FAULT_SIZE, &too_big);
 	if (c->content.scan.bare && !c->normalize)
 		fail(c, SMTP_FAULT_NEWLINE, &bare);
@@ -184,7 +229,9 @@ static void
 content_open(struct smtp *c, bool dots)
 {
 	c->content = (struct smtp_content){ .open = true };
+	c->content.limit = smtp_size_limit(c);
 	data_scan_init(&c->content.scan, dots, c->normalize);
+	c->content.scan.binary = c->binary;
 	ph_buf_init(&c->content.header, ph_mail_arena(c->mail),
 	    c->conf->header_limit_bytes + RUN_MAX);
 	c->content.discard = ph_mail_recipient_count(c->mail) == 0;
@@ -274,6 +321,8 @@ log_taken(struct smtp *c, const char *event, const char *queue,
 	    ph_f_slice("helo", ph_session_helo(c->session)),
 	    ph_f_str("tls", ph_session_tls(c->session)),
 	    ph_f_str("user", ph_session_user(c->session)));
+	if (queue == NULL)
+		c->tally.discarded++;
 	c->tally.messages++;
 	c->tally.recipients += c->recipient_count;
 	c->tally.errors = c->tally.idle_commands = 0;
@@ -316,6 +365,14 @@ content_complete(struct smtp *c)
 	} else {
 		commit(c);
 	}
+}
+
+/* RFC 3030 s3 */
+void
+smtp_allow_data(struct smtp *c)
+{
+	if (c->binary)
+		smtp_say(c, 503, "5.5.1", "BINARYMIME needs BDAT");
 }
 
 void

@@ -33,6 +33,7 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 struct smtp_recipient {
 	struct smtp_recipient *next;
 	struct ph_slice address;
+	bool is_local;
 };
 
 /* What is wrong with content; the higher one is told. */
@@ -57,13 +58,15 @@ struct smtp_content {
 	enum smtp_fault fault;
 	struct smtp_reply failure; /* of that fault; code 0: none */
 	uint64_t octets;           /* of content, as received */
+	uint64_t limit;            /* of them */
 	uint64_t wire_octets;
 	uint64_t waited_ms;
 };
 
 /* What one session did, for its last line in the log. */
 struct smtp_tally {
-	unsigned messages, recipients, refused;
+	unsigned messages, recipients, discarded;
+	unsigned rejected, deferred;
 	unsigned errors, unknown, idle_commands; /* against the limits */
 	const char *end; /* why it ended */
 	uint64_t began_ms;
@@ -75,6 +78,7 @@ struct smtp {
 	const struct smtp_conf *conf;
 	const struct smtp_policy *policy;
 	bool normalize; /* bare newlines of this client */
+	bool may_xclient; /* the true client, whoever it speaks for */
 
 	enum smtp_state state;
 	enum smtp_state next;    /* where a good reply leads */
@@ -89,6 +93,7 @@ struct smtp {
 	struct smtp_mail_args mail_args;
 	struct smtp_rcpt_args rcpt_args;
 	struct smtp_bdat_args bdat_args;
+	struct smtp_xclient_args xclient_args;
 	struct ph_slice helo_arg;
 	struct ph_slice auth_mechanism, auth_initial;
 
@@ -96,7 +101,9 @@ struct smtp {
 	struct ph_mail *mail;
 	struct ph_slice sender; /* in the mail's arena; absent outside */
 	bool smtputf8;
+	bool binary;                  /* BODY=BINARYMIME */
 	struct ph_slice rcpt_address; /* of this RCPT, after look-up */
+	bool rcpt_is_local;
 	struct smtp_recipient *recipients, **recipients_end;
 	unsigned recipient_count; /* with those that are discarded */
 	struct smtp_content content;
@@ -142,12 +149,34 @@ void smtp_lost(struct smtp *c, int status);
 /* Write reply now; used by the driver, and for 354, 334 and 220. */
 void smtp_send(struct smtp *c, const struct smtp_reply *reply);
 
+/* engine.c: what depends on who the client is. */
+void smtp_meet_client(struct smtp *c);
+
+/* extensions.c */
+void smtp_do_ehlo(struct smtp *c);
+
+/* policy.c; a refusal fills reply. */
+bool smtp_talks_early(struct smtp *c);
+void smtp_check_helo(struct smtp *c);
+void smtp_tarpit(struct smtp *c);
+/* Count one more message, one more recipient; false: refused. */
+bool smtp_message_rate(struct smtp *c);
+bool smtp_recipient_rate(struct smtp *c);
+
+/* xclient.c */
+const struct smtp_reply *smtp_xclient_parse(struct smtp *c,
+    struct ph_slice text, struct smtp_xclient_args *args_out);
+void smtp_allow_xclient(struct smtp *c);
+void smtp_do_xclient(struct smtp *c);
+
 /* transaction.c: allow and act of MAIL, RCPT; the end of a transaction. */
 void smtp_allow_mail(struct smtp *c);
 void smtp_do_mail(struct smtp *c);
 void smtp_allow_rcpt(struct smtp *c);
 void smtp_do_rcpt(struct smtp *c);
 void smtp_transaction_end(struct smtp *c);
+/* What SIZE offers: the smaller of ours and the server's. */
+uint64_t smtp_size_limit(const struct smtp *c);
 
 /* auth.c */
 bool smtp_auth_is_offered(const struct smtp *c);
@@ -156,6 +185,7 @@ void smtp_do_auth(struct smtp *c);
 void smtp_do_starttls(struct smtp *c);
 
 /* content.c */
+void smtp_allow_data(struct smtp *c);
 void smtp_do_data(struct smtp *c);
 void smtp_do_bdat(struct smtp *c);
 /* BDAT where it does not belong: its chunk must be swallowed all the same. */
@@ -164,6 +194,8 @@ void smtp_do_bdat_misplaced(struct smtp *c);
 /* submit.c: RFC 6409. NULL: fine; else why the header section is refused. */
 const struct smtp_reply *smtp_submit_check(struct smtp *c,
     struct ph_slice header);
+/* Whether the logged-in user may send as this address, by sender_check. */
+bool smtp_owns(const struct smtp *c, struct ph_slice address);
 /* Fields the header section lacks, to be put before it. */
 void smtp_submit_complete(struct smtp *c, struct ph_slice header,
     struct ph_buf *out);

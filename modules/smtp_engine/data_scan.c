@@ -124,6 +124,10 @@ data_scan_next(struct data_scan *scan, struct ph_slice in,
 
 	*content_out = PH_LIT("");
 	*end_out = false;
+	if (scan->binary) {
+		*content_out = in;
+		return in.n;
+	}
 	if (scan->state != DATA_TEXT)
 		return scan_octet(scan, in.p[0], content_out, end_out) ? 1 : 0;
 	if (scan->normalize && in.n > DATA_WINDOW)
@@ -140,6 +144,8 @@ data_scan_finish(struct data_scan *scan)
 {
 	const enum data_state state = scan->state;
 
+	if (scan->binary)
+		return PH_LIT("");
 	scan->state = DATA_LINE;
 	if (state == DATA_CR) {
 		scan->bare = true;

@@ -27,6 +27,7 @@ struct data_scan {
 	enum data_state state;
 	bool dots;      /* DATA; false: BDAT, where the length tells the end */
 	bool normalize; /* bare LF becomes CRLF, bare CR a space */
+	bool binary;    /* RFC 3030: octets, not lines; nothing is looked at */
 	bool bare;      /* a bare CR or LF was there */
 };
 

@@ -11,6 +11,7 @@
 enum { SCRATCH_KEEP = 16384 };
 
 const char *const smtp_bare_newline_names[] = { "reject", "normalize", NULL };
+const char *const smtp_sender_check_names[] = { "off", "own", "aliases", NULL };
 
 struct ph_arena *
 smtp_scratch(struct smtp *c)
@@ -204,7 +205,10 @@ log_refusal(struct smtp *c, const struct smtp_reply *reply)
 	const struct ph_slice none = { NULL, 0 };
 	char addr[PH_ADDR_TEXT_MAX];
 
-	c->tally.refused++;
+	if (reply->code < 500)
+		c->tally.deferred++;
+	else
+		c->tally.rejected++;
 	ph_log(PH_NOTICE, "refused", ph_f_str("stage", c->stage_word),
 	    ph_f_int("code", reply->code),
 	    ph_f_str("enhanced", reply->enhanced),
@@ -240,6 +244,8 @@ finish_command(struct smtp *c)
 		c->tally.errors++;
 		log_refusal(c, &c->reply); /* before the line's octets go */
 	}
+	if (c->reply.code >= 400 && !c->hang_up)
+		smtp_tarpit(c);
 	if (c->reply.code != 0)
 		smtp_send(c, &c->reply);
 	c->state = c->next;
@@ -292,7 +298,8 @@ greet(struct smtp *c)
 	bool welcome;
 
 	c->stage_word = "connect";
-	welcome = smtp_ask(c, PH_AT_CONNECT) &&
+	c->verdict = PH_REJECT;
+	welcome = !smtp_talks_early(c) && smtp_ask(c, PH_AT_CONNECT) &&
 	    (ph_session_tls(c->session) == NULL || smtp_ask(c, PH_AT_TLS));
 	c->next = SMTP_GREETED;
 	if (welcome) {
@@ -301,7 +308,7 @@ greet(struct smtp *c)
 	} else if (c->verdict == PH_DEFER) {
 		c->reply.code = 421;
 		c->tally.end = "refused";
-	} else {
+	} else if (!c->hang_up) {
 		c->reply.code = 554;
 		c->next = SMTP_REFUSED;
 	}
@@ -314,14 +321,31 @@ static void
 log_end(struct smtp *c)
 {
 	const struct smtp_tally *t = &c->tally;
+	char addr[PH_ADDR_TEXT_MAX];
 
 	ph_log(PH_INFO, "session_end",
 	    ph_f_str("end", t->end != NULL ? t->end : "refused"),
+	    ph_f_str("client",
+	        ph_addr_format(ph_session_client(c->session), addr)),
+	    ph_f_slice("helo", ph_session_helo(c->session)),
+	    ph_f_str("tls", ph_session_tls(c->session)),
+	    ph_f_str("user", ph_session_user(c->session)),
 	    ph_f_int("messages", t->messages),
-	    ph_f_int("rcpts", t->recipients), ph_f_int("refused", t->refused),
+	    ph_f_int("rcpts", t->recipients),
+	    ph_f_int("discarded", t->discarded),
+	    ph_f_int("rejected", t->rejected),
+	    ph_f_int("deferred", t->deferred),
 	    ph_f_int("in", (int64_t)ph_stream_octets_in(c->stream)),
 	    ph_f_int("out", (int64_t)ph_stream_octets_out(c->stream)),
 	    ph_f_int("ms", (int64_t)(ph_now_ms() - t->began_ms)));
+}
+
+void
+smtp_meet_client(struct smtp *c)
+{
+	c->normalize = c->conf->bare_newline == SMTP_BARE_NORMALIZE ||
+	    ph_net_list_has(&c->conf->bare_newline_networks,
+	        ph_session_client(c->session));
 }
 
 void
@@ -336,9 +360,9 @@ smtp_serve(struct ph_session *session, const struct smtp_conf *conf,
 		.tally = { .began_ms = ph_now_ms() },
 	};
 
-	c.normalize = conf->bare_newline == SMTP_BARE_NORMALIZE ||
-	    ph_net_list_has(&conf->bare_newline_networks,
-	        ph_session_client(session));
+	c.may_xclient = ph_net_list_has(&conf->xclient_networks,
+	    ph_session_client(session));
+	smtp_meet_client(&c);
 	greet(&c);
 	converse(&c);
 	smtp_transaction_end(&c);

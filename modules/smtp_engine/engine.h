@@ -11,6 +11,7 @@
 #include <posthouse/listener.h>
 
 enum smtp_bare_newline { SMTP_BARE_REJECT, SMTP_BARE_NORMALIZE };
+enum smtp_sender_check { SMTP_SENDER_OFF, SMTP_SENDER_OWN, SMTP_SENDER_ALIASES };
 
 /* What the options of either listener fill; the others stay zero. */
 struct smtp_conf {
@@ -26,10 +27,24 @@ struct smtp_conf {
 	unsigned min_rate_bytes; /* a second, while content comes; 0: none */
 	unsigned bare_newline;   /* enum smtp_bare_newline */
 	struct ph_net_list bare_newline_networks;
-	bool auth;               /* inbound: whether AUTH is offered */
+	struct ph_net_list xclient_networks;
 	bool allow_plain_auth;
-	bool check_sender;       /* submission */
-	bool check_from;         /* submission */
+
+	/* rates, within a window; 0: no limit */
+	unsigned rate_window_ms;
+	unsigned client_messages, client_recipients, recipient_messages;
+	unsigned tarpit_ms;
+
+	/* inbound */
+	bool auth;               /* whether AUTH is offered */
+	unsigned greet_delay_ms; /* 0: early talkers are not looked for */
+	bool helo_refuse_own, helo_refuse_address;
+
+	/* submission */
+	unsigned sender_check;   /* enum smtp_sender_check */
+	bool check_from;
+	bool hide_client;
+	unsigned user_messages, user_recipients;
 };
 
 /* What makes a listener what it is, not left to an administrator. */
@@ -38,6 +53,7 @@ struct smtp_policy {
 };
 
 extern const char *const smtp_bare_newline_names[];
+extern const char *const smtp_sender_check_names[];
 
 /* The rows that both tables share. */
 #define SMTP_COMMON_OPTIONS                                                   \
@@ -68,6 +84,20 @@ extern const char *const smtp_bare_newline_names[];
 	PH_OPT_NETS("bare_newline_networks", struct smtp_conf,                 \
 	    bare_newline_networks, 0, 1000, "[]",                              \
 	    "clients whose bare newlines are always normalized"),              \
+	PH_OPT_NETS("xclient_networks", struct smtp_conf, xclient_networks,    \
+	    0, 1000, "[]", "front ends that may name their client by XCLIENT"), \
+	PH_OPT_MSEC("rate_window", struct smtp_conf, rate_window_ms, 1000,     \
+	    604800000, "1h", "the time that rates are counted in"),            \
+	PH_OPT_UINT("client_messages", struct smtp_conf, client_messages, 0,   \
+	    1000000000, "0", "messages of one client in rate_window; 0: any"), \
+	PH_OPT_UINT("client_recipients", struct smtp_conf, client_recipients,  \
+	    0, 1000000000, "0",                                                \
+	    "recipients of one client in rate_window; 0: any"),                \
+	PH_OPT_UINT("recipient_messages", struct smtp_conf,                    \
+	    recipient_messages, 0, 1000000000, "0",                            \
+	    "messages for one recipient in rate_window; 0: any"),              \
+	PH_OPT_MSEC("tarpit", struct smtp_conf, tarpit_ms, 0, 60000, "0s",     \
+	    "wait before a refusal is answered"),                              \
 	PH_OPT_BOOL("allow_plain_auth", struct smtp_conf, allow_plain_auth,    \
 	    "false", "offer AUTH without TLS")
 

@@ -11,6 +11,7 @@
 #include "fake_session.h"
 
 Suite *parse_suite(void);
+Suite *policy_suite(void);
 Suite *relay_suite(void);
 Suite *split_suite(void);
 
@@ -25,7 +26,8 @@ static const struct smtp_conf default_conf = {
 	.command_timeout_ms = 1000,
 	.data_timeout_ms = 100000,
 	.min_rate_bytes = 500,
-	.check_sender = true,
+	.sender_check = SMTP_SENDER_ALIASES,
+	.rate_window_ms = 3600000,
 	.check_from = true,
 };
 static const struct smtp_policy inbound = { false };
@@ -90,6 +92,7 @@ static const struct {
 	{ "BDAT 0\r\n", { 503, 503, 554, 250, 250, 503 } },
 	{ "BDAT 0 LAST\r\n", { 503, 503, 554, 250, 250, 503 } },
 	{ "RSET\r\n", { 250, 250, 250, 250, 250, 503 } },
+	{ "XCLIENT ADDR=192.0.2.8\r\n", { 550, 550, 503, 503, 503, 503 } },
 	{ "NOOP\r\n", { 250, 250, 250, 250, 250, 503 } },
 	{ "HELP\r\n", { 214, 214, 214, 214, 214, 503 } },
 	{ "VRFY alice\r\n", { 252, 252, 252, 252, 252, 503 } },
@@ -162,7 +165,8 @@ START_TEST(takes_a_message)
 	ck_assert(said("250 2.0.0 accepted, queued as fakequeueid00\r\n"));
 	ck_assert(logged("accepted queue=fakequeueid00 from=x@out.test "
 	                 "to=alice@example.test rcpts=1 size=20"));
-	ck_assert(logged("session_end end=quit messages=1 rcpts=1 refused=0"));
+	ck_assert(logged("session_end end=quit client=192.0.2.7 helo=c.test "
+	                 "messages=1 rcpts=1 discarded=0 rejected=0"));
 }
 END_TEST
 
@@ -699,6 +703,7 @@ main(void)
 	int failed;
 
 	srunner_add_suite(runner, parse_suite());
+	srunner_add_suite(runner, policy_suite());
 	srunner_add_suite(runner, relay_suite());
 	srunner_add_suite(runner, split_suite());
 	srunner_run_all(runner, CK_NORMAL);

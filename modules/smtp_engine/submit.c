@@ -32,6 +32,16 @@ count_fields(struct ph_slice header, struct ph_slice name,
 	return count;
 }
 
+bool
+smtp_owns(const struct smtp *c, struct ph_slice address)
+{
+	if (c->conf->sender_check == SMTP_SENDER_OWN)
+		return address.n == 0 ||
+		    ph_slice_eq_nocase(address,
+		        ph_slice_str(ph_session_user(c->session)));
+	return ph_session_owns_address(c->session, address);
+}
+
 static bool
 owns(struct smtp *c, const struct ph_mailbox_addr *addr)
 {
@@ -45,8 +55,7 @@ owns(struct smtp *c, const struct ph_mailbox_addr *addr)
 
 		ph_buf_char(&text, d >= 'A' && d <= 'Z' ? (char)(d | 0x20) : d);
 	}
-	return !text.full &&
-	    ph_session_owns_address(c->session, ph_buf_content(&text));
+	return !text.full && smtp_owns(c, ph_buf_content(&text));
 }
 
 const struct smtp_reply *

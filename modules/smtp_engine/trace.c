@@ -23,9 +23,12 @@ smtp_trace_format(const struct smtp_trace *trace, struct ph_buf *out)
 {
 	char addr[PH_ADDR_TEXT_MAX], date[PH_DATE_MAX];
 
+	const bool hidden = trace->hide_client && trace->authenticated;
+
 	ph_buf_str(out, "Received: from ");
-	ph_buf_slice(out, trace->helo.n > 0 ? trace->helo : PH_LIT("unknown"));
-	if (trace->client->family != 0)
+	ph_buf_slice(out, hidden ? PH_LIT("hidden.invalid") :
+	        trace->helo.n > 0 ? trace->helo : PH_LIT("unknown"));
+	if (trace->client->family != 0 && !hidden)
 		ph_buf_printf(out, " ([%s%s])",
 		    trace->client->family == 6 ? "IPv6:" : "",
 		    ph_addr_format(trace->client, addr));

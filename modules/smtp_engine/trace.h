@@ -17,6 +17,7 @@ struct smtp_trace {
 	struct ph_slice rcpt;    /* in SMTP syntax; absent: not told */
 	int64_t wall_time;
 	bool extended, authenticated, smtputf8;
+	bool hide_client;        /* of a client that logged in */
 };
 
 /* "ESMTPSA" and its kin: RFC 3848, RFC 6531 s4.3. */

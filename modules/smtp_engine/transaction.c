@@ -18,13 +18,22 @@ need_tls_or_auth(const struct smtp *c)
 }
 
 /* RFC 1870 s6: what can't be taken is said before it is sent. */
+uint64_t
+smtp_size_limit(const struct smtp *c)
+{
+	const uint64_t all = ph_mail_size_limit(c->session);
+
+	return c->conf->message_size_bytes < all ?
+	    c->conf->message_size_bytes : all;
+}
+
 static bool
 has_room(struct smtp *c)
 {
 	const uint64_t size = c->mail_args.size;
 	int status;
 
-	if (size > c->conf->message_size_bytes) {
+	if (size > smtp_size_limit(c)) {
 		smtp_say(c, 552, "5.3.4", "the message is too big");
 		return false;
 	}
@@ -48,12 +57,15 @@ begin(struct smtp *c)
 	    c->conf->message_size_bytes + c->conf->header_limit_bytes);
 	c->sender = ph_arena_slice(ph_mail_arena(c->mail), args->path.address);
 	c->smtputf8 = args->smtputf8;
+	c->binary = ph_slice_eq(args->body, PH_LIT("BINARYMIME"));
 	if (args->body.p != NULL)
 		ph_mail_set(c->mail, "body", args->body);
 	if (args->smtputf8)
 		ph_mail_set(c->mail, "smtputf8", PH_LIT("1"));
-	if (args->ret.p != NULL)
-		ph_mail_set(c->mail, "ret", args->ret);
+	/* A bounce is text: binary content can't be returned in it. */
+	if (args->ret.p != NULL || c->binary)
+		ph_mail_set(c->mail, "ret",
+		    c->binary ? PH_LIT("HDRS") : args->ret);
 	if (args->envid.p != NULL)
 		ph_mail_set(c->mail, "envid", args->envid);
 	c->recipients = NULL;
@@ -73,10 +85,11 @@ smtp_allow_mail(struct smtp *c)
 		smtp_say(c, 555, "5.5.4", "parameters need EHLO");
 	else if (args->path.has_utf8 && !args->smtputf8)
 		smtp_say(c, 550, "5.6.7", "the address needs SMTPUTF8");
-	else if (c->policy->submission && c->conf->check_sender &&
-	    !ph_session_owns_address(c->session, args->path.address))
+	else if (c->policy->submission &&
+	    c->conf->sender_check != SMTP_SENDER_OFF &&
+	    !smtp_owns(c, args->path.address))
 		smtp_say(c, 553, "5.7.1", "the sender address is not yours");
-	else if (has_room(c))
+	else if (has_room(c) && smtp_message_rate(c))
 		begin(c);
 }
 
@@ -118,9 +131,12 @@ check_recipient(struct smtp *c)
 		    ph_session_local(c->session));
 	c->rcpt_address = lookup_address(c, facts.is_own_literal);
 	facts.found = ph_recipient_lookup(c->session, c->rcpt_address);
+	c->rcpt_is_local = facts.found == PH_RCPT_LOCAL;
 	wrong = smtp_rcpt_decide(&facts);
 	if (wrong != NULL)
 		c->reply = *wrong;
+	else
+		(void)smtp_recipient_rate(c);
 }
 
 static bool
@@ -159,6 +175,7 @@ smtp_do_rcpt(struct smtp *c)
 		return;
 	r = ph_arena_alloc(ph_mail_arena(c->mail), sizeof(*r));
 	r->address = ph_arena_slice(ph_mail_arena(c->mail), c->rcpt_address);
+	r->is_local = c->rcpt_is_local;
 	*c->recipients_end = r;
 	c->recipients_end = &r->next;
 	c->recipient_count++;
@@ -174,7 +191,7 @@ smtp_transaction_end(struct smtp *c)
 		ph_mail_abort(c->mail);
 	c->mail = NULL;
 	c->sender = (struct ph_slice){ NULL, 0 };
-	c->smtputf8 = false;
+	c->smtputf8 = c->binary = false;
 	c->recipients = NULL;
 	c->recipient_count = 0;
 	c->content = (struct smtp_content){ 0 };

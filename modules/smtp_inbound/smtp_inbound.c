@@ -10,6 +10,13 @@ static const struct ph_option inbound_options[] = {
 	SMTP_COMMON_OPTIONS,
 	PH_OPT_BOOL("auth", struct smtp_conf, auth, "false",
 	    "offer AUTH, for clients that still send here"),
+	PH_OPT_MSEC("greet_delay", struct smtp_conf, greet_delay_ms, 0, 60000,
+	    "0s", "wait before the greeting; who talks meanwhile is refused"),
+	PH_OPT_BOOL("helo_refuse_own", struct smtp_conf, helo_refuse_own,
+	    "true", "refuse HELO with this server's own name or address"),
+	PH_OPT_BOOL("helo_refuse_address", struct smtp_conf,
+	    helo_refuse_address, "false",
+	    "refuse HELO with an address that is not in brackets"),
 	PH_OPT_END,
 };
 

@@ -8,10 +8,17 @@
 
 static const struct ph_option submission_options[] = {
 	SMTP_COMMON_OPTIONS,
-	PH_OPT_BOOL("check_sender", struct smtp_conf, check_sender, "true",
-	    "refuse MAIL FROM that is not an address of the user"),
+	PH_OPT_CHOICE("sender_check", struct smtp_conf, sender_check,
+	    smtp_sender_check_names, "aliases",
+	    "addresses a user may send from: any, the own, aliases too"),
 	PH_OPT_BOOL("check_from", struct smtp_conf, check_from, "true",
 	    "refuse a From field that is not an address of the user"),
+	PH_OPT_BOOL("hide_client", struct smtp_conf, hide_client, "false",
+	    "leave the client's name and address out of Received"),
+	PH_OPT_UINT("user_messages", struct smtp_conf, user_messages, 0,
+	    1000000000, "0", "messages of one user in rate_window; 0: any"),
+	PH_OPT_UINT("user_recipients", struct smtp_conf, user_recipients, 0,
+	    1000000000, "0", "recipients of one user in rate_window; 0: any"),
 	PH_OPT_END,
 };
 

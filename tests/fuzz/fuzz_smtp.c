@@ -21,7 +21,8 @@ static const struct smtp_conf conf = {
 	.data_timeout_ms = 10000000,
 	.auth = true,
 	.allow_plain_auth = true,
-	.check_sender = true,
+	.sender_check = SMTP_SENDER_ALIASES,
+	.rate_window_ms = 3600000,
 	.check_from = true,
 };
 

@@ -3,6 +3,8 @@
  * "secret"; the domain is example.test. */
 #include "fake_session.h"
 
+#include <posthouse/fiber.h>
+#include <posthouse/kv.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,7 +30,7 @@ fake_reset(void)
 {
 	ph_arena_free(fake.arena);
 	fake = (struct fake){ .arena = ph_arena_create(NULL),
-		.end_status = PH_EOF };
+		.end_status = PH_EOF, .size_limit = UINT64_MAX };
 	ph_addr_parse(PH_LIT("192.0.2.7"), &fake.client);
 	ph_addr_parse(PH_LIT("198.51.100.1"), &fake.local);
 	ph_buf_init(&fake.input, fake.arena, 1 << 26);
@@ -125,6 +127,10 @@ ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 
 	(void)stream;
 	(void)timeout_ms;
+	if (fake.silences > 0) {
+		fake.silences--;
+		return PH_TIMEOUT;
+	}
 	while (fake.next < fake.segments &&
 	    fake.given == fake.segment[fake.next].n) {
 		fake.next++;
@@ -218,6 +224,32 @@ ph_stream_octets_out(const struct ph_stream *stream)
 {
 	(void)stream;
 	return fake.out.n;
+}
+
+int
+ph_sleep_ms(unsigned ms)
+{
+	fake.slept_ms += ms;
+	return PH_OK;
+}
+
+int
+ph_kv_rate(struct ph_slice key, uint64_t limit, uint64_t window_ms,
+    bool *over_out)
+{
+	size_t at = 0;
+
+	ph_assert(window_ms > 0);
+	if (fake.kv_status != PH_OK)
+		return fake.kv_status;
+	while (at < fake.counters && !ph_slice_eq(fake.counter[at].key, key))
+		at++;
+	ph_assert(at < 64);
+	if (at == fake.counters)
+		fake.counter[fake.counters++].key =
+		    ph_arena_slice(fake.arena, key);
+	*over_out = ++fake.counter[at].count > limit;
+	return PH_OK;
 }
 
 uint64_t
@@ -316,6 +348,15 @@ ph_session_hostname(const struct ph_session *session)
 	return "mail.example.test";
 }
 
+void
+ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
+    uint16_t port)
+{
+	(void)session;
+	(void)port;
+	fake.client = *client;
+}
+
 bool
 ph_session_has_tls(const struct ph_session *session)
 {
@@ -348,11 +389,17 @@ struct ph_outcome
 ph_session_stage(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient)
 {
+	char client[PH_ADDR_TEXT_MAX];
+
 	(void)session;
 	(void)mail;
 	ph_assert((recipient.p != NULL) == (stage == PH_AT_RCPT));
 	ph_buf_printf(&fake.asked, "%s%s", fake.asked.n > 0 ? " " : "",
 	    ph_stage_name(stage));
+	if (stage == PH_AT_CONNECT && ph_slice_eq(fake.refused,
+	        ph_slice_str(ph_addr_format(&fake.client, client))))
+		return (struct ph_outcome){ PH_REJECT, 550, "5.7.1",
+			"not you (token)", "m" };
 	return fake.outcome[stage];
 }
 
@@ -518,6 +565,13 @@ ph_mail_write(struct ph_mail *mail, const void *p, size_t n)
 		return fake.write_status;
 	ph_buf_add(&mail->content, p, n);
 	return PH_OK;
+}
+
+uint64_t
+ph_mail_size_limit(const struct ph_session *session)
+{
+	(void)session;
+	return fake.size_limit;
 }
 
 void

@@ -28,6 +28,7 @@ struct fake {
 	struct ph_buf input;
 	size_t consumed;
 	int end_status;               /* when the script is over */
+	unsigned silences;            /* waits for input that time out first */
 	struct ph_buf out;
 	bool tls_fails;
 
@@ -40,8 +41,17 @@ struct fake {
 	/* the pipeline */
 	struct ph_outcome outcome[PH_STAGES];
 	struct ph_buf asked; /* "connect helo mail ..." */
+	struct ph_slice refused; /* a client that connect rejects */
+	unsigned slept_ms;
+	int kv_status;
+	struct fake_counter {
+		struct ph_slice key;
+		unsigned count;
+	} counter[64];
+	size_t counters;
 
 	/* the queue */
+	uint64_t size_limit;
 	int room_status, write_status, commit_status;
 	uint64_t write_fails_from;   /* octets taken before write_status */
 	struct ph_mail *mail;        /* the open one */

@@ -47,6 +47,9 @@ PH_EXPORT struct ph_stream *ph_session_stream(struct ph_session *session);
 PH_EXPORT struct ph_arena *ph_session_arena(struct ph_session *session);
 PH_EXPORT void ph_session_set_helo(struct ph_session *session,
     struct ph_slice name);
+/* A front end that the listener trusts named the client it speaks for. */
+PH_EXPORT void ph_session_set_client(struct ph_session *session,
+    const struct ph_addr *client, uint16_t port);
 /* Whether a certificate is configured, so that STARTTLS may be offered. */
 PH_EXPORT bool ph_session_has_tls(const struct ph_session *session);
 /*
@@ -150,6 +153,8 @@ PH_EXPORT size_t ph_mail_recipient_count(const struct ph_mail *mail);
 PH_EXPORT int ph_mail_write(struct ph_mail *mail, const void *p, size_t n);
 PH_EXPORT void ph_mail_limit(struct ph_mail *mail, uint64_t limit_bytes);
 PH_EXPORT uint64_t ph_mail_size(const struct ph_mail *mail);
+/* The largest message that the server takes anywhere, in octets: SIZE. */
+PH_EXPORT uint64_t ph_mail_size_limit(const struct ph_session *session);
 /* Whether the queue takes mail now (disk space); PH_FULL: 452 4.3.1. */
 PH_EXPORT int ph_mail_room(struct ph_session *session, uint64_t bytes);
 /*
