@@ -15,9 +15,10 @@ ENVELOPE = b"MAIL FROM:<x@outside.test>\r\nRCPT TO:<bob@example.test>\r\n"
 class Wire:
     """Raw octets to a port and whole replies back."""
 
-    def __init__(self, box, port, greeting=True):
-        self.socket = socket.create_connection(("127.0.0.1", box.port(port)),
-                                               timeout=DEADLINE)
+    def __init__(self, box, port, greeting=True, source="127.0.0.1"):
+        self.socket = socket.create_connection(
+            ("127.0.0.1", box.port(port)), timeout=DEADLINE,
+            source_address=(source, 0))
         self.file = self.socket.makefile("rb")
         if greeting:
             self.greeting = self.reply()
@@ -63,10 +64,72 @@ class Wire:
         self.close()
 
 
+RELAY_FORMS = """
+victim@elsewhere.test
+VICTIM@ELSEWHERE.TEST
+victim@elsewhere.test.
+victim@sub.example.test
+victim@example.test.elsewhere.test
+victim@xexample.test
+victim@test
+victim@elsewhere.test,alice@example.test
+victim@elsewhere.test alice@example.test
+victim@elsewhere.test@example.test
+victim@example.test@elsewhere.test
+victim@@example.test
+victim%elsewhere.test
+victim%elsewhere.test@
+victim%elsewhere.test@example.test
+victim%elsewhere.test@EXAMPLE.TEST.
+victim%elsewhere.test%third.test@example.test
+victim%elsewhere.test@[127.0.0.1]
+victim%elsewhere.test@[IPv6:::1]
+"victim%elsewhere.test"@example.test
+elsewhere.test!victim
+elsewhere.test!victim@example.test
+elsewhere.test!victim@[127.0.0.1]
+example.test!elsewhere.test!victim@example.test
+"elsewhere.test!victim"@example.test
+@example.test:victim@elsewhere.test
+@example.test,@b.test:victim@elsewhere.test
+@[127.0.0.1]:victim@elsewhere.test
+@example.test:elsewhere.test!victim@example.test
+@example.test:@elsewhere.test:victim@elsewhere.test
+"victim@elsewhere.test"@example.test
+"victim@elsewhere.test"
+"victim\\@elsewhere.test"@example.test
+"victim@elsewhere.test"@[127.0.0.1]
+victim\\@elsewhere.test@example.test
+example.test:victim@elsewhere.test
+victim@[203.0.113.1]
+victim@[IPv6:2001:db8::1]
+victim@[127.0.0.1]
+victim@[0.0.0.0]
+victim@[IPv6:::1]
+victim@203.0.113.1
+victim@127.0.0.1
+victim@
+victim
+nobody@example.test
+nobody+alice@example.test
+""".split("\n")[1:-1]
+
+
+def check_relay_forms(test, wire):
+    """None is taken from a stranger; whatever is, stays in the house."""
+    test.assertGreaterEqual(len(RELAY_FORMS), 40)
+    test.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 250])
+    for form in RELAY_FORMS:
+        code = wire.codes(b"RCPT TO:<" + form.encode() + b">\r\n", 1)[0]
+        test.assertIn(code, (501, 550, 553), form)
+    test.assertEqual(wire.codes(b"DATA\r\n", 1), [554])
+
+
 class Smtp(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.box = Sandbox({"auth": "smtp_inbound: { max_errors = 500; };"})
+        cls.box = Sandbox({"auth": "smtp_inbound: { max_errors = 500; };"
+                                   "smtp_submission: { max_errors = 500; };"})
 
     @classmethod
     def tearDownClass(cls):
@@ -170,22 +233,16 @@ class Smtp(unittest.TestCase):
     # --- who may send what to whom ---
 
     def test_open_relay_forms(self):
-        forms = [b"victim@elsewhere.test", b"victim%elsewhere.test@example.test",
-                 b"elsewhere.test!victim@example.test", b"elsewhere.test!victim",
-                 b"@example.test:victim@elsewhere.test",
-                 b"@example.test,@b.test:victim@elsewhere.test",
-                 b"\"victim@elsewhere.test\"@example.test",
-                 b"\"victim@elsewhere.test\"", b"victim@elsewhere.test@example.test",
-                 b"example.test:victim@elsewhere.test", b"victim@[203.0.113.1]",
-                 b"victim@[127.0.0.1]", b"victim@[IPv6:::1]",
-                 b"victim%elsewhere.test@[127.0.0.1]", b"victim@elsewhere.test.",
-                 b"VICTIM@ELSEWHERE.TEST", b"nobody@example.test"]
-        wire = self.wire()
-        self.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 250])
-        for form in forms:
-            code = wire.codes(b"RCPT TO:<" + form + b">\r\n", 1)[0]
-            self.assertIn(code, (501, 550), form)
-        self.assertEqual(wire.codes(b"DATA\r\n", 1), [554])
+        check_relay_forms(self, self.wire())
+
+    def test_nothing_is_taken_for_submission_before_a_login(self):
+        wire = self.wire("submission")
+        wire.codes(HELLO + b"STARTTLS\r\n", 2)
+        wire.tls(self.box.tls())
+        self.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 530])
+        for form in RELAY_FORMS[:40]:
+            self.assertEqual(wire.codes(b"RCPT TO:<" + form.encode() + b">\r\n",
+                                        1), [503], form)
 
     def test_a_user_may_not_send_as_another(self):
         client = self.box.submission()
@@ -256,6 +313,111 @@ class Smtp(unittest.TestCase):
         self.assertEqual(len(token), 13)
         self.assertNotIn("nobody", text)
         until(lambda: "session=" + token in self.box.log(), "the token")
+
+
+CHECKS = """
+check_access: { allow = [ "127.0.0.1" ]; };
+"""
+POLICY = """
+processes: { edge = 2; };
+smtp_inbound: { greet_delay = "100ms"; client_messages = 3;
+                xclient_networks = [ "127.0.0.9" ]; max_errors = 500; };
+smtp_submission: { hide_client = true; user_messages = 3;
+                   sender_check = "own"; max_errors = 500; };
+message_limit_bytes = "1M";
+"""
+
+
+class Policy(unittest.TestCase):
+    """Clients come from addresses of their own, for rates to tell them apart."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox({"policy": POLICY, "checks": CHECKS})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.box.close()
+
+    def wire(self, source, port="smtp", greeting=True):
+        wire = Wire(self.box, port, greeting, source)
+        self.addCleanup(wire.close)
+        return wire
+
+    def test_open_relay_forms_with_a_check_that_accepts(self):
+        check_relay_forms(self, self.wire("127.0.0.1"))
+
+    def test_early_talkers_may_only_quit(self):
+        wire = self.wire("127.0.0.2", greeting=False)
+        wire.send(HELLO + b"MAIL FROM:<>\r\nQUIT\r\n")
+        self.assertEqual(wire.rest(), [554, 503, 503, 221])
+
+    def test_our_own_name_is_refused(self):
+        wire = self.wire("127.0.0.2")
+        self.assertEqual(wire.codes(b"EHLO mail.example.test\r\n"
+                                    b"HELO [127.0.0.1]\r\n" + HELLO, 3),
+                         [550, 550, 250])
+
+    def test_rates_hold_over_all_processes(self):
+        codes = []
+        for _ in range(8):
+            wire = self.wire("127.0.0.3")
+            codes += wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2)[1:]
+        self.assertEqual(codes, [250] * 3 + [450] * 5)
+        wire = self.wire("127.0.0.4")
+        self.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 250])
+
+    def test_size_is_the_smaller_limit(self):
+        wire = self.wire("127.0.0.5")
+        wire.send(HELLO)
+        self.assertIn(b"SIZE 1048576\r\n", wire.reply()[1])
+
+    def test_xclient_names_the_client(self):
+        wire = self.wire("127.0.0.9")
+        self.assertEqual(
+            wire.codes(b"EHLO front.test\r\n"
+                       b"XCLIENT ADDR=203.0.113.77 PORT=99 HELO=x.test\r\n" +
+                       HELLO + ENVELOPE + b"DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n",
+                       7), [250, 220, 250, 250, 250, 354, 250])
+        self.assertEqual(wire.codes(b"QUIT\r\n", 1), [221])
+        self.assertIn(b"from c.test ([203.0.113.77])", self.box.inbox("bob", 1)[0])
+        until(lambda: "session_end" in self.box.log() and
+              "client=203.0.113.77" in self.box.log(), "the summary")
+        self.assertEqual(self.wire("127.0.0.8").codes(
+            HELLO + b"XCLIENT ADDR=203.0.113.77\r\n", 2), [250, 550])
+
+    def test_binary_content_arrives_as_it_was_sent(self):
+        body = bytes(range(256)) * 3 + b"\n.\n\r.\r\r\n.\r\n\0"
+        text = b"Subject: binary\r\nMIME-Version: 1.0\r\n\r\n" + body
+        wire = self.wire("127.0.0.6")
+        self.assertEqual(wire.codes(
+            HELLO + b"MAIL FROM:<x@y.test> BODY=BINARYMIME\r\n"
+            b"RCPT TO:<carol@example.test>\r\nBDAT 100\r\n" + text[:100] +
+            b"BDAT %d LAST\r\n" % (len(text) - 100) + text[100:] +
+            b"QUIT\r\n", 6), [250, 250, 250, 250, 250, 221])
+        pop = self.box.imap("carol")
+        self.addCleanup(pop.logout)
+
+        def fetch():
+            if int(pop.select("INBOX", readonly=True)[1][0]) < 1:
+                return None
+            return pop.fetch("1", "(BODY.PEEK[])")[1][0][1]
+        self.assertTrue(until(fetch, "the message").endswith(text))
+
+    def test_submission_hides_the_client_and_limits_the_user(self):
+        client = self.box.submission()
+        client.ehlo("client.secret.test")
+        self.assertEqual(client.mail("postmaster@example.test")[0], 553)
+        client.sendmail("alice@example.test", ["alice@example.test"],
+                        b"From: alice@example.test\r\n\r\nx\r\n")
+        got = self.box.inbox("alice", 1)[0]
+        self.assertIn(b"Received: from hidden.invalid\r\n", got)
+        self.assertNotIn(b"secret.test", got)
+        codes = [client.mail("alice@example.test")[0], client.rset()[0],
+                 client.mail("alice@example.test")[0], client.rset()[0],
+                 client.mail("alice@example.test")[0]]
+        self.assertEqual(codes, [250, 250, 250, 250, 450])
+        client.quit()
 
 
 if __name__ == "__main__":
