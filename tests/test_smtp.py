@@ -402,7 +402,8 @@ class Policy(unittest.TestCase):
             if int(pop.select("INBOX", readonly=True)[1][0]) < 1:
                 return None
             return pop.fetch("1", "(BODY.PEEK[])")[1][0][1]
-        self.assertTrue(until(fetch, "the message").endswith(text))
+        got = until(fetch, "the message")
+        self.assertEqual(got[-len(text):], text)
 
     def test_submission_hides_the_client_and_limits_the_user(self):
         client = self.box.submission()

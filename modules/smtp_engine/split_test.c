@@ -114,8 +114,9 @@ make_session(struct ph_arena *arena, bool login)
 	for (uint32_t n = 1 + draw(3); n > 0; n--) {
 		for (uint32_t extra = draw(3); extra > 0; extra--)
 			ph_buf_slice(&text, PICK(command));
-		ph_buf_str(&text, "MAIL FROM:<alice@example.test>\r\n"
-		                  "RCPT TO:<alice@example.test>\r\n");
+		ph_buf_printf(&text, "MAIL FROM:<alice@example.test>%s\r\n"
+		                     "RCPT TO:<alice@example.test>\r\n",
+		    draw(4) > 0 ? "" : " BODY=BINARYMIME");
 		if (draw(2) > 0)
 			add_data(&text);
 		else

@@ -494,10 +494,14 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 	struct ph_message_summary summary;
 	char path[FOLDER_PATH_MAX];
 	struct folder_file read;
+	int64_t date;
+	/* What we wrote is as it came: a bare LF in it is content. */
+	const bool is_ours = file_is_ours(file, &date);
 
 	if (folder_read(fd, folder_path(path, folder_sub(entry->in_new), file),
 	        arena, &read) == PH_OK && !is_torn(file, &read)) {
-		content = parse_with_crlf(arena, read.octets);
+		content = is_ours ? read.octets :
+		    parse_with_crlf(arena, read.octets);
 		summary = parse_summary(arena, content);
 		adopted->summary.header = ph_arena_slice(adopt->arena,
 		    summary.header);
@@ -509,8 +513,7 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 		message->bare_lf = content.p != read.octets.p;
 		message->meta.flags = file_flags(file);
 		message->meta.size = content.n;
-		if (!file_is_ours(file, &message->meta.internal_date))
-			message->meta.internal_date = read.mtime;
+		message->meta.internal_date = is_ours ? date : read.mtime;
 		adopted->sound = true;
 	}
 	ph_arena_free(arena);
