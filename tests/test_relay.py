@@ -174,6 +174,34 @@ class Relay(unittest.TestCase):
         box.stop()
         until(lambda: remote.lines[-1] == "QUIT", "a polite end")
 
+    def send_binary(self, box, text):
+        client = box.submission()
+        self.assertEqual(client.docmd("MAIL", "FROM:<alice@example.test> "
+                                      "BODY=BINARYMIME")[0], 250)
+        self.assertEqual(client.rcpt("x@plain.test")[0], 250)
+        client.send(b"BDAT %d LAST\r\n" % len(text) + text)
+        self.assertEqual(client.getreply()[0], 250)
+        client.quit()
+
+    def test_binary_content_goes_on_as_it_came(self):
+        text = message(bytes(range(256)) + b"\n.\n..\n\r.\r\0")
+        remote = self.remote(offer=["CHUNKING", "BINARYMIME"])
+        box = self.box(remote)
+        self.send_binary(box, text)
+        self.wait(box, " delivered ")
+        self.assertTrue(remote.messages[0][2].endswith(text))
+        self.assertIn(" BODY=BINARYMIME", remote.messages[0][0])
+
+    def test_binary_content_is_returned_by_who_takes_none(self):
+        remote = self.remote(offer=["CHUNKING", "8BITMIME"])
+        box = self.box(remote)
+        self.send_binary(box, message(b"\n.\n"))
+        self.wait(box, " bounced ", "to=x@plain.test", "status=5.6.3")
+        self.assertEqual(remote.messages, [])
+        bounce = box.inbox("alice", 1)[0]
+        self.assertIn(b"text/rfc822-headers", bounce)
+        self.assertNotIn(b"\n.\n", bounce)
+
     def test_all_mail_goes_through_the_relay_host(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         remote = self.remote(tls=context, offer=["AUTH PLAIN"])

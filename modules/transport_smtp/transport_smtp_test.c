@@ -363,35 +363,6 @@ START_TEST(says_what_the_content_is)
 }
 END_TEST
 
-START_TEST(binary_content_goes_to_who_takes_it_alone)
-{
-	static const char *const script[] = { ">220 peer", "<EHLO", PIPE_EHLO,
-		"<QUIT", NULL };
-
-	mail.facts[0] = "body";
-	mail.facts[1] = "BINARYMIME";
-	run(script, NULL);
-	ck_result(0, PH_FAILED, 0, "5.6.3");
-}
-END_TEST
-
-START_TEST(binary_content_goes_in_a_chunk_as_it_is)
-{
-	static const char *const script[] = { ">220 peer", "<EHLO",
-		"#250-p\r\n250-CHUNKING\r\n250 BINARYMIME\r\n",
-		"<MAIL FROM:<alice@example.test> BODY=BINARYMIME", ">250 ok",
-		"<RCPT TO:<bob@bare.test>", ">250 ok", "<BDAT 23 LAST",
-		"<Subject: x", "<", "<.", "<..", "<.b", ">250 ok", "<QUIT",
-		NULL };
-
-	mail.content = "Subject: x\r\n\r\n.\r\n..\n.b\n";
-	mail.facts[0] = "body";
-	mail.facts[1] = "BINARYMIME";
-	run(script, NULL);
-	ck_result(0, PH_DELIVERED, 250, "");
-}
-END_TEST
-
 /* --- TLS --- */
 
 START_TEST(speaks_tls_and_forgets_what_was_said_before)
@@ -797,8 +768,6 @@ main(void)
 	tcase_add_test(tcase, many_recipients_go_in_several_transactions);
 	tcase_add_test(tcase, refuses_what_the_peer_can_not_take);
 	tcase_add_test(tcase, says_what_the_content_is);
-	tcase_add_test(tcase, binary_content_goes_to_who_takes_it_alone);
-	tcase_add_test(tcase, binary_content_goes_in_a_chunk_as_it_is);
 	tcase_add_test(tcase, speaks_tls_and_forgets_what_was_said_before);
 	tcase_add_test(tcase, verifies_the_name_of_the_host);
 	tcase_add_test(tcase, goes_on_in_the_clear_when_tls_may_fail);
