@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail to other servers: which host, what is said, and what becomes of a
 message when the host, the connection or the relay itself fails."""
+import os
+import shutil
 import ssl
+import tempfile
 import threading
 import unittest
 
@@ -212,6 +215,26 @@ class Relay(unittest.TestCase):
         self.wait(box, " delivered ", "host=smart.test", count=2)
         self.assertIn("AUTH PLAIN AG1lAHNlY3JldA==", remote.lines)
         self.assertNotIn("secret", box.log())
+
+    def test_lmtp_has_a_reply_for_each_recipient(self):
+        path = tempfile.mkdtemp(prefix="lmtp-")
+        self.addCleanup(shutil.rmtree, path)
+        os.chmod(path, 0o755)
+        remote = self.remote(path=path + "/s", offer=["PIPELINING"],
+                             rule=lambda verb, line, n:
+                             "452 4.2.2 full" if verb == "END" and "full" in line
+                             else None)
+        os.chmod(path + "/s", 0o666)
+        box = Sandbox({"relay": (
+            "transport_smtp: { enabled = false; }; "
+            f"transport_lmtp: {{ socket = \"{path}/s\"; }};")})
+        self.addCleanup(box.close)
+        self.send(box, ["a@plain.test", "full@plain.test", "b@plain.test"])
+        self.wait(box, " delivered ", "to=a@plain.test")
+        self.wait(box, " delivered ", "to=b@plain.test")
+        self.wait(box, " deferred ", "to=full@plain.test", "status=4.2.2")
+        self.assertIn("LHLO mail.example.test", remote.lines)
+        self.assertEqual(len(remote.messages), 2)
 
     def test_a_connection_lost_after_the_dot_is_tried_again(self):
         def lose(verb, line, n):

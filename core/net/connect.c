@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static socklen_t
@@ -48,22 +49,20 @@ finish_connect(struct ph_stream *stream, unsigned timeout_ms,
 	return PH_OK;
 }
 
-int
-ph_connect(struct ph_arena *arena, const struct ph_addr *addr, uint16_t port,
-    unsigned timeout_ms, struct ph_stream **stream_out, struct ph_err *err)
+static int
+open_stream(struct ph_arena *arena, const struct sockaddr *address,
+    socklen_t n, unsigned timeout_ms, struct ph_stream **stream_out,
+    struct ph_err *err)
 {
-	struct sockaddr_storage storage;
-	socklen_t n = socket_address(addr, port, &storage);
 	struct ph_stream *stream;
 	int status = PH_OK, fd;
 
-	fd = socket(storage.ss_family,
+	fd = socket(address->sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return ph_err_set(err, PH_IO, errno, "socket: %s",
 		    strerror(errno));
-	if (connect(fd, (struct sockaddr *)&storage, n) != 0 &&
-	    errno != EINPROGRESS) {
+	if (connect(fd, address, n) != 0 && errno != EINPROGRESS) {
 		status = ph_err_set(err, PH_IO, errno, "%s", strerror(errno));
 		close(fd);
 		return status;
@@ -77,4 +76,30 @@ ph_connect(struct ph_arena *arena, const struct ph_addr *addr, uint16_t port,
 	else
 		*stream_out = stream;
 	return status;
+}
+
+int
+ph_connect(struct ph_arena *arena, const struct ph_addr *addr, uint16_t port,
+    unsigned timeout_ms, struct ph_stream **stream_out, struct ph_err *err)
+{
+	struct sockaddr_storage storage;
+	socklen_t n = socket_address(addr, port, &storage);
+
+	return open_stream(arena, (struct sockaddr *)&storage, n, timeout_ms,
+	    stream_out, err);
+}
+
+int
+ph_connect_unix(struct ph_arena *arena, const char *path, unsigned timeout_ms,
+    struct ph_stream **stream_out, struct ph_err *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t n = strlen(path);
+
+	if (n == 0 || n >= sizeof(address.sun_path))
+		return ph_err_set(err, PH_INVALID, 0,
+		    "no path of a Unix socket");
+	memcpy(address.sun_path, path, n + 1);
+	return open_stream(arena, (struct sockaddr *)&address,
+	    sizeof(address), timeout_ms, stream_out, err);
 }

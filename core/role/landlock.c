@@ -48,7 +48,9 @@ struct path_right {
 
 /* Libraries for everybody (a reload may load a module); the settings of the
  * resolver and of TLS where questions are asked. auth reads what its backends
- * name, bounded by its user alone. relay may run a program. */
+ * name, bounded by its user alone. relay may run a program; that it may connect
+ * to Unix sockets (LMTP), of which Landlock knows nothing, is left to the sockets'
+ * own permissions. */
 static const struct path_right path_rights[] = {
 	{ ALL_ROLES, "/usr", MAY_READ },
 	{ ALL_ROLES, "/opt", MAY_READ },

@@ -242,8 +242,13 @@ open_connection(struct session *session)
 	int status;
 
 	session->link = ph_arena_create(NULL);
-	status = ph_connect(session->link, &peer->addr, (uint16_t)peer->port,
-	    conf->connect_timeout_ms, &session->stream, &err);
+	if (peer->path != NULL)
+		status = ph_connect_unix(session->link, peer->path,
+		    conf->connect_timeout_ms, &session->stream, &err);
+	else
+		status = ph_connect(session->link, &peer->addr,
+		    (uint16_t)peer->port, conf->connect_timeout_ms,
+		    &session->stream, &err);
 	if (status == PH_OK)
 		return peer->is_tls_at_once ? handshake(session) :
 		                              greeting(session);

@@ -17,12 +17,17 @@ class Remote:
     holds (sender, recipients, content) of each that was answered 250.
     """
 
-    def __init__(self, address="127.0.0.2", port=0, rule=None, offer=(), tls=None):
+    def __init__(self, address="127.0.0.2", port=0, rule=None, offer=(), tls=None,
+                 path=None):
         self.rule = rule or (lambda verb, line, connection: None)
         self.offer, self.tls = list(offer), tls
         self.messages, self.lines, self.connections = [], [], 0
-        self.socket = socket.create_server((address, port))
-        self.port = self.socket.getsockname()[1]
+        if path:
+            self.socket = socket.create_server(path, family=socket.AF_UNIX)
+            self.port = 25  # of no use
+        else:
+            self.socket = socket.create_server((address, port))
+            self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
@@ -61,6 +66,7 @@ class _Session:
     def __init__(self, remote, link, connection):
         self.remote, self.connection = remote, connection
         self.sender, self.recipients, self.chunks = None, [], b""
+        self.lmtp = False
         self._use(link)
 
     def _use(self, link):
@@ -86,8 +92,17 @@ class _Session:
                 return bytes(content)
             content += line[1:] if line.startswith(b".") else line
 
+    def taken(self, content):
+        """The reply to the content; LMTP has one for each recipient."""
+        for ends in ([[r] for r in self.recipients] if self.lmtp
+                     else [self.recipients]):
+            self.say("END", ends[0] if self.lmtp else "", "250 2.0.0 taken",
+                     lambda: self.remote.messages.append(
+                         (self.sender, ends, content)))
+
     def take(self, verb, line):
-        if verb == "EHLO":
+        if verb in ("EHLO", "LHLO"):
+            self.lmtp = verb == "LHLO"
             offer = ["remote.test"] + self.remote.offer
             if self.remote.tls and not isinstance(self.link, ssl.SSLSocket):
                 offer.append("STARTTLS")
@@ -110,17 +125,13 @@ class _Session:
             self.chunks += self.file.read(int(words[1]))
             if words[-1].upper() == "LAST":
                 content, self.chunks = self.chunks, b""
-                self.say("END", "", "250 2.0.0 taken",
-                         lambda: self.remote.messages.append(
-                             (self.sender, self.recipients, content)))
+                self.taken(content)
             else:
                 self.say(verb, line, "250 ok")
         elif verb == "DATA":
             if self.say(verb, line, "354 go"):
                 content = self.content()
-                self.say("END", "", "250 2.0.0 taken",
-                         lambda: self.remote.messages.append(
-                             (self.sender, self.recipients, content)))
+                self.taken(content)
         else:
             self.say(verb, line, "250 ok")
 

@@ -74,6 +74,10 @@ PH_EXPORT int ph_connect(struct ph_arena *arena, const struct ph_addr *addr,
     uint16_t port, unsigned timeout_ms, struct ph_stream **stream_out,
     struct ph_err *err);
 
+/* The same to the Unix socket at path (under 108 octets). */
+PH_EXPORT int ph_connect_unix(struct ph_arena *arena, const char *path,
+    unsigned timeout_ms, struct ph_stream **stream_out, struct ph_err *err);
+
 enum ph_tls_verify {
 	PH_TLS_ANY,    /* encrypt, accept any certificate */
 	PH_TLS_VERIFY, /* chain to the system's CAs and the name must fit */
