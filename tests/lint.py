@@ -50,12 +50,14 @@ VERSIONS = {"POSTHOUSE_1.0", "POSTHOUSE_PRIVATE"}
 
 def sources(*folders, ends=(".c", ".h")):
     """Paths relative to the top, of all files git knows or would add."""
-    out = subprocess.run(
-        ["git", "-C", TOP, "ls-files", "-co", "--exclude-standard", *folders],
-        capture_output=True, text=True, check=False)
-    if out.returncode == 0:
-        names = out.stdout.splitlines()
-    else:  # a source archive
+    try:
+        out = subprocess.run(
+            ["git", "-C", TOP, "ls-files", "-co", "--exclude-standard",
+             *folders], capture_output=True, text=True, check=False)
+        names = out.stdout.splitlines() if out.returncode == 0 else None
+    except FileNotFoundError:
+        names = None
+    if names is None:  # a source archive, or no git
         names = [os.path.relpath(os.path.join(at, f), TOP)
                  for at, dirs, files in os.walk(TOP) for f in files
                  if not os.path.relpath(at, TOP).startswith(("build", ".git"))]

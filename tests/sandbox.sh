@@ -46,16 +46,32 @@ place_programs() {
 free_ports() {
 	/usr/bin/python3 - "$1" <<'PY'
 import random, socket, sys
-held = []
-while len(held) < int(sys.argv[1]):
-    s = socket.socket()
+def bind(family, address):
+    s = socket.socket(family)
     try:
-        s.bind(("127.0.0.1", random.randint(20000, 32000)))
+        s.bind(address)
     except OSError:
-        continue
-    held.append(s)
+        s.close()
+        return None
+    return s
+held = []
+six = bind(socket.AF_INET6, ("::1", 0))
+while len(held) < int(sys.argv[1]):
+    port = random.randint(20000, 32000)
+    four = bind(socket.AF_INET, ("127.0.0.1", port))
+    if four and (not six or bind(socket.AF_INET6, ("::1", port))):
+        held.append(four)
 print(*(s.getsockname()[1] for s in held))
 PY
+}
+
+# "localhost" is ::1, too, where there is IPv6: both listen.
+endpoints() {
+	if grep -qs '^0\{31\}1 ' /proc/net/if_inet6; then
+		echo "[ \"127.0.0.1:$1\", \"[::1]:$1\" ]"
+	else
+		echo "[ \"127.0.0.1:$1\" ]"
+	fi
 }
 
 make_certificates() {
@@ -106,11 +122,11 @@ dns: { servers = [ "${dns:-127.0.0.1:1}" ]; };
 queue: { soft_free_bytes = "64M"; ballast_bytes = "16M"; cache_bytes = "64M"; };
 CONF
 	cat >"$dir/conf.d/50-sandbox.conf" <<CONF
-smtp_inbound: { listen = [ "127.0.0.1:$smtp" ]; };
-smtp_submission: { listen = [ "127.0.0.1:$submission" ];
-                   listen_tls = [ "127.0.0.1:$submissions" ]; };
-imap: { listen = [ "127.0.0.1:$imap" ]; listen_tls = [ "127.0.0.1:$imaps" ]; };
-pop3: { listen = [ "127.0.0.1:$pop3" ]; listen_tls = [ "127.0.0.1:$pop3s" ]; };
+smtp_inbound: { listen = $(endpoints $smtp); };
+smtp_submission: { listen = $(endpoints $submission);
+                   listen_tls = $(endpoints $submissions); };
+imap: { listen = $(endpoints $imap); listen_tls = $(endpoints $imaps); };
+pop3: { listen = $(endpoints $pop3); listen_tls = $(endpoints $pop3s); };
 auth_local: { };
 store_maildir: { };
 transport_smtp: { };

@@ -30,8 +30,16 @@ def has_program(path):
     return os.access(path, os.X_OK) or shutil.which(path) is not None
 
 
+def has_namespaces():
+    """Not in a chroot, and not in every container."""
+    return subprocess.run(["unshare", "--mount", "true"], check=False,
+                          capture_output=True).returncode == 0
+
+
 def needs(*programs, root=True):
     missing = [p for p in programs if not has_program(p)]
+    if any(mta.UNPACKED in p for p in programs) and not has_namespaces():
+        missing.append("a mount namespace")
     if root and os.getuid() != 0:
         return unittest.skip("needs root")
     return unittest.skipIf(missing, f"not there: {missing}")
