@@ -33,6 +33,12 @@ static const char *const table_files[TABLES] = {
 	[T_ASIDE] = "damaged.db",
 };
 
+const char *
+table_file(enum table table)
+{
+	return table_files[table];
+}
+
 static int64_t
 clock_ms(clockid_t clock)
 {

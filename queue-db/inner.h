@@ -139,7 +139,7 @@ struct queue_db_op {
 	struct ph_arena *arena;
 	struct action *first, **last;
 	int status;
-	size_t octets;
+	size_t octets, limit;
 	size_t messages;      /* new ones */
 	bool has_files;
 	enum queue_db_when when;
@@ -202,6 +202,7 @@ struct queue_db {
 };
 
 /* env.c */
+const char *table_file(enum table table);
 int64_t monotonic_ms(void);
 int64_t wall_ms(void);
 /* Tell the operator. */
@@ -254,6 +255,10 @@ int range_next(struct range *range, struct ph_slice *key_out,
 int range_delete(struct range *range); /* the row range_next gave */
 /* Inside a transaction its failure (PH_BUSY too) must abort it. */
 int range_close(struct range *range);
+
+/* read.c: up to n ids above after, ascending. */
+int read_ids(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
+    size_t *count_out);
 
 /* commit.c */
 void *commit_main(void *db);

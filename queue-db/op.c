@@ -18,6 +18,7 @@ queue_db_op_create(void)
 
 	op->arena = arena;
 	op->last = &op->first;
+	op->limit = QUEUE_DB_OP_MAX;
 	return op;
 }
 
@@ -60,7 +61,7 @@ static void
 op_weigh(struct queue_db_op *op, size_t n)
 {
 	op->octets += n;
-	if (op->octets > QUEUE_DB_OP_MAX)
+	if (op->octets > op->limit)
 		op_spoil(op, PH_TOO_BIG);
 }
 

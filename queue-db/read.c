@@ -212,7 +212,7 @@ read_ids_once(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
 	return rc == PH_NOT_FOUND ? 0 : rc;
 }
 
-static int
+int
 read_ids(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
     size_t *count_out)
 {

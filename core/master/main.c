@@ -18,6 +18,7 @@
 
 #include "master/checker.h"
 #include "master/master.h"
+#include "master/queue_tool.h"
 #include "module/loader.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
@@ -27,6 +28,8 @@ struct options {
 	const char *describe;
 	bool describe_mdoc;
 	bool test, foreground, check_facts, has_role;
+	enum queue_tool queue_tool;
+	const char *queue_file;
 	struct role_start start;
 };
 
@@ -35,6 +38,9 @@ enum long_option {
 	OPT_HELP,
 	OPT_DESCRIBE,
 	OPT_DESCRIBE_MDOC,
+	OPT_QUEUE_VERIFY,
+	OPT_QUEUE_EXPORT,
+	OPT_QUEUE_IMPORT,
 	OPT_CHECK_FACTS,
 	OPT_ROLE,
 	OPT_INDEX,
@@ -47,6 +53,9 @@ static const struct option long_options[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "describe", required_argument, NULL, OPT_DESCRIBE },
 	{ "describe-mdoc", required_argument, NULL, OPT_DESCRIBE_MDOC },
+	{ "queue-verify", no_argument, NULL, OPT_QUEUE_VERIFY },
+	{ "queue-export", required_argument, NULL, OPT_QUEUE_EXPORT },
+	{ "queue-import", required_argument, NULL, OPT_QUEUE_IMPORT },
 	/* what the master starts itself with */
 	{ "check-facts", no_argument, NULL, OPT_CHECK_FACTS },
 	{ "role", required_argument, NULL, OPT_ROLE },
@@ -61,6 +70,9 @@ usage(FILE *to)
 {
 	fputs("usage: posthouse [-F] [-c file]\n"
 	      "       posthouse -t [-c file]\n"
+	      "       posthouse --queue-verify [-c file]\n"
+	      "       posthouse --queue-export queue-file [-c file]\n"
+	      "       posthouse --queue-import queue-file [-c file]\n"
 	      "       posthouse --describe module | core\n"
 	      "       posthouse --describe-mdoc module | core\n"
 	      "       posthouse --version\n",
@@ -131,6 +143,15 @@ take_options(int argc, char **argv, struct options *options)
 		case OPT_DESCRIBE_MDOC:
 			options->describe = optarg;
 			options->describe_mdoc = option == OPT_DESCRIBE_MDOC;
+			break;
+		case OPT_QUEUE_VERIFY:
+			options->queue_tool = QUEUE_VERIFY;
+			break;
+		case OPT_QUEUE_EXPORT:
+		case OPT_QUEUE_IMPORT:
+			options->queue_tool = option == OPT_QUEUE_EXPORT ?
+			    QUEUE_EXPORT : QUEUE_IMPORT;
+			options->queue_file = optarg;
 			break;
 		default:
 			if (!take_internal(option, optarg, options))
@@ -252,8 +273,12 @@ posthouse_main(int argc, char **argv)
 		    strerror(errno));
 		return EXIT_REFUSED;
 	}
-	status = options.test ? test(file) :
-	                        master_main(file, !options.foreground);
+	if (options.queue_tool != QUEUE_TOOL_NONE)
+		status = queue_tool_run(options.queue_tool, file,
+		    options.queue_file);
+	else
+		status = options.test ? test(file) :
+		                        master_main(file, !options.foreground);
 	free(file);
 	return status;
 }
