@@ -17,6 +17,7 @@
 
 enum {
 	SPOOLS_MAX = 4096,
+	SPOOL_LIFE_MS = 4 * 3600 * 1000, /* of one that nobody commits */
 	RECIPIENTS_MAX = 10000,
 	ENVELOPE_MAX = 64 << 10,
 	TRACE_MAX = 128 << 10,
@@ -25,7 +26,7 @@ enum {
 /* A file for a large body that edge writes now. */
 struct spool {
 	struct spool *next;
-	uint64_t number;
+	uint64_t number, made_ms;
 	unsigned edge;
 	int fd;
 };
@@ -42,6 +43,24 @@ struct spooling {
 	int status, fd;
 };
 
+/* An edge whose question was cut short never learns the number. */
+static void
+drop_old_spools(void)
+{
+	for (struct spool **at = &self.spools; *at != NULL;) {
+		struct spool *spool = *at;
+
+		if (spool->made_ms + SPOOL_LIFE_MS > ph_now_ms()) {
+			at = &spool->next;
+			continue;
+		}
+		*at = spool->next;
+		close(spool->fd);
+		free(spool);
+		self.spool_count--;
+	}
+}
+
 static void
 make_spool(void *arg)
 {
@@ -57,8 +76,14 @@ on_spool(struct bus_request *request)
 	struct spool *spool;
 	struct ph_buf buf;
 
-	if (!queue.is_stopping && self.spool_count < SPOOLS_MAX)
+	if (self.spool_count >= SPOOLS_MAX)
+		drop_old_spools();
+	if (!queue.is_stopping && self.spool_count < SPOOLS_MAX) {
+		queue.users++;
 		ph_work(make_spool, &s);
+		queue.users--;
+		ph_event_signal(&queue.moved);
+	}
 	if (s.status != PH_OK) {
 		bus_reply(request, s.status, PH_LIT(""), NULL, 0);
 		return;
@@ -66,6 +91,7 @@ on_spool(struct bus_request *request)
 	spool = calloc(1, sizeof(*spool));
 	ph_assert(spool != NULL);
 	spool->number = ++self.spool_number;
+	spool->made_ms = ph_now_ms();
 	spool->edge = request->from_index;
 	spool->fd = s.fd;
 	spool->next = self.spools;

@@ -5,7 +5,6 @@
  */
 #include "queue/queue.h"
 
-#include <stdio.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@ enum {
 	LOCAL_MS = 120000,
 	REMOTE_MS = 3600000,
 	AGAIN_MS = 1000,        /* nobody was there to take it */
+	AGAIN_DOUBLINGS = 8,    /* of it, when that goes on */
 	TROUBLE_MS = 60000,     /* the store would not take the outcome */
 	HEADER_READ = 64 << 10,
 };
@@ -30,8 +30,7 @@ struct attempt {
 	struct ph_arena *arena;
 	struct ph_slice octets; /* of the content, in front of the file */
 	int fd;
-	bool was_reached;       /* mail or relay answered */
-	bool failed;            /* the destination as a whole did not answer */
+	enum lane_end end;
 	bool *changed;          /* by index of the recipient */
 };
 
@@ -209,13 +208,13 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 	if (delivery == PH_DELIVERED) {
 		r->state = QUEUE_DB_DELIVERED;
 		queue.relayed++;
-		a->failed = false;
+		a->end = LANE_FINE;
 	} else if (delivery == PH_FAILED) {
 		r->state = QUEUE_DB_FAILED;
-		a->failed = false;
+		a->end = LANE_FINE;
 	} else {
 		if (code != 0) /* somebody was there and said so */
-			a->failed = false;
+			a->end = LANE_FINE;
 		defer(a, r);
 	}
 }
@@ -235,14 +234,45 @@ find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
 }
 
 static void
+count_outcome(const struct attempt *a, const struct queue_recipient *r,
+    struct ph_slice uid)
+{
+	queue.delivered += r->state == QUEUE_DB_DELIVERED;
+	queue.bounced += r->state == QUEUE_DB_FAILED;
+	queue.deferred += r->state == QUEUE_DB_WAITING;
+	log_outcome(a, r, uid);
+}
+
+/* For those of whom the answer says nothing; else they would be due at once,
+ * again and again. */
+static void
+defer_rest(struct attempt *a, const char *reason)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (r->job != a->job || a->changed[i])
+			continue;
+		a->changed[i] = true;
+		r->attempts++;
+		recipient_say(r, 0, PH_LIT("4.3.0"),
+		    (struct ph_slice){ NULL, 0 }, ph_slice_str(reason));
+		defer(a, r);
+		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
+	}
+}
+
+static void
 take_results(struct attempt *a, struct ph_slice record)
 {
+	bool is_local = a->job->lane->is_local;
 	struct record_field field;
 
-	a->failed = !a->job->lane->is_local;
+	a->end = is_local ? LANE_FINE : LANE_FAILED;
+	a->entry->troubles = 0;
 	while (record_next(&record, &field)) {
 		struct queue_recipient *r;
-		char uid[24] = "";
+		struct ph_slice uid = { NULL, 0 };
 		size_t i;
 
 		if (field.tag != F_RESULT)
@@ -252,36 +282,67 @@ take_results(struct attempt *a, struct ph_slice record)
 		if (r == NULL || a->changed[i])
 			continue;
 		a->changed[i] = true;
-		if (a->job->lane->is_local) {
+		if (is_local)
 			take_local(a, r, field.value);
-			snprintf(uid, sizeof(uid), "%llu", (unsigned long long)
-			    record_get_u64(field.value, F_UID, 0));
-		} else {
+		else
 			take_remote(a, r, field.value);
-		}
-		queue.delivered += r->state == QUEUE_DB_DELIVERED;
-		queue.bounced += r->state == QUEUE_DB_FAILED;
-		queue.deferred += r->state == QUEUE_DB_WAITING;
-		log_outcome(a, r, uid[0] != '\0' &&
-		    r->state == QUEUE_DB_DELIVERED ? ph_slice_str(uid) :
-		    (struct ph_slice){ NULL, 0 });
+		if (is_local && r->state == QUEUE_DB_DELIVERED)
+			uid = ph_slice_str(ph_arena_printf(a->arena, "%llu",
+			    (unsigned long long)record_get_u64(field.value,
+			        F_UID, 0)));
+		count_outcome(a, r, uid);
 	}
+	defer_rest(a, "no result came");
 }
 
-/* Nobody took the job: no attempt was made, so none is counted. */
+/*
+ * Nobody took the job, or who took it died: no attempt is counted, the next
+ * one is soon. Soon is later each time, for the job itself may be what kills.
+ * A job that was refused as a whole is an attempt; it ends with its lifetime.
+ */
 static void
-try_again_soon(struct attempt *a, int status)
+not_taken(struct attempt *a, int status)
 {
-	a->failed = true;
+	unsigned doublings = a->entry->troubles < AGAIN_DOUBLINGS ?
+	    a->entry->troubles++ : AGAIN_DOUBLINGS;
+	int64_t next_ms = wall_ms() + ((int64_t)AGAIN_MS << doublings);
+
+	if (status != PH_UNAVAILABLE && status != PH_TIMEOUT &&
+	    status != PH_CANCELED && status != PH_BUSY) {
+		defer_rest(a, ph_arena_printf(a->arena,
+		    "the delivery was refused: %s", ph_status_name(status)));
+		return;
+	}
+	a->end = LANE_NOBODY;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
 		if (a->entry->recipients[i].job == a->job)
-			a->entry->recipients[i].next_ms = wall_ms() + AGAIN_MS;
+			a->entry->recipients[i].next_ms = next_ms;
 	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", a->entry->name),
 	    ph_f_str("to", a->job->lane->name),
 	    ph_f_str("reason", ph_status_name(status)));
 }
 
 /* --- recording it --- */
+
+/*
+ * One outcome of an entry at a time. Who finds every recipient done removes the
+ * message; were another's outcome still on its way to the disk, its report
+ * would be refused together with it, for a message that is not there.
+ */
+static void
+outcome_begin(struct entry *entry)
+{
+	while (entry->is_recording)
+		ph_event_wait(&entry->recorded, PH_NO_LIMIT_MS);
+	entry->is_recording = true;
+}
+
+static void
+outcome_end(struct entry *entry)
+{
+	entry->is_recording = false;
+	ph_event_signal(&entry->recorded);
+}
 
 static bool
 is_finished(const struct entry *entry)
@@ -364,7 +425,7 @@ take_back(struct attempt *a)
 	}
 }
 
-/* Whether the outcome must be on disk before the next step. */
+/* True: nothing is left to do, the message is removed. */
 static bool
 record_outcome(struct attempt *a)
 {
@@ -470,15 +531,19 @@ attempt_run(struct job *job)
 		bounce(&a);
 	} else if (status == PH_OK) {
 		status = ask(&a, &reply);
+		outcome_begin(entry);
 		if (status == PH_OK)
 			take_results(&a, reply.record);
 		else
-			try_again_soon(&a, status);
-	} else if (status != PH_CANCELED) {
-		set_aside(&a, status);
+			not_taken(&a, status);
+	} else {
+		outcome_begin(entry);
+		if (status != PH_CANCELED)
+			set_aside(&a, status);
 	}
 	if (any_changed(&a) && !entry->is_removed)
 		finished = record_outcome(&a);
+	outcome_end(entry);
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		if (entry->recipients[i].job == job)
 			entry->recipients[i].job = NULL;
@@ -490,6 +555,6 @@ attempt_run(struct job *job)
 			entry_drop_content(entry);
 		schedule_entry(entry);
 	}
-	lane_job_done(job, a.failed);
+	lane_job_done(job, a.end);
 	ph_arena_free(a.arena);
 }

@@ -152,27 +152,36 @@ queue_open(const char *dir, const struct core_queue *conf, struct ph_err *err)
 static void
 close_db(void *arg)
 {
-	(void)arg;
-	queue_db_close(queue.db);
+	queue_db_close(arg);
 }
 
 void
 queue_close(void)
 {
-	ph_work(close_db, NULL);
-	queue.db = NULL;
+	struct queue_db *db = queue.db;
+
+	queue.db = NULL; /* nobody begins to use it now */
+	ph_work(close_db, db);
 }
 
 int
 queue_submit(struct queue_db_op *op, enum queue_db_when when)
 {
 	struct pending pending = { .fiber = fiber_self() };
-	int status = queue_db_submit(queue.db, op, when, on_done, &pending);
+	int status;
 
+	if (queue.db == NULL) { /* closed meanwhile */
+		queue_db_op_free(op);
+		return PH_UNAVAILABLE;
+	}
+	status = queue_db_submit(queue.db, op, when, on_done, &pending);
 	if (status != PH_OK)
 		return status;
+	queue.users++;
 	while (!pending.is_done)
 		fiber_park_hard();
+	queue.users--;
+	ph_event_signal(&queue.moved);
 	return pending.status;
 }
 
@@ -181,7 +190,7 @@ queue_submit_later(struct queue_db_op *op, uint64_t id)
 {
 	struct pending *pending = calloc(1, sizeof(*pending));
 
-	ph_assert(pending != NULL);
+	ph_assert(pending != NULL && queue.db != NULL);
 	pending->id = id;
 	back.open++;
 	if (queue_db_submit(queue.db, op, QUEUE_DB_LAZY, on_done, pending) !=
@@ -214,6 +223,11 @@ queue_read(uint64_t id, struct ph_arena *arena,
 {
 	struct reading r = { id, arena, message_out, PH_IO };
 
+	if (queue.db == NULL)
+		return PH_UNAVAILABLE;
+	queue.users++;
 	ph_work(read_db, &r);
+	queue.users--;
+	ph_event_signal(&queue.moved);
 	return r.status;
 }

@@ -20,7 +20,13 @@ enum {
 	BUCKETS = 4096,
 	FAILURES_MIN = 2,       /* in a row until a lane backs off */
 	BACK_OFF_MAX_MS = 600000,
-	LOCAL_BACK_OFF_MS = 500,
+	NOBODY_MS = 500,        /* until a process of ours was started again */
+};
+
+/* A fiber for each lane would cost a stack, and there may be many. */
+struct lane_timer {
+	uv_timer_t handle;
+	struct lane *lane;
 };
 
 static struct {
@@ -69,17 +75,18 @@ lane_of(const struct queue_recipient *recipient)
 	char name[QUEUE_RCPT_MAX + 1];
 	struct ph_slice domain;
 	struct lane *lane;
-	unsigned shard;
+	unsigned shard, processes;
 
 	if (recipient->user != NULL) {
+		/* That run: a reload may name another number. */
+		processes = bus_role_size(ROLE_MAIL);
 		shard = partition_of(ph_slice_str(recipient->user),
-		    core->mail.partitions);
+		    core->mail.partitions) % (processes > 0 ? processes : 1);
 		/* '/' is in no domain. One for each mail process. */
-		snprintf(name, sizeof(name), "mail/%u",
-		    shard % core->processes.mail);
+		snprintf(name, sizeof(name), "mail/%u", shard);
 		lane = obtain(name);
 		lane->is_local = true;
-		lane->shard = shard % core->processes.mail;
+		lane->shard = shard;
 		return lane;
 	}
 	domain = ph_address_domain(ph_slice_str(recipient->address));
@@ -88,6 +95,12 @@ lane_of(const struct queue_recipient *recipient)
 		if (*at >= 'A' && *at <= 'Z')
 			*at = (char)(*at - 'A' + 'a');
 	return obtain(name);
+}
+
+static void
+on_timer_closed(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void
@@ -100,6 +113,8 @@ lane_put(struct lane *lane)
 	at = find(lane->name);
 	*at = lane->next_hash;
 	all.count--;
+	if (lane->timer != NULL)
+		uv_close((uv_handle_t *)&lane->timer->handle, on_timer_closed);
 	free(lane->name);
 	free(lane);
 }
@@ -201,17 +216,40 @@ lane_add_job(struct lane *lane, struct entry *entry)
 }
 
 static void
-on_back_off_over(void *arg)
+on_wait_over(uv_timer_t *handle)
 {
-	struct lane *lane = arg;
+	struct lane_timer *timer = handle->data;
+	struct lane *lane = timer->lane;
 
-	fiber_deadline_set(UINT64_MAX);
-	while (lane->not_before_ms > ph_now_ms() && !queue.is_stopping)
-		if (ph_sleep_ms((unsigned)(lane->not_before_ms -
-		        ph_now_ms())) != PH_OK)
-			break;
 	lane_pump(lane);
-	lane_put(lane);
+	lane_put(lane); /* may close the timer */
+}
+
+/* Nothing begins on the lane until then; it is referenced meanwhile. */
+static void
+lane_wait(struct lane *lane, uint64_t wait_ms)
+{
+	if (lane->not_before_ms > ph_now_ms() ||
+	    (lane->timer != NULL &&
+	        uv_is_active((uv_handle_t *)&lane->timer->handle)))
+		return;
+	if (lane->timer == NULL) {
+		lane->timer = calloc(1, sizeof(*lane->timer));
+		ph_assert(lane->timer != NULL);
+		lane->timer->lane = lane;
+		uv_timer_init(fiber_loop(), &lane->timer->handle);
+		lane->timer->handle.data = lane->timer;
+		uv_unref((uv_handle_t *)&lane->timer->handle);
+	}
+	lane->not_before_ms = ph_now_ms() + wait_ms;
+	lane->references++;
+	uv_update_time(fiber_loop());
+	/* A millisecond more: the clocks need not agree. */
+	uv_timer_start(&lane->timer->handle, on_wait_over, wait_ms + 1, 0);
+	ph_log(PH_WARN, "destination_waits",
+	    ph_f_str("destination", lane->name),
+	    ph_f_int("failures", lane->failures),
+	    ph_f_int("wait_ms", (int64_t)wait_ms));
 }
 
 static void
@@ -219,27 +257,15 @@ back_off(struct lane *lane)
 {
 	uint64_t wait;
 
-	if (++lane->failures < FAILURES_MIN && !lane->is_local)
+	if (++lane->failures < FAILURES_MIN)
 		return;
 	wait = core_retry_ms(&generation_current()->core,
-	    lane->failures < FAILURES_MIN ? 0 : lane->failures - FAILURES_MIN);
-	if (lane->is_local)
-		wait = LOCAL_BACK_OFF_MS;
-	if (wait > BACK_OFF_MAX_MS)
-		wait = BACK_OFF_MAX_MS;
-	if (lane->not_before_ms > ph_now_ms())
-		return;
-	lane->not_before_ms = ph_now_ms() + wait;
-	ph_log(PH_WARN, "destination_waits",
-	    ph_f_str("destination", lane->name),
-	    ph_f_int("failures", lane->failures),
-	    ph_f_int("wait_ms", (int64_t)wait));
-	lane->references++;
-	fiber_start(on_back_off_over, lane);
+	    lane->failures - FAILURES_MIN);
+	lane_wait(lane, wait < BACK_OFF_MAX_MS ? wait : BACK_OFF_MAX_MS);
 }
 
 void
-lane_job_done(struct job *job, bool failed)
+lane_job_done(struct job *job, enum lane_end end)
 {
 	struct lane *lane = job->lane;
 
@@ -247,7 +273,9 @@ lane_job_done(struct job *job, bool failed)
 	queue.running--;
 	queue.relaying -= !lane->is_local;
 	free(job);
-	if (failed)
+	if (end == LANE_NOBODY) /* which says nothing of the destination */
+		lane_wait(lane, NOBODY_MS);
+	else if (end == LANE_FAILED)
 		back_off(lane);
 	else
 		lane->failures = 0;

@@ -48,7 +48,10 @@ struct entry {
 	uint64_t size_bytes;
 	bool is_held, is_removed;
 	bool is_bounced;          /* by hand: the next attempt asks nobody */
+	bool is_recording;        /* a job puts its outcome on disk */
+	struct ph_event recorded;
 	unsigned jobs;            /* running or waiting */
+	unsigned troubles;        /* in a row: nobody took a job of it */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
 	char *content;            /* malloc'd while it is kept in memory */
@@ -69,6 +72,7 @@ struct lane {
 	unsigned running, references;
 	unsigned failures;        /* in a row, of the lane as a whole */
 	uint64_t not_before_ms;   /* ph_now_ms's clock */
+	struct lane_timer *timer; /* NULL: it never waited */
 	struct job *first, **last; /* waiting */
 	struct lane *next_ready;  /* waits for relay_concurrency */
 	bool is_ready;
@@ -82,6 +86,7 @@ struct queue_state {
 	size_t memory;            /* octets of kept content */
 	unsigned relaying;        /* remote attempts running */
 	unsigned running;         /* all attempts */
+	unsigned users;           /* fibers that wait for the store */
 	uint64_t accepted, delivered, relayed, deferred, bounced;
 	bool is_stopping, is_full;
 	struct ph_event moved;
@@ -142,8 +147,13 @@ struct lane *lane_of(const struct queue_recipient *recipient);
 void lane_put(struct lane *lane);
 /* The job begins when its caller suspends, at the earliest. */
 struct job *lane_add_job(struct lane *lane, struct entry *entry);
-/* The attempt is over; failed: the destination as a whole did not answer. */
-void lane_job_done(struct job *job, bool failed);
+enum lane_end {
+	LANE_FINE,
+	LANE_FAILED,  /* the destination as a whole did not answer */
+	LANE_NOBODY,  /* no process of ours took the job */
+};
+/* The attempt is over; frees the job. */
+void lane_job_done(struct job *job, enum lane_end end);
 size_t lane_count(void);
 /* Read which destinations are suspended; before lanes are made. */
 int lane_load(struct ph_err *err);

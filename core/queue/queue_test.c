@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* queue_test.c - entries in memory, lanes, and what a report says. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -258,6 +259,65 @@ START_TEST(understands_selections)
 }
 END_TEST
 
+/* However many and long the addresses, each is named, and the report ends. */
+START_TEST(makes_a_report_about_a_hundred_that_ends)
+{
+	static char content[40000];
+	struct queue_db_recipient list[QUEUE_JOB_RCPTS];
+	bool concerned[QUEUE_JOB_RCPTS];
+	struct entry *entry, *made = NULL;
+	struct report report = { .action = REPORT_FAILED,
+		.concerned = concerned };
+	struct queue_db_op *op = queue_db_op_create();
+	struct ph_slice text;
+	char last[QUEUE_RCPT_MAX + 1], said[400];
+
+	memset(content, 'c', sizeof(content));
+	memcpy(content, "Subject: x\r\n\r\n", 14);
+	memset(last, 'a', sizeof(last));
+	memset(said, 's', sizeof(said));
+	last[QUEUE_RCPT_MAX] = '\0';
+	memcpy(last + QUEUE_RCPT_MAX - 9, "@far.test", 9);
+	for (unsigned i = 0; i < QUEUE_JOB_RCPTS; i++) {
+		list[i] = recipient(i, ph_arena_strdup(arena, last), NULL,
+		    NULL);
+		snprintf((char *)(uintptr_t)list[i].address.p, 5, "%04u", i);
+		*(char *)(uintptr_t)(list[i].address.p + 4) = 'x';
+		concerned[i] = true;
+	}
+	report.about = entry = make(9, "a@b.test", list, QUEUE_JOB_RCPTS);
+	report.content = (struct ph_slice){ content, sizeof(content) };
+	entry->size_bytes = sizeof(content);
+	for (size_t i = 0; i < QUEUE_JOB_RCPTS; i++)
+		recipient_say(&entry->recipients[i], 550, PH_LIT("5.1.1"),
+		    PH_LIT("mx.far.test"), (struct ph_slice){ said, 400 });
+	ck_assert_int_eq(report_make(&report, op, arena, &made), REPORT_MADE);
+	text = (struct ph_slice){ made->content, made->content_n };
+	ck_assert_uint_eq(ph_mime_parse(arena, text)->child_count, 3);
+	ck_assert_ptr_nonnull(memmem(text.p, text.n, "; 0099x", 7));
+	ck_assert_int_eq(memcmp(text.p + text.n - 4, "--\r\n", 4), 0);
+	ck_assert_ptr_nonnull(memmem(text.p, text.n, "text/rfc822-headers", 19));
+	queue_db_op_free(op);
+	entry_free(made);
+	entry_free(entry);
+}
+END_TEST
+
+START_TEST(hands_a_user_to_a_process_that_runs)
+{
+	struct queue_db_recipient one = recipient(0, "bob@example.test",
+	    "bob@example.test", NULL);
+	struct entry *entry;
+
+	/* A reload that asks for more processes does not start them. */
+	bus_set_role_size(ROLE_MAIL, 2);
+	generation->core.processes.mail = 8;
+	entry = make(5, "a@b.test", &one, 1);
+	ck_assert_uint_lt(entry->recipients[0].lane->shard, 2);
+	entry_free(entry);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -273,6 +333,9 @@ main(void)
 	tcase_add_test(all, reports_to_who_wants_to_hear);
 	tcase_add_test(all, makes_a_report_that_parses);
 	tcase_add_test(all, understands_selections);
+=======
+	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
+	tcase_add_test(all, hands_a_user_to_a_process_that_runs);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

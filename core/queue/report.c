@@ -20,6 +20,11 @@ enum {
 	LOOKUP_MS = 10000,
 	RETURN_MAX = 48 << 10, /* a longer message comes back as its header */
 	REPORT_MAX = QUEUE_DB_INLINE_MAX,
+	/* Everybody is in the report that programs read, with what was said
+	 * while there is room: 100 addresses of 320 octets fit behind these. */
+	WORDS_MAX = 12 << 10,
+	DETAILS_MAX = 20 << 10,
+	END_MAX = 256, /* the last part's header and the last boundary */
 };
 
 static bool
@@ -65,11 +70,12 @@ is_our_domain(struct ph_slice domain)
 static enum report_result
 find_sender(const char *sender, struct ph_arena *arena, const char **user_out)
 {
+	struct ph_slice domain = ph_address_domain(ph_slice_str(sender));
 	struct bus_message reply;
 	struct ph_buf buf;
 
 	*user_out = NULL;
-	if (!is_our_domain(ph_address_domain(ph_slice_str(sender))))
+	if (domain.p != NULL && !is_our_domain(domain))
 		return REPORT_MADE;
 	ph_buf_init(&buf, arena, 1024);
 	record_put_str(&buf, F_ADDRESS, sender);
@@ -115,9 +121,16 @@ put_words(const struct report *report, const char *hostname,
 	    "way, or show this report to your\r\npostmaster." :
 	    "Your message was delivered to the recipients below. This report "
 	    "was asked for\r\nby the sender of the message.");
-	for (size_t i = 0; i < report->about->recipient_count; i++)
-		if (report->concerned[i])
-			put_recipient_line(&report->about->recipients[i], buf);
+	for (size_t i = 0; i < report->about->recipient_count; i++) {
+		if (!report->concerned[i])
+			continue;
+		if (buf->n > WORDS_MAX) {
+			ph_buf_str(buf, "  and others; all are named in the "
+			    "next part.\r\n\r\n");
+			return;
+		}
+		put_recipient_line(&report->about->recipients[i], buf);
+	}
 }
 
 /* RFC 3464 s2.3.4: a delivered message's status is 2.x.x. */
@@ -129,6 +142,20 @@ status_of(const struct report *report, const struct queue_recipient *r)
 		    r->enhanced : "2.0.0";
 	return r->enhanced != NULL && r->enhanced[0] != '2' ? r->enhanced :
 	    "5.0.0";
+}
+
+static void
+put_details(const struct queue_recipient *r, struct ph_buf *buf)
+{
+	if (r->host != NULL && r->user == NULL)
+		ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", r->host);
+	if (r->reason != NULL && r->code != 0)
+		ph_buf_printf(buf, "Diagnostic-Code: smtp; %d %s %s\r\n",
+		    r->code, r->enhanced != NULL ? r->enhanced : "",
+		    r->reason);
+	else if (r->reason != NULL)
+		ph_buf_printf(buf, "Diagnostic-Code: X-Posthouse; %s\r\n",
+		    r->reason);
 }
 
 static void
@@ -150,7 +177,7 @@ put_status(const struct report *report, const char *hostname,
 
 		if (!report->concerned[i])
 			continue;
-		if (r->orcpt != NULL)
+		if (r->orcpt != NULL && buf->n < DETAILS_MAX)
 			ph_buf_printf(buf, "Original-Recipient: %s\r\n",
 			    r->orcpt);
 		ph_buf_printf(buf, "Final-Recipient: rfc822; %s\r\n"
@@ -158,16 +185,8 @@ put_status(const struct report *report, const char *hostname,
 		    report->action == REPORT_FAILED ? "failed" :
 		    r->user != NULL ? "delivered" : "relayed",
 		    status_of(report, r));
-		if (r->host != NULL && r->user == NULL)
-			ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", r->host);
-		if (r->reason != NULL && r->code != 0)
-			ph_buf_printf(buf, "Diagnostic-Code: smtp; %d %s %s"
-			    "\r\n", r->code,
-			    r->enhanced != NULL ? r->enhanced : "",
-			    r->reason);
-		else if (r->reason != NULL)
-			ph_buf_printf(buf, "Diagnostic-Code: X-Posthouse; %s"
-			    "\r\n", r->reason);
+		if (buf->n < DETAILS_MAX)
+			put_details(r, buf);
 		ph_buf_str(buf, "\r\n");
 	}
 }
@@ -182,6 +201,7 @@ make_text(const struct report *report, const char *hostname,
 	bool whole = report->action == REPORT_FAILED &&
 	    content.n <= RETURN_MAX && content.n == entry->size_bytes &&
 	    !ph_slice_eq_nocase(entry_fact(entry, "ret"), PH_LIT("HDRS"));
+	size_t room;
 	char boundary[64], date[PH_DATE_MAX], id[ID_TEXT_MAX];
 	struct ph_buf buf;
 
@@ -206,11 +226,14 @@ make_text(const struct report *report, const char *hostname,
 	ph_buf_printf(&buf, "--%s\r\nContent-Type: message/delivery-status"
 	    "\r\n\r\n", boundary);
 	put_status(report, hostname, &buf);
+	room = REPORT_MAX - END_MAX > buf.n ? REPORT_MAX - END_MAX - buf.n : 0;
+	whole = whole && content.n <= room;
 	ph_buf_printf(&buf, "--%s\r\nContent-Type: %s\r\n"
 	    "Content-Transfer-Encoding: 8bit\r\n\r\n", boundary,
 	    whole ? "message/rfc822" : "text/rfc822-headers");
+	room = room < RETURN_MAX / 3 ? room : RETURN_MAX / 3;
 	if (!whole)
-		content.n = header < RETURN_MAX / 3 ? header : RETURN_MAX / 3;
+		content.n = header < room ? header : room;
 	ph_buf_slice(&buf, content);
 	ph_buf_printf(&buf, "\r\n--%s--\r\n", boundary);
 	return ph_buf_content(&buf);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schedule.c - when an entry is tried next: a heap by time and one timer.
+ *
+ * Times are wall times, for they outlive the process. A clock that is set back
+ * must not put mail off for as long: what waits is moved with the clock.
  */
 #include "queue/queue.h"
 
@@ -8,13 +11,21 @@
 #include <sys/time.h>
 #include <uv.h>
 
+#include "log/log.h"
 #include "loop/fiber.h"
+
+enum {
+	LOOK_MS = 60000,      /* at the latest: the clock may be set */
+	SET_BACK_MS = 30000,  /* less is a clock that is disciplined */
+	RETRIES_MAX = 100,
+};
 
 static struct {
 	struct entry **heap;
 	size_t count, room;
 	uv_timer_t timer;
 	bool is_started;
+	int64_t offset_ms; /* of the wall clock to the one that only ascends */
 } s;
 
 static int64_t
@@ -108,17 +119,37 @@ arm(void)
 	wait = s.heap[0]->due_ms - wall_ms();
 	if (wait < 0)
 		wait = 0;
-	if (wait > 60000) /* the wall clock may be set */
-		wait = 60000;
+	if (wait > LOOK_MS)
+		wait = LOOK_MS;
 	uv_timer_start(&s.timer, on_timer, (uint64_t)wait, 0);
+}
+
+/* Move what waits by as much as the clock was set back. */
+static void
+follow_clock(void)
+{
+	int64_t offset = wall_ms() - (int64_t)ph_now_ms();
+	int64_t back = s.offset_ms - offset;
+
+	s.offset_ms = offset;
+	if (back < SET_BACK_MS)
+		return;
+	ph_log(PH_WARN, "clock_set_back", ph_f_int("ms", back));
+	for (struct entry *at = queue.oldest; at != NULL; at = at->next_all) {
+		for (size_t i = 0; i < at->recipient_count; i++)
+			at->recipients[i].next_ms -= back;
+		schedule_entry(at);
+	}
 }
 
 static void
 on_timer(uv_timer_t *timer)
 {
-	int64_t now = wall_ms();
+	int64_t now;
 
 	(void)timer;
+	follow_clock();
+	now = wall_ms();
 	while (s.count > 0 && s.heap[0]->due_ms <= now) {
 		struct entry *entry = s.heap[0];
 
@@ -187,9 +218,29 @@ schedule_due(struct entry *entry)
 	schedule_entry(entry);
 }
 
+/* What the store says may be from before the clock was set back, too. */
+static void
+bound_waits(void)
+{
+	const struct core_conf *core = &generation_current()->core;
+	int64_t longest = 0, now = wall_ms();
+
+	for (unsigned i = 0; i < RETRIES_MAX; i++)
+		if ((int64_t)core_retry_ms(core, i) > longest)
+			longest = (int64_t)core_retry_ms(core, i);
+	for (struct entry *at = queue.oldest; at != NULL; at = at->next_all)
+		for (size_t i = 0; i < at->recipient_count; i++)
+			if (at->recipients[i].next_ms > now + longest) {
+				at->recipients[i].next_ms = now;
+				schedule_entry(at);
+			}
+}
+
 void
 schedule_start(void)
 {
+	s.offset_ms = wall_ms() - (int64_t)ph_now_ms();
+	bound_waits();
 	uv_timer_init(fiber_loop(), &s.timer);
 	uv_unref((uv_handle_t *)&s.timer);
 	s.is_started = true;

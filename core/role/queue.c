@@ -146,7 +146,9 @@ queue_stop(unsigned timeout_ms)
 	while (queue.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
 	kv_serve_stop();
-	if (queue.running == 0)
+	while (queue.users > 0 && ph_now_ms() < end)
+		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
+	if (queue.running == 0 && queue.users == 0)
 		queue_close();
 }
 
@@ -156,6 +158,8 @@ queue_status(struct ph_buf *items)
 	struct queue_db_stats stats;
 	struct kv_stats kv;
 
+	if (queue.db == NULL) /* closed */
+		return;
 	queue_db_stats(queue.db, &stats);
 	role_status_item(items, "messages", "%zu", queue.count);
 	role_status_item(items, "running", "%u", queue.running);
