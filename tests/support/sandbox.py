@@ -34,8 +34,8 @@ def until(condition, what, deadline=DEADLINE):
 
 
 class Sandbox:
-    def __init__(self, snippets=None, users=0, dns=None, start=True):
-        self.dir = tempfile.mkdtemp(prefix="posthouse-test-")
+    def __init__(self, snippets=None, users=0, dns=None, start=True, parent=None):
+        self.dir = tempfile.mkdtemp(prefix="posthouse-test-", dir=parent)
         os.chmod(self.dir, 0o755)
         self.env = {}
         conf = os.path.join(self.dir, "snippets")
