@@ -513,34 +513,40 @@ set_aside(struct attempt *a, int status)
 			    TROUBLE_MS;
 }
 
+/* Ask, and take what was answered; on return the outcome is begun. */
+static void
+try_once(struct attempt *a)
+{
+	struct entry *entry = a->entry;
+	struct bus_message reply;
+	int status = entry->is_removed || entry->is_held ? PH_CANCELED :
+	    find_content(a);
+	bool is_asked = status == PH_OK && !entry->is_bounced;
+
+	if (is_asked)
+		status = ask(a, &reply);
+	outcome_begin(entry);
+	if (is_asked && status == PH_OK)
+		take_results(a, reply.record);
+	else if (is_asked)
+		not_taken(a, status);
+	else if (status == PH_OK)
+		bounce(a);
+	else if (status != PH_CANCELED)
+		set_aside(a, status);
+}
+
 void
 attempt_run(struct job *job)
 {
 	struct entry *entry = job->entry;
 	struct attempt a = { .job = job, .entry = entry,
 		.arena = ph_arena_create(NULL), .fd = -1 };
-	struct bus_message reply;
 	bool finished = false;
-	int status;
 
 	a.changed = ph_arena_array(a.arena, entry->recipient_count,
 	    sizeof(*a.changed));
-	status = entry->is_removed || entry->is_held ? PH_CANCELED :
-	    find_content(&a);
-	if (status == PH_OK && entry->is_bounced) {
-		bounce(&a);
-	} else if (status == PH_OK) {
-		status = ask(&a, &reply);
-		outcome_begin(entry);
-		if (status == PH_OK)
-			take_results(&a, reply.record);
-		else
-			not_taken(&a, status);
-	} else {
-		outcome_begin(entry);
-		if (status != PH_CANCELED)
-			set_aside(&a, status);
-	}
+	try_once(&a);
 	if (any_changed(&a) && !entry->is_removed)
 		finished = record_outcome(&a);
 	outcome_end(entry);

@@ -229,9 +229,7 @@ on_wait_over(uv_timer_t *handle)
 static void
 lane_wait(struct lane *lane, uint64_t wait_ms)
 {
-	if (lane->not_before_ms > ph_now_ms() ||
-	    (lane->timer != NULL &&
-	        uv_is_active((uv_handle_t *)&lane->timer->handle)))
+	if (lane->not_before_ms > ph_now_ms())
 		return;
 	if (lane->timer == NULL) {
 		lane->timer = calloc(1, sizeof(*lane->timer));
@@ -242,7 +240,8 @@ lane_wait(struct lane *lane, uint64_t wait_ms)
 		uv_unref((uv_handle_t *)&lane->timer->handle);
 	}
 	lane->not_before_ms = ph_now_ms() + wait_ms;
-	lane->references++;
+	if (!uv_is_active((uv_handle_t *)&lane->timer->handle))
+		lane->references++;
 	uv_update_time(fiber_loop());
 	/* A millisecond more: the clocks need not agree. */
 	uv_timer_start(&lane->timer->handle, on_wait_over, wait_ms + 1, 0);

@@ -333,7 +333,6 @@ main(void)
 	tcase_add_test(all, reports_to_who_wants_to_hear);
 	tcase_add_test(all, makes_a_report_that_parses);
 	tcase_add_test(all, understands_selections);
-=======
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
 	tcase_add_test(all, hands_a_user_to_a_process_that_runs);
 	suite_add_tcase(suite, all);
