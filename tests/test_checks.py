@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks of the way mail comes in, each against a real DNS server: what a
 client is told at each step of a conversation."""
+import os
+import signal
 import smtplib
 import time
 import unittest
@@ -195,6 +197,70 @@ other.test MX 10 mx.other.test
         box = self.box(self.ZONE, self.CONF % ("reject", "reject", "reject"))
         box.dns.process.kill()
         self.assertEqual(self.talk(box)[1], 250)
+
+
+class Greylist(Checks):
+    CONF = """check_greylist: { exempt = [ ]; delay = "1s"; trust_after = 2; %s };"""
+
+    def test_who_comes_back_is_let_in_and_known_after_a_restart(self):
+        box = self.box("", self.CONF % "")
+        step, code, text = self.talk(box)
+        self.assertEqual((step, code), ("rcpt", 451), text)
+        self.assertIn("4.7.1 greylisted", text)
+        self.assertEqual(self.talk(box, "127.0.0.77", sender="y@remote.test")[1], 451)
+        self.assertEqual(self.talk(box, to="postmaster@example.test")[1], 250)
+        until(lambda: self.talk(box)[1] == 250, "it is let in")
+        box.restart()
+        self.assertEqual(self.talk(box)[1], 250)
+        self.assertEqual(self.talk(box, sender="z@remote.test")[1], 451)
+        until(lambda: self.talk(box, sender="y@remote.test")[1] == 250, "so is this")
+        self.assertEqual(self.talk(box, sender="new@remote.test")[1], 250,
+                         "the network is trusted")
+
+    def test_without_the_store_nobody_is_put_off(self):
+        box = self.box("", self.CONF % "")
+        pids = box.kill_role("queue", signal.SIGSTOP)
+        try:
+            client, *_ = self.client(box, "127.0.0.9")
+            code, text = client.docmd("MAIL", "FROM:<x@remote.test>")
+            if code == 250:
+                code, text = client.docmd("RCPT", "TO:<bob@example.test>")
+            client.close()
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        self.assertEqual(code, 250, text)
+
+
+class Rate(Checks):
+    def test_limits_hold_over_sessions_and_processes(self):
+        box = self.box("", """processes: { check = 2; }; check_rate: { exempt = [ ];
+            limits = [ "messages per client 3/1h", "recipients per user 2/1h reject",
+                       "connections per client 8/1h" ]; };""")
+        codes = [self.talk(box)[:2] for _ in range(9)]
+        self.assertEqual(codes, [("rcpt", 250)] * 3 + [("mail", 450)] * 5 +
+                         [("helo", 421)])
+        self.assertEqual(self.talk(box, "127.0.0.8")[:2], ("rcpt", 250))
+        codes = []
+        for _ in range(3):
+            client = box.submission("alice")
+            client.mail("alice@example.test")
+            codes.append(client.rcpt("bob@example.test")[0])
+            client.close()
+        self.assertEqual(codes, [250, 250, 550])
+
+    def test_a_time_that_is_over_counts_no_more(self):
+        box = self.box("", """check_rate: { exempt = [ ];
+            limits = [ "messages per sender 1/2s" ]; };""")
+        self.assertEqual(self.talk(box)[:2], ("rcpt", 250))
+        self.assertEqual(self.talk(box)[:2], ("mail", 450))
+        until(lambda: self.talk(box)[1] == 250, "the next time begins")
+
+    def test_a_bad_limit_is_told_with_its_line(self):
+        with self.assertRaises(AssertionError) as refused:
+            Sandbox({"rate": '\ncheck_rate: {\n  limits = [ "mails per day 7" ]; };'})
+        self.assertIn("it begins with connections, messages or recipients",
+                      str(refused.exception))
 
 
 class Together(Checks):
