@@ -39,7 +39,7 @@ QUEUE_SDK = {"posthouse/base.h", "posthouse/arena.h"}
 
 # Settings of every module, told of in posthouse.conf(5).
 COMMON = {"enabled", "module", "order", "on_failure", "mode", "hook_timeout",
-          "listen", "listen_tls"}
+          "listen", "listen_tls", "proxy_from"}
 
 # As the manual shows it; where a build looks depends on its prefix.
 DEFAULT_MODULE_DIR = "/usr/local/lib/posthouse"

@@ -421,5 +421,92 @@ class Policy(unittest.TestCase):
         client.quit()
 
 
+PROXY = """
+smtp_inbound: { proxy_from = [ "127.0.0.9" ]; };
+smtp_submission: { proxy_from = [ "127.0.0.9" ]; };
+limits: { connections_per_client = 3; };
+processes: { edge = 1; };
+"""
+
+
+class Proxy(unittest.TestCase):
+    """Behind a front end that speaks the PROXY protocol."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox({"proxy": PROXY})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.box.close()
+
+    def wire(self, header, port="smtp", greeting=True, source="127.0.0.9"):
+        wire = Wire(self.box, port, False, source)
+        self.addCleanup(wire.close)
+        wire.send(header)
+        if greeting:
+            wire.greeting = wire.reply()
+        return wire
+
+    @staticmethod
+    def v1(client):
+        return b"PROXY TCP4 " + client + b" 192.0.2.1 4711 25\r\n"
+
+    def deliver(self, wire):
+        """The Received field that a message got."""
+        before = self.box.log().count(" delivered ")
+        self.assertEqual(wire.codes(HELLO + ENVELOPE + b"DATA\r\n\r\n.\r\n", 5),
+                         [250, 250, 250, 354, 250])
+        until(lambda: self.box.log().count(" delivered ") > before, "delivery")
+        return self.box.inbox("bob", 1)[-1]
+
+    def test_version_1_names_the_client(self):
+        text = self.deliver(self.wire(self.v1(b"203.0.113.1")))
+        self.assertIn(b"from c.test ([203.0.113.1])", text)
+
+    def test_the_header_may_come_octet_by_octet(self):
+        wire = Wire(self.box, "smtp", False, "127.0.0.9")
+        self.addCleanup(wire.close)
+        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in self.v1(b"203.0.113.2"):
+            wire.send(bytes([octet]))
+        self.assertEqual(wire.reply()[0], 220)
+
+    def test_version_2_stands_before_tls(self):
+        header = (b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" +
+                  socket.inet_pton(socket.AF_INET6, "2001:db8::9") +
+                  socket.inet_pton(socket.AF_INET6, "2001:db8::1") +
+                  b"\x12\x34\0\x19")
+        wire = self.wire(header, "submissions", greeting=False)
+        wire.tls(self.box.tls())
+        self.assertEqual(wire.reply()[0], 220)
+        wire.codes(HELLO + b"QUIT\r\n", 2)
+        until(lambda: "client=2001:db8::9" in self.box.log(), "the client's name")
+
+    def test_a_front_end_may_speak_for_itself(self):
+        wire = self.wire(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")
+        self.assertEqual(wire.greeting[0], 220)
+        wire.codes(b"QUIT\r\n", 1)
+        until(lambda: "client=127.0.0.9" in self.box.log(), "the front end")
+
+    def test_no_header_no_session(self):
+        for octets in (HELLO, b"PROXY TCP4 x\r\n", b"\x16\x03\x01\0"):
+            wire = self.wire(octets, greeting=False)
+            try:
+                self.assertEqual(wire.socket.recv(1), b"")
+            except ConnectionResetError:
+                pass
+
+    def test_others_may_not_name_anybody(self):
+        wire = self.wire(self.v1(b"203.0.113.3") + b"QUIT\r\n", source="127.0.0.8")
+        self.assertEqual((wire.greeting[0], wire.rest()), (220, [500, 221]))
+
+    def test_limits_are_of_the_client_not_of_the_front_end(self):
+        wires = [self.wire(self.v1(b"203.0.113.%d" % n)) for n in range(50, 56)]
+        self.assertEqual([w.greeting[0] for w in wires], [220] * 6)
+        wires = [self.wire(self.v1(b"203.0.113.60")) for n in range(4)]
+        self.assertEqual([w.greeting[0] for w in wires], [220, 220, 220, 421])
+
+
 if __name__ == "__main__":
     unittest.main()

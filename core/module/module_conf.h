@@ -22,6 +22,7 @@ struct module_common {
 	unsigned timeout_ms;    /* budget of one hook */
 	const char *const *listen;     /* listeners: "0.0.0.0:25", "[::]:25" */
 	const char *const *listen_tls; /* implicit TLS */
+	struct ph_net_list proxy_from; /* their connections begin with PROXY */
 };
 enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
 enum { MODE_ENFORCE, MODE_SHADOW };

@@ -28,6 +28,8 @@ const struct ph_option module_common_options[] = {
 	    "ADDRESS:PORT of a listener's sockets"),
 	PH_OPT_LIST("listen_tls", struct module_common, listen_tls, 0, 64,
 	    "[]", "The same with TLS from the first octet"),
+	PH_OPT_NETS("proxy_from", struct module_common, proxy_from, 0, 1000,
+	    "[]", "Front ends that begin with a PROXY header"),
 	PH_OPT_END,
 };
 

@@ -17,6 +17,7 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "net/proxy.h"
 #include "net/stream.h"
 #include "role/clients.h"
 #include "session/mail.h"
@@ -26,6 +27,7 @@ enum {
 	ACCEPT_AT_ONCE = 16,
 	ACCEPT_PAUSE_MS = 100,    /* after the system refused one */
 	HANDSHAKE_MS = 60000,
+	PROXY_MS = 10000,
 	RELAY_IDLE_MS = 2100000,  /* over any time-out behind it */
 	FAREWELL_MS = 2000,
 };
@@ -140,6 +142,42 @@ open_session(struct connection *connection)
 	return session;
 }
 
+static bool
+is_front_end(const struct connection *connection)
+{
+	return ph_net_list_has(&connection->instance->common.proxy_from,
+	    &connection->client);
+}
+
+/* Whose connection does the front end pass on? False: it did not say. */
+static bool
+meet_client(struct connection *connection, struct ph_session *session)
+{
+	const struct core_limits *limits = &connection->generation->core.limits;
+	struct proxy_header header;
+	char client[PH_ADDR_TEXT_MAX];
+	int status = proxy_read(session->stream, PROXY_MS, &header);
+
+	if (status != PH_OK) {
+		ph_log(PH_NOTICE, "refused", ph_f_str("stage", "proxy"),
+		    ph_f_str("client",
+		        ph_addr_format(&connection->client, client)),
+		    ph_f_str("reason", ph_status_name(status)));
+		return false;
+	}
+	if (!header.is_known)
+		return true;
+	clients_leave(&connection->client);
+	connection->client = session->client = header.client;
+	connection->client_port = session->client_port = header.client_port;
+	session->local = header.local;
+	session->local_port = header.local_port;
+	connection->is_over_limit = !clients_enter(&connection->client,
+	    limits->connections_per_client);
+	edge.refused += connection->is_over_limit;
+	return true;
+}
+
 /* TLS from the first octet. False: there is no session to be had. */
 static bool
 secure(struct ph_session *session)
@@ -182,6 +220,12 @@ serve(struct connection *connection)
 	const struct module_instance *instance = connection->instance;
 	char client[PH_ADDR_TEXT_MAX];
 
+	if (!connection->is_over_limit && is_front_end(connection) &&
+	    !meet_client(connection, session)) {
+		fiber_context_set(NULL);
+		session_free(session);
+		return;
+	}
 	ph_log(PH_DEBUG, "connected",
 	    ph_f_str("client", ph_addr_format(&session->client, client)),
 	    ph_f_int("port", session->client_port));
@@ -245,8 +289,9 @@ begin_connection(const struct listening *listening, int fd,
 	connection->generation = generation_get(generation);
 	connection->instance = instance;
 	address_of(from, &connection->client, &connection->client_port);
+	/* A front end counts as its clients, once they are known. */
 	connection->is_over_limit = edge.count >= limits->connections ||
-	    !clients_enter(&connection->client,
+	    !clients_enter(&connection->client, is_front_end(connection) ? 0 :
 	        limits->connections_per_client);
 	edge.accepted++;
 	edge.refused += connection->is_over_limit;
