@@ -9,8 +9,9 @@
 #   sandbox.sh restart DIR   start it again, same ports, same data
 #
 # Domain example.test; users alice, bob, carol and u0001 ... (--users N),
-# password "secret"; postmaster's mail goes to alice. DIR/env tells where
-# everything is. As root the roles drop to their own users; otherwise all runs
+# password "secret"; postmaster's mail goes to alice. The *.conf of --conf
+# override all of it; where they set domains, the users are in the first of
+# them. DIR/env tells where everything is. As root the roles drop to their own users; otherwise all runs
 # as the caller. Without --dns no packet leaves the machine. PH_WRAP may name a
 # command to run the server under (valgrind --trace-children=yes ...).
 set -eu
@@ -92,13 +93,23 @@ make_certificates() {
 	chmod 600 "$dir/tls/key.pem"
 }
 
+# The first of the domains that hold: those of the last snippet that has any.
+first_domain() {
+	local set
+	set=$(sed 's/#.*//; s,//.*,,' "$dir"/conf.d/*.conf | tr '\n' ' ' |
+		grep -Eo '(^|[ ;])domains *[=:] *\[[^]]*\]' | tail -1)
+	set=$(echo "$set" | grep -o '"[^"]*"' | head -1 | tr -d '"')
+	echo "${set:-example.test}"
+}
+
 make_users() {
-	local hash
+	local hash domain
 	mkdir -p "$state/data/auth"
 	hash=$(openssl passwd -5 -salt sandboxsalt secret)
+	domain=$(first_domain)
 	{
-		for user in alice bob carol; do echo "$user@example.test:$hash"; done
-		[ "$users" = 0 ] || seq -f "u%04g@example.test:$hash" 1 "$users"
+		for user in alice bob carol; do echo "$user@$domain:$hash"; done
+		[ "$users" = 0 ] || seq -f "u%04g@$domain:$hash" 1 "$users"
 	} >"$state/data/auth/users"
 	chmod 600 "$state/data/auth/users"
 	chmod 700 "$state/data/auth"
@@ -157,7 +168,7 @@ PH_POP3S=$pop3s
 PH_IMAP=$imap
 PH_IMAPS=$imaps
 PH_CA=$dir/tls/ca.pem
-PH_DOMAIN=example.test
+PH_DOMAIN=$(first_domain)
 PH_CTL=$dir/ctl
 PH_LOG=$dir/log
 PH_MAIL=$state/data/mail
@@ -201,11 +212,13 @@ start() {
 		--users) users=$2 ;;
 		--conf) conf=$2 ;;
 		--dns) dns=$2 ;;
-		--build) build=$(cd "$2" && pwd) ;;
+		--build) build=$(cd "$2" 2>/dev/null && pwd) || die "there is no $2" ;;
 		*) die "unknown option $1" ;;
 		esac
 		shift 2
 	done
+	[ -z "$conf" ] || [ -d "$conf" ] || die "there is no folder $conf"
+	[ "$users" -ge 0 ] 2>/dev/null || die "--users needs a number"
 	! is_alive "$(master_pid)" || die "$dir is running already"
 	[ -d "$build/modules" ] || "$top/packaging/build.sh" "$build" -DPH_TESTS=OFF
 	if [ "$(id -u)" = 0 ]; then
@@ -218,8 +231,8 @@ start() {
 	fi
 	place_programs
 	make_certificates
-	make_users
 	write_conf
+	make_users
 	launch
 }
 
@@ -259,13 +272,17 @@ stop() {
 
 [ $# -ge 2 ] || die "usage: sandbox.sh start|stop|kill|restart DIR [options]"
 command=$1
-mkdir -p "$2"
+[ "$command" != start ] || mkdir -p "$2"
+[ -d "$2" ] || die "there is no sandbox in $2"
 dir=$(cd "$2" && pwd)
 shift 2
 case $command in
 start) start "$@" ;;
 stop) stop ;;
 kill) kill_all ;;
-restart) stop; launch ;;
+restart)
+	[ -e "$dir/settings" ] || die "there is no sandbox in $dir"
+	stop
+	launch ;;
 *) die "unknown command $command" ;;
 esac
