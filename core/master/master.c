@@ -95,19 +95,20 @@ stop_one(void *arg)
 	process_stop(order->process, order->deadline_ms);
 }
 
+/* The processes of the roles in this set of ROLE_BITs, all at once. */
 static void
-stop_role(enum role role, unsigned timeout_ms)
+stop_set(unsigned set, unsigned timeout_ms)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	struct ph_scope scope;
 
 	ph_scope_begin(&scope);
-	for (unsigned i = 0; i < master.sizes[role]; i++) {
+	for (size_t i = 0; i < master.process_count; i++) {
 		struct stop_order *order = ph_arena_alloc(arena, sizeof(*order));
 
-		order->process = process_of(role, i);
+		order->process = &master.processes[i];
 		order->deadline_ms = ph_now_ms() + timeout_ms;
-		if (order->process != NULL &&
+		if ((ROLE_BIT(order->process->role) & set) != 0 &&
 		    child_is_running(&order->process->child))
 			ph_scope_spawn(&scope, stop_one, order);
 	}
@@ -117,21 +118,26 @@ stop_role(enum role role, unsigned timeout_ms)
 }
 
 /* Nobody takes new work before those who would have to do it are gone; the
- * queue, which may still learn how deliveries ended, is last. Each role has
- * half of the time that is left. */
+ * queue, which may still learn how deliveries ended, is last. Edge waits for
+ * the connections whose TLS it relays to mail, and mail ends them with a word
+ * of farewell: so these two stop together. Each step has half of the time that
+ * is left. */
 static void
 stop_roles(void)
 {
-	static const enum role order[] = { ROLE_EDGE, ROLE_MAIL, ROLE_RELAY,
-		ROLE_CHECK, ROLE_AUTH, ROLE_QUEUE };
+	static const unsigned order[] = {
+		ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_MAIL),
+		ROLE_BIT(ROLE_RELAY), ROLE_BIT(ROLE_CHECK), ROLE_BIT(ROLE_AUTH),
+		ROLE_BIT(ROLE_QUEUE),
+	};
 	uint64_t end_ms = ph_now_ms() + master.plan->core.shutdown_timeout_ms;
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		uint64_t now = ph_now_ms();
 		uint64_t left_ms = end_ms > now ? end_ms - now : 0;
-		bool is_last = order[i] == ROLE_QUEUE;
+		bool is_last = order[i] == ROLE_BIT(ROLE_QUEUE);
 
-		stop_role(order[i],
+		stop_set(order[i],
 		    (unsigned)(is_last ? left_ms : left_ms / 2) + 100);
 	}
 }
