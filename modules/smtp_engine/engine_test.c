@@ -613,6 +613,12 @@ START_TEST(submission_completes_the_header_section)
 	                 "Message-Id: <y>\r\n\r\n.\r\n");
 	ck_assert_ptr_null(strstr(fake_text(&fake.content), "Date: "));
 	ck_assert_ptr_null(strstr(fake_text(&fake.content), "Message-ID: "));
+	setup();
+	fake.tls = "TLSv1.3 X";
+	ck_assert_str_eq(submit(LOGGED_IN "hello\r\n.\r\n"),
+	    "220 250 235 250 250 354 250");
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "\r\nFrom: <alice@example.test>\r\nDate: "));
 }
 END_TEST
 
@@ -623,7 +629,7 @@ START_TEST(submission_refuses_a_from_that_is_not_the_users)
 		"From: alice@example.test, eve@example.test\r\n\r\n",
 		"From: alice@example.test\r\nFrom: eve@x.test\r\n\r\n",
 		"From: alice@example.test\r\nfrom : eve@x.test\r\n\r\n",
-		"From: \r\n\r\n", "Subject: x\r\n\r\n", "hello\r\n",
+		"From: \r\n\r\n",
 		"From: alice@example.test <eve@x.test>\r\n\r\n",
 		"From: g: alice@example.test, eve@x.test;\r\n\r\n",
 		"From: g:;\r\n\r\n",

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * submit.c - what a submission server does with a header section (RFC 6409):
- * exactly one From, of which every address is the user's, and a Date and
- * Message-ID when the client left them out.
+ * not more than one From, of which every address is the user's; and a From,
+ * Date and Message-ID when the client left them out.
  */
 #include "conversation.h"
 
 static const struct smtp_reply one_from = { 550, "5.6.0",
-	"exactly one From field is needed", false };
+	"only one From field is allowed", false };
 static const struct smtp_reply bad_from = { 550, "5.6.0",
 	"the From field has no usable address", false };
 static const struct smtp_reply not_yours = { 550, "5.7.1",
@@ -67,7 +67,10 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 
 	if (!c->policy->submission || !c->conf->check_from)
 		return NULL;
-	if (count_fields(header, PH_LIT("From"), &from) != 1)
+	count = count_fields(header, PH_LIT("From"), &from);
+	if (count == 0)
+		return NULL; /* gets the sender's address */
+	if (count > 1)
 		return &one_from;
 	count = ph_address_list(smtp_scratch(c), from.value,
 	    FROM_ADDRESSES_MAX, &list);
@@ -83,6 +86,19 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 	return addresses == 0 ? &bad_from : NULL;
 }
 
+/* RFC 6409 s6 lets the server mend what is missing. */
+static void
+add_from(struct smtp *c, struct ph_buf *out)
+{
+	struct ph_slice sender = ph_path_format(smtp_scratch(c),
+	    c->sender.n > 0 ? c->sender :
+	                      ph_slice_str(ph_session_user(c->session)));
+
+	if (sender.n > 0)
+		ph_buf_printf(out, "From: <" PH_SLICE_FMT ">\r\n",
+		    PH_SLICE_ARG(sender));
+}
+
 void
 smtp_submit_complete(struct smtp *c, struct ph_slice header,
     struct ph_buf *out)
@@ -92,6 +108,8 @@ smtp_submit_complete(struct smtp *c, struct ph_slice header,
 
 	if (!c->policy->submission)
 		return;
+	if (count_fields(header, PH_LIT("From"), &field) == 0)
+		add_from(c, out);
 	if (count_fields(header, PH_LIT("Date"), &field) == 0) {
 		ph_date_format(ph_wall_time(), date);
 		ph_buf_printf(out, "Date: %s\r\n", date);
