@@ -26,6 +26,7 @@ enum {
 	RECIPIENTS_MAX = 384 << 10,
 	HEADERS_MAX = 32 << 10,
 	TRACE_MAX = 48 << 10,
+	FIELDS_MAX = 64 << 10,  /* what a listener adds, on top of the limit */
 };
 
 struct ph_mail {
@@ -81,7 +82,7 @@ ph_mail_begin(struct ph_session *session, struct ph_slice sender)
 	mail->arena = arena;
 	mail->sender = ph_arena_slice(arena, sender);
 	mail->spool_fd = -1;
-	mail->limit_bytes = session->generation->core.message_limit_bytes;
+	mail->limit_bytes = ph_mail_size_limit(session) + FIELDS_MAX;
 	ph_buf_init(&mail->facts, arena, FACTS_MAX);
 	ph_buf_init(&mail->recipients, arena, RECIPIENTS_MAX);
 	ph_buf_init(&mail->headers, arena, HEADERS_MAX);

@@ -114,14 +114,17 @@ take_message(struct imap *imap, struct command *command,
 void
 imap_do_append(struct imap *imap, struct command *command)
 {
+	uint64_t limit = ph_mail_size_limit(imap->session);
 	struct ph_append *append;
 	int rc;
 
+	if (limit > imap->conf->append_limit_bytes)
+		limit = imap->conf->append_limit_bytes;
 	if (command->literal_size == 0) {
 		imap_done(imap, command, "NO A message can't be empty");
 		return;
 	}
-	if (command->literal_size > imap->conf->append_limit_bytes) {
+	if (command->literal_size > limit) {
 		imap_done(imap, command, "NO [TOOBIG] Message is too big");
 		return;
 	}

@@ -254,6 +254,13 @@ ph_session_id(const struct ph_session *session)
 	return "0123456789abc";
 }
 
+uint64_t
+ph_mail_size_limit(const struct ph_session *session)
+{
+	(void)session;
+	return UINT64_MAX;
+}
+
 const char *
 ph_session_hostname(const struct ph_session *session)
 {
