@@ -71,7 +71,8 @@ put_option(const struct ph_option *option, const char *indent,
 static bool
 common_applies(const struct ph_option *option, unsigned kinds)
 {
-	bool is_listen = strncmp(option->name, "listen", 6) == 0;
+	bool is_listen = strncmp(option->name, "listen", 6) == 0 ||
+	    strcmp(option->name, "proxy_from") == 0;
 	bool is_check = strcmp(option->name, "on_failure") == 0 ||
 	    strcmp(option->name, "mode") == 0 ||
 	    strcmp(option->name, "hook_timeout") == 0;

@@ -124,6 +124,8 @@ check_common(struct loading *l, const struct module_instance *instance)
 
 	if (at == NULL)
 		at = conf_setting(section, "listen_tls");
+	if (at == NULL)
+		at = conf_setting(section, "proxy_from");
 	if (at != NULL && (instance->module->kinds & PH_KIND_LISTENER) == 0)
 		conf_error_add(l->errors, at->file, at->line,
 		    "%s: %s is no listener", at->name, instance->name);
