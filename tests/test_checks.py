@@ -4,9 +4,11 @@ client is told at each step of a conversation."""
 import os
 import signal
 import smtplib
+import threading
 import time
 import unittest
 
+from remote import Remote
 from sandbox import DEADLINE, Dns, Sandbox, until
 
 
@@ -261,6 +263,72 @@ class Rate(Checks):
             Sandbox({"rate": '\ncheck_rate: {\n  limits = [ "mails per day 7" ]; };'})
         self.assertIn("it begins with connections, messages or recipients",
                       str(refused.exception))
+
+
+class Recipient(Checks):
+    def remote(self, **how):
+        remote = Remote(**how)
+        self.addCleanup(remote.close)
+        return remote
+
+    def ask(self, box, to):
+        client = box.submission("alice")
+        client.mail("alice@example.test")
+        code, text = client.rcpt(to)
+        client.close()
+        return code, text.decode()
+
+    def test_the_next_server_decides(self):
+        def rule(verb, line, n):
+            if verb == "RCPT" and "ghost" in line:
+                return "550 5.1.1 nobody of that name"
+            if verb == "RCPT" and "full" in line:
+                return "452 4.2.2 full"
+            if verb == "RCPT" and "policy" in line:
+                return "550 5.7.1 we do not like you"
+        remote = self.remote(rule=rule)
+        box = self.box("", f"""check_recipient: {{ servers = [
+            "inside.test 127.0.0.2:{remote.port}" ]; }};""")
+        for _ in range(2):
+            self.assertEqual(self.ask(box, "bob@inside.test")[0], 250)
+            code, text = self.ask(box, "ghost@inside.test")
+            self.assertEqual(code, 550)
+            self.assertIn("5.1.1 no such recipient, the next server said: "
+                          "550 5.1.1 nobody of that name", text)
+            self.assertEqual(self.ask(box, "bob@example.test")[0], 250)
+        self.assertEqual(remote.connections, 2, "answers are kept")
+        self.assertIn("MAIL FROM:<>", remote.lines)
+        self.assertEqual(self.ask(box, "full@inside.test")[0], 450)
+        self.assertEqual(self.ask(box, "policy@inside.test")[0], 450)
+        box.restart()
+        self.assertEqual(self.ask(box, "ghost@inside.test")[0], 550)
+        self.assertEqual(remote.connections, 4)
+
+    def test_a_server_that_is_down_defers(self):
+        remote = Remote()
+        remote.close()
+        for unsure, code in (("defer", 450), ("pass", 250)):
+            box = self.box("", f"""check_recipient: {{ unsure = "{unsure}";
+                servers = [ "*.inside.test 127.0.0.2:{remote.port}" ]; }};""")
+            self.assertEqual(self.ask(box, "bob@a.inside.test")[0], code)
+            self.assertIn("recipient_unsure", box.log())
+
+    def test_not_too_many_ask_at_a_time(self):
+        release = threading.Event()
+        remote = self.remote(rule=lambda verb, line, n: release.wait(DEADLINE)
+                             and None if verb == "RCPT" else None)
+        box = self.box("", f"""check_recipient: {{ connections = 1; servers = [
+            "inside.test 127.0.0.2:{remote.port}" ]; }};""")
+        codes = []
+        asking = threading.Thread(target=lambda: codes.append(
+            self.ask(box, "one@inside.test")[0]))
+        asking.start()
+        until(lambda: any("RCPT" in line for line in remote.lines), "it is asked")
+        self.assertEqual(self.ask(box, "two@inside.test")[0], 450)
+        release.set()
+        asking.join()
+        self.assertEqual(codes, [250])
+        self.assertEqual(self.ask(box, "two@inside.test")[0], 250)
 
 
 class Together(Checks):

@@ -67,7 +67,7 @@ PH_EXPORT const char *ph_stream_tls_name(const struct ph_stream *stream);
 PH_EXPORT uint64_t ph_stream_octets_in(const struct ph_stream *stream);
 PH_EXPORT uint64_t ph_stream_octets_out(const struct ph_stream *stream);
 
-/* --- connections we open (transports; the relay role only) --- */
+/* --- connections we open: transports and checks alone --- */
 
 /* Connect to addr:port. The stream ends with the arena. Suspends. */
 PH_EXPORT int ph_connect(struct ph_arena *arena, const struct ph_addr *addr,

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* callout.h - one conversation with the next server that ends before DATA. */
+#ifndef CHECK_RECIPIENT_CALLOUT_H
+#define CHECK_RECIPIENT_CALLOUT_H
+
+#include <posthouse/arena.h>
+
+#include "server.h"
+
+struct callout {
+	const struct next_server *server;
+	const char *hostname;      /* ours, for EHLO */
+	struct ph_slice recipient; /* ASCII, no control octets */
+	unsigned timeout_ms;       /* for all of it */
+};
+
+/* Ask whether it takes mail for the recipient, from the null sender. What it
+ * said, or why it could not be asked, in the arena. Suspends. */
+enum call_answer callout_ask(struct ph_arena *arena,
+    const struct callout *callout, const char **said_out);
+
+#endif
