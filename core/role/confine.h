@@ -19,14 +19,15 @@ int confine_user(const struct role_start *start, struct ph_err *err);
 void confine_dumps(bool allow);
 /* Valgrind stands between us and the kernel: what we may call is its need. */
 bool confine_is_on_valgrind(void);
-/* Before threads exist: Landlock and seccomp for the role. Skipped, and said
- * so, under sanitizers and valgrind. */
+/* Before threads exist and modules are loaded: Landlock and seccomp for the
+ * role; conf names the modules. Skipped, and said so, under sanitizers and
+ * valgrind. */
 void confine_process(enum role role, const struct core_conf *core,
-    const char *dir);
+    const char *dir, const struct conf *conf);
 
 /* The two layers; 0 or an errno. ENOSYS, EOPNOTSUPP: not in this kernel. */
 int confine_paths(enum role role, const struct core_conf *core,
-    const char *dir);
+    const char *dir, const struct conf *conf);
 int confine_calls(enum role role);
 
 #endif

@@ -78,6 +78,8 @@ take_secrets(struct generation *generation, struct ph_slice record)
 
 static int
 load(struct generation *generation, struct ph_slice record, unsigned kinds,
+    void (*before_modules)(const struct core_conf *core,
+        const struct conf *conf),
     struct conf_errors *errors)
 {
 	struct ph_arena *arena = generation->arena;
@@ -92,12 +94,16 @@ load(struct generation *generation, struct ph_slice record, unsigned kinds,
 	status = core_conf_fill(arena, conf, &generation->core, errors);
 	if (status != PH_OK)
 		return status;
+	if (before_modules != NULL)
+		before_modules(&generation->core, conf);
 	return module_set_load(arena, conf, &generation->core, kinds,
 	    &generation->modules, errors);
 }
 
 int
 generation_create(struct ph_slice record, unsigned kinds,
+    void (*before_modules)(const struct core_conf *core,
+        const struct conf *conf),
     struct generation **generation_out, struct conf_errors *errors)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
@@ -109,7 +115,7 @@ generation_create(struct ph_slice record, unsigned kinds,
 	generation->references = 1;
 	generation->number = record_get_u64(record, F_GENERATION, 0);
 	take_secrets(generation, record);
-	status = load(generation, record, kinds, errors);
+	status = load(generation, record, kinds, before_modules, errors);
 	if (status != PH_OK) {
 		generation_put(generation);
 		return status;

@@ -5,9 +5,14 @@
 
 #include "role/role.h"
 
-/* From the record of MSG_CONFIGURE, with one reference. 0, or PH_INVALID with
- * errors added (copied into their arena). */
+/*
+ * From the record of MSG_CONFIGURE, with one reference. 0, or PH_INVALID with
+ * errors added (copied into their arena). before_modules (NULL: nothing) is
+ * called before the code of any module is loaded.
+ */
 int generation_create(struct ph_slice record, unsigned kinds,
+    void (*before_modules)(const struct core_conf *core,
+        const struct conf *conf),
     struct generation **generation_out, struct conf_errors *errors);
 /* The reference is given; the one of the former generation is put. NULL: at
  * the end of the process. */

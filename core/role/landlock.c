@@ -101,6 +101,23 @@ allow_path(int ruleset, const char *path, uint64_t rights)
 	return error;
 }
 
+/* Modules named by their path, wherever they lie. */
+static int
+allow_modules(int ruleset, const struct conf *conf, uint64_t rights)
+{
+	int error = 0;
+
+	for (const struct conf_section *at = conf->sections;
+	     error == 0 && at != NULL; at = at->next) {
+		const struct conf_setting *module = conf_setting(at, "module");
+
+		if (module != NULL && module->text != NULL &&
+		    module->text[0] == '/')
+			error = allow_path(ruleset, module->text, rights);
+	}
+	return error;
+}
+
 static int
 allow_role(int ruleset, enum role role, const struct core_conf *core,
     const char *dir, uint64_t known)
@@ -121,7 +138,8 @@ allow_role(int ruleset, enum role role, const struct core_conf *core,
 }
 
 int
-confine_paths(enum role role, const struct core_conf *core, const char *dir)
+confine_paths(enum role role, const struct core_conf *core, const char *dir,
+    const struct conf *conf)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
 	    LANDLOCK_CREATE_RULESET_VERSION);
@@ -136,6 +154,9 @@ confine_paths(enum role role, const struct core_conf *core, const char *dir)
 	if (ruleset < 0)
 		return errno;
 	error = allow_role(ruleset, role, core, dir, attr.handled_access_fs);
+	if (error == 0 && conf != NULL)
+		error = allow_modules(ruleset, conf,
+		    MAY_READ & attr.handled_access_fs);
 	if (error == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
 		error = errno;
 	close(ruleset);

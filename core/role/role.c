@@ -146,20 +146,20 @@ take_role_sizes(struct ph_slice record)
 	}
 }
 
-/* The first generation: what must be done before work begins. */
-static int
-begin_work(struct generation *generation, struct ph_err *err)
+/* Once, and before a module's code runs: its constructors are confined, too. */
+static void
+confine(const struct core_conf *core, const struct conf *conf)
 {
-	const struct core_conf *core = &generation->core;
 	static char dir[1024];
 
+	if (self.dir != NULL)
+		return;
 	snprintf(dir, sizeof(dir), "%s/%s", core->data_dir,
 	    role_name(self.start.role));
 	self.dir = dir;
 	confine_dumps(core->allow_core_dumps);
 	confine_process(self.start.role, core,
-	    access(dir, F_OK) == 0 ? dir : NULL);
-	return self.ops->start(generation, err);
+	    access(dir, F_OK) == 0 ? dir : NULL, conf);
 }
 
 static void
@@ -175,14 +175,14 @@ on_configure(struct bus_request *request)
 		return;
 	}
 	if (generation_create(request->message.record, self.ops->kinds,
-	        &generation, &errors) != PH_OK) {
+	        confine, &generation, &errors) != PH_OK) {
 		reply_errors(request, &errors);
 		return;
 	}
 	take_role_sizes(request->message.record);
 	log_set_level((enum ph_level)generation->core.log.level);
 	generation_make_current(generation);
-	if (first && begin_work(generation, &err) != PH_OK) {
+	if (first && self.ops->start(generation, &err) != PH_OK) {
 		reply_text(request, PH_INVALID, err.text);
 		return;
 	}

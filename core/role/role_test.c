@@ -6,10 +6,13 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "role/confine.h"
@@ -96,6 +99,31 @@ START_TEST(edge_loses_the_calls_it_never_needs)
 }
 END_TEST
 
+static void *
+nothing(void *arg)
+{
+	return arg;
+}
+
+START_TEST(only_who_runs_programs_may_fork_or_kill)
+{
+	pid_t parent = getppid();
+	pthread_t thread;
+
+	ck_assert_int_eq(confine_calls(ROLE_CHECK), 0);
+	expect_denied(fork());
+	expect_denied((int)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
+	expect_denied(kill(parent, SIGTERM));
+	expect_denied((int)syscall(SYS_tgkill, parent, parent, SIGTERM));
+	expect_denied(sigqueue(parent, SIGTERM, (union sigval){ 0 }));
+	/* what libraries need goes on */
+	ck_assert_int_eq(pthread_create(&thread, NULL, nothing, NULL), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	signal(SIGUSR1, SIG_IGN);
+	ck_assert_int_eq(raise(SIGUSR1), 0);
+}
+END_TEST
+
 START_TEST(check_may_ask_dns_and_nothing_raw)
 {
 	ck_assert_int_eq(confine_calls(ROLE_CHECK), 0);
@@ -116,7 +144,7 @@ START_TEST(queue_sees_only_its_own_folder)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_ptr_nonnull(mkdtemp(other));
 	confine_user(&(struct role_start){ .role = ROLE_QUEUE }, NULL);
-	error = confine_paths(ROLE_QUEUE, &core, dir);
+	error = confine_paths(ROLE_QUEUE, &core, dir, NULL);
 	if (error == ENOSYS || error == EOPNOTSUPP)
 		return;
 	ck_assert_int_eq(error, 0);
@@ -144,6 +172,7 @@ main(void)
 	tcase_add_test(tcase, notes_are_cut_to_the_page);
 #if !defined(__SANITIZE_ADDRESS__)
 	tcase_add_test(tcase, edge_loses_the_calls_it_never_needs);
+	tcase_add_test(tcase, only_who_runs_programs_may_fork_or_kill);
 	tcase_add_test(tcase, check_may_ask_dns_and_nothing_raw);
 	tcase_add_test(tcase, queue_sees_only_its_own_folder);
 #else

@@ -11,8 +11,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BUT(roles) (~(unsigned)(roles))
 #define ALL_ROLES (~0u)
@@ -20,6 +22,7 @@
 #define CHECK ROLE_BIT(ROLE_CHECK)
 #define QUEUE ROLE_BIT(ROLE_QUEUE)
 #define MAIL ROLE_BIT(ROLE_MAIL)
+#define AUTH ROLE_BIT(ROLE_AUTH)
 #define RELAY ROLE_BIT(ROLE_RELAY)
 
 struct denied_call {
@@ -32,6 +35,11 @@ static const struct denied_call denied_calls[] = {
 	{ "ptrace", ALL_ROLES }, { "process_vm_readv", ALL_ROLES },
 	{ "process_vm_writev", ALL_ROLES }, { "kcmp", ALL_ROLES },
 	{ "pidfd_getfd", ALL_ROLES }, { "pidfd_open", BUT(RELAY) },
+	{ "kill", BUT(RELAY | AUTH) }, { "tkill", BUT(RELAY | AUTH) },
+	{ "pidfd_send_signal", BUT(RELAY | AUTH) },
+	{ "rt_sigqueueinfo", BUT(RELAY | AUTH) },
+	{ "rt_tgsigqueueinfo", BUT(RELAY | AUTH) },
+	{ "fork", BUT(RELAY | AUTH) }, { "vfork", BUT(RELAY | AUTH) },
 	{ "perf_event_open", ALL_ROLES }, { "userfaultfd", ALL_ROLES },
 	/* the machine */
 	{ "mount", ALL_ROLES }, { "umount2", ALL_ROLES },
@@ -92,6 +100,28 @@ deny_families(scmp_filter_ctx filter)
 	return rc;
 }
 
+/*
+ * Threads, but no processes, and signals to ourselves alone. The arguments of
+ * clone3 lie in memory, where a filter can't look: the C library goes back to
+ * clone when the kernel seems to lack it.
+ */
+static int
+deny_processes(scmp_filter_ctx filter)
+{
+	int rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+	    SCMP_SYS(clone), 1,
+	    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+
+	if (rc == 0)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+		    SCMP_SYS(clone3), 0);
+	if (rc == 0)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(tgkill), 1,
+		    SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+	return rc;
+}
+
 /* open(2) and openat(2) only for reading. */
 static int
 deny_opening_for_writing(scmp_filter_ctx filter)
@@ -141,6 +171,8 @@ confine_calls(enum role role)
 		rc = deny_calls(filter, role);
 	if (rc == 0 && !(ROLE_BIT(role) & (EDGE | QUEUE | MAIL)))
 		rc = deny_families(filter);
+	if (rc == 0 && !(ROLE_BIT(role) & (RELAY | AUTH)))
+		rc = deny_processes(filter);
 	if (rc == 0 && role == ROLE_EDGE)
 		rc = deny_opening_for_writing(filter);
 	if (rc == 0)
