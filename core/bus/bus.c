@@ -22,6 +22,7 @@
 enum {
 	BUS_INDEXES = 64,    /* processes of one role */
 	BUS_OPEN_MAX = 8192, /* requests of one peer being answered */
+	BUS_OPEN_OCTETS = 128 << 20, /* in them */
 	BUS_COMPLAINTS = 16, /* log lines about one peer's bad requests */
 	BUS_DOWN_FNS = 4,
 	NO_SLOT = 0xffff,
@@ -51,6 +52,7 @@ struct peer {
 	uint16_t slot_count, first_free;
 	unsigned calls; /* slots in use */
 	unsigned open;  /* requests of the peer being answered */
+	size_t open_octets;
 	unsigned complaints;
 };
 
@@ -58,6 +60,7 @@ struct incoming {
 	struct bus_request request; /* first: bus_reply finds us by it */
 	struct peer *peer;
 	uint32_t number;
+	size_t octets;
 	bool is_notify;
 	bool is_replied;
 	void (*handler)(struct bus_request *request);
@@ -196,6 +199,7 @@ run_handler(void *arg)
 	if (!in->is_replied && !in->is_notify)
 		bus_reply(&in->request, PH_DEFECT, PH_LIT(""), NULL, 0);
 	in->peer->open--;
+	in->peer->open_octets -= in->octets;
 	peer_put(in->peer);
 	ph_arena_free(arena);
 }
@@ -231,7 +235,8 @@ admit(struct peer *peer, const struct link_header *header,
 		complain(peer, header, "damaged record");
 		return PH_INVALID;
 	}
-	return peer->open < BUS_OPEN_MAX ? PH_OK : PH_BUSY;
+	return peer->open < BUS_OPEN_MAX &&
+	    peer->open_octets + record.n <= BUS_OPEN_OCTETS ? PH_OK : PH_BUSY;
 }
 
 static void
@@ -259,10 +264,12 @@ take_request(struct peer *peer, const struct link_header *header,
 	memcpy(in->request.message.fds, fds, sizeof(int) * BUS_FDS);
 	in->peer = peer;
 	in->number = header->number;
+	in->octets = record.n;
 	in->is_notify = header->kind == LINK_NOTIFY;
 	in->handler = bus.services[header->type].handler;
 	peer->references++;
 	peer->open++;
+	peer->open_octets += in->octets;
 	fiber_start(run_handler, in);
 }
 

@@ -212,6 +212,7 @@ static void
 fiber_run_one(struct fiber *fiber)
 {
 	const struct log_context *context = fiber->context;
+	const char *module = context != NULL ? context->module : NULL;
 	uint64_t start = ph_now_ms(), held;
 
 	fiber->queued = false;
@@ -226,10 +227,14 @@ fiber_run_one(struct fiber *fiber)
 	if (rt.on_context != NULL)
 		rt.on_context(NULL);
 	held = ph_now_ms() - start;
+	/* The context it began with may be gone; the name lasts as long as what
+	 * the fiber works for. */
+	context = fiber->ended ? NULL : fiber->context;
+	if (module == NULL && context != NULL)
+		module = context->module;
 	if (held > HELD_LIMIT_MS)
 		ph_log(PH_WARN, "loop_held", ph_f_int("ms", (int64_t)held),
-		    ph_f_str("module", context != NULL && !fiber->ended ?
-		            context->module : NULL));
+		    ph_f_str("module", fiber->ended ? NULL : module));
 	if (fiber->ended)
 		fiber_finish(fiber);
 }

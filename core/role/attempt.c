@@ -9,13 +9,10 @@
  */
 #include "role/attempt.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/record.h"
+#include "role/content.h"
 #include "role/messages.h"
 
 #ifndef MADV_POPULATE_READ
@@ -146,118 +143,12 @@ attempt_parse(struct ph_arena *arena, struct ph_slice record,
 
 /* --- the content --- */
 
-/* A file of file_n octets behind octets: [ .. octets | file .. ], the bar at a
- * page's start. */
-struct mapping {
-	struct ph_slice octets;
-	int fd;
-	uint64_t limit_bytes;
-	size_t file_n;
-	char *base; /* of the whole region */
-	size_t region_n, front_n;
-	int status, error;
-};
-
-static size_t
-round_to_pages(size_t n)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	return (n + page - 1) / page * page;
-}
-
-static bool
-mapping_measure(struct mapping *mapping)
-{
-	struct stat st;
-
-	if (fstat(mapping->fd, &st) != 0) {
-		mapping->status = PH_IO;
-		mapping->error = errno;
-	} else if (!S_ISREG(st.st_mode) || st.st_size < 0) {
-		mapping->status = PH_INVALID;
-	} else if ((uint64_t)st.st_size > mapping->limit_bytes) {
-		mapping->status = PH_TOO_BIG;
-	} else {
-		mapping->file_n = (size_t)st.st_size;
-		return true;
-	}
-	return false;
-}
-
-/* In the thread pool: reading the file in may take its time. */
-static void
-mapping_make(void *arg)
-{
-	struct mapping *mapping = arg;
-	void *p;
-
-	if (!mapping_measure(mapping))
-		return;
-	mapping->front_n = round_to_pages(mapping->octets.n);
-	mapping->region_n = mapping->front_n + round_to_pages(mapping->file_n);
-	if (mapping->region_n == 0)
-		return;
-	mapping->base = mmap(NULL, mapping->region_n, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	p = mapping->base;
-	if (mapping->base != MAP_FAILED && mapping->file_n > 0)
-		p = mmap(mapping->base + mapping->front_n, mapping->file_n,
-		    PROT_READ, MAP_PRIVATE | MAP_FIXED, mapping->fd, 0);
-	if (p == MAP_FAILED) {
-		mapping->status = PH_IO;
-		mapping->error = errno;
-		if (mapping->base != MAP_FAILED)
-			munmap(mapping->base, mapping->region_n);
-		return;
-	}
-	if (mapping->octets.n > 0)
-		memcpy(mapping->base + mapping->front_n - mapping->octets.n,
-		    mapping->octets.p, mapping->octets.n);
-	if (mapping->front_n > 0)
-		mprotect(mapping->base, mapping->front_n, PROT_READ);
-	if (mapping->file_n > 0)
-		madvise(mapping->base + mapping->front_n, mapping->file_n,
-		    MADV_POPULATE_READ);
-}
-
-static void
-mapping_end(void *object)
-{
-	struct mapping *mapping = object;
-
-	munmap(mapping->base, mapping->region_n);
-}
-
 int
 attempt_open(struct ph_attempt *attempt, int fd, uint64_t limit_bytes,
     struct ph_err *err)
 {
-	struct mapping *mapping;
-
-	attempt->content = attempt->octets;
-	if (attempt->content.p == NULL)
-		attempt->content = PH_LIT("");
-	if (fd < 0)
-		return attempt->octets.p != NULL ? PH_OK :
-		    ph_err_set(err, PH_INVALID, 0, "no content came");
-	mapping = ph_arena_alloc(attempt->arena, sizeof(*mapping));
-	mapping->octets = attempt->octets;
-	mapping->fd = fd;
-	mapping->limit_bytes = limit_bytes;
-	ph_work(mapping_make, mapping);
-	if (mapping->status != PH_OK)
-		return ph_err_set(err, mapping->status, mapping->error,
-		    "the content can't be read: %s", mapping->error != 0 ?
-		        strerror(mapping->error) :
-		        ph_status_name(mapping->status));
-	if (mapping->region_n == 0)
-		return PH_OK;
-	ph_arena_on_end(attempt->arena, mapping_end, mapping);
-	attempt->content.p = mapping->base + mapping->front_n -
-	    mapping->octets.n;
-	attempt->content.n = mapping->octets.n + mapping->file_n;
-	return PH_OK;
+	return content_open(attempt->arena, attempt->octets, fd, limit_bytes,
+	    &attempt->content, err);
 }
 
 /* --- what a transport sees --- */

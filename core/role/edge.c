@@ -233,7 +233,8 @@ serve(struct connection *connection)
 		ph_log(PH_NOTICE, "refused", ph_f_str("stage", "connect"),
 		    ph_f_str("client", client),
 		    ph_f_str("reason", "too many connections"));
-		say_farewell(session);
+		if (!connection->implicit_tls) /* it would be no TLS */
+			say_farewell(session);
 	} else if (!connection->implicit_tls || secure(session)) {
 		instance->module->listener->session(session, instance->conf);
 		finish_session(connection, session);
@@ -278,7 +279,10 @@ begin_connection(const struct listening *listening, int fd,
 	    ph_slice_str(listening->section));
 	struct connection *connection;
 
-	if (instance == NULL || (listening->implicit_tls && edge.tls == NULL)) {
+	/* A word of farewell costs a fiber: not to a flood. */
+	if (instance == NULL || edge.count / 2 >= limits->connections ||
+	    (listening->implicit_tls && edge.tls == NULL)) {
+		edge.refused += instance != NULL;
 		close(fd);
 		return;
 	}

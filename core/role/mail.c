@@ -8,8 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <posthouse/store.h>
@@ -18,6 +16,7 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 #include "net/stream.h"
+#include "role/content.h"
 #include "role/mailbox.h"
 #include "session/session.h"
 
@@ -50,67 +49,22 @@ owns(struct ph_slice user)
 
 /* --- deliveries --- */
 
-struct mapping {
-	void *p;
-	size_t n;
-};
-
-static void
-unmap(void *object)
-{
-	struct mapping *mapping = object;
-
-	munmap(mapping->p, mapping->n);
-}
-
 /* F_CONTENT, followed by the file behind the descriptor if there is one. */
 static int
 take_content(struct bus_request *request, struct ph_slice *content_out)
 {
-	struct ph_slice record = request->message.record;
-	struct ph_slice prefix = record_get(record, F_CONTENT);
-	int fd = request->message.fds[0];
-	struct mapping *mapping;
-	struct stat st;
-	char *p;
+	int fd = request->message.fds[0], status;
+	struct ph_err err = { 0 };
 
-	*content_out = prefix;
-	if (fd < 0)
-		return prefix.p != NULL ? PH_OK : PH_INVALID;
-	ph_arena_own_fd(request->arena, fd);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-		return PH_IO;
-	mapping = ph_arena_alloc(request->arena, sizeof(*mapping));
-	/* One run of octets: an anonymous map with the prefix and the file. */
-	if (prefix.n == 0) {
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd,
-		    0);
-		if (p == MAP_FAILED)
-			return PH_IO;
-		*mapping = (struct mapping){ p, (size_t)st.st_size };
-	} else {
-		size_t n = prefix.n + (size_t)st.st_size, at = prefix.n;
-
-		p = mmap(NULL, n, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p == MAP_FAILED)
-			return PH_NO_MEMORY;
-		*mapping = (struct mapping){ p, n };
-		memcpy(p, prefix.p, prefix.n);
-		while (at < n) {
-			ssize_t got = pread(fd, p + at, n - at,
-			    (off_t)(at - prefix.n));
-
-			if (got <= 0) {
-				munmap(p, n);
-				return PH_IO;
-			}
-			at += (size_t)got;
-		}
-	}
-	ph_arena_on_end(request->arena, unmap, mapping);
-	*content_out = (struct ph_slice){ p, mapping->n };
-	return PH_OK;
+	if (fd >= 0)
+		ph_arena_own_fd(request->arena, fd);
+	status = content_open(request->arena,
+	    record_get(request->message.record, F_CONTENT), fd, UINT64_MAX,
+	    content_out, &err);
+	if (status != PH_OK)
+		ph_log(PH_ERROR, "content_unreadable",
+		    ph_f_str("reason", err.text));
+	return status;
 }
 
 static bool
@@ -238,6 +192,8 @@ session_main(void *arg)
 	const struct module_instance *instance = session->instance;
 
 	user->fiber = fiber_self();
+	if (mail.is_stopping) /* since it was handed over */
+		fiber_cancel(user->fiber);
 	session->log.module = instance->name;
 	session->log.hook = "user_session";
 	session_enter_log(session);
@@ -321,42 +277,64 @@ on_handover(struct bus_request *request)
 	fiber_start(session_main, user);
 }
 
-/* --- the role --- */
+/* --- the number of partitions --- */
 
-/* How many partitions there are is written once, beside them. */
+/* 0: not known. */
+static unsigned
+read_partitions(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	unsigned found = 0;
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+		found = (unsigned)strtoul(text, NULL, 10);
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+/* Under another name first, so that whoever reads it, now or after a crash,
+ * finds all of it. Processes that begin together write the same. */
+static bool
+write_partitions(const char *path, unsigned partitions)
+{
+	char own[1150], text[32];
+	int n = snprintf(text, sizeof(text), "%u\n", partitions), fd;
+	bool good;
+
+	snprintf(own, sizeof(own), "%s.%u", path, role_index());
+	fd = open(own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	good = fd >= 0 && write(fd, text, (size_t)n) == n && fsync(fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	good = good && rename(own, path) == 0;
+	fd = good ? open(role_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	good = fd >= 0 && fsync(fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* It is written once, beside the partitions. */
 static int
 fix_partitions(unsigned partitions, struct ph_err *err)
 {
-	char path[1100], text[32] = "";
-	unsigned found = 0;
-	int fd;
+	char path[1100];
+	unsigned found;
 
 	snprintf(path, sizeof(path), "%s/partitions", role_dir());
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0) {
-		int n = snprintf(text, sizeof(text), "%u\n", partitions);
-		bool good = write(fd, text, (size_t)n) == n && fsync(fd) == 0;
-
-		close(fd);
-		return good ? PH_OK : ph_err_set(err, PH_IO, 0,
-		    "%s can't be written", path);
-	}
-	for (unsigned i = 0; i < 50; i++) { /* another process writes it */
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
-			found = (unsigned)strtoul(text, NULL, 10);
-		if (fd >= 0)
-			close(fd);
-		if (found > 0)
-			break;
-		ph_sleep_ms(20);
-	}
-	if (found == partitions)
+	found = read_partitions(path);
+	if (found == 0 && !write_partitions(path, partitions))
+		return ph_err_set(err, PH_IO, 0, "%s can't be written", path);
+	if (found == 0 || found == partitions)
 		return PH_OK;
 	return ph_err_set(err, PH_INVALID, 0,
 	    "the mailboxes were made with %u partitions, mail.partitions is "
 	    "%u: it can't be changed afterwards", found, partitions);
 }
+
+/* --- the role --- */
 
 static int
 mail_start(struct generation *generation, struct ph_err *err)

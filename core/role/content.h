@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* content.h - a message's content as one run of octets. */
+#ifndef CORE_ROLE_CONTENT_H
+#define CORE_ROLE_CONTENT_H
+
+#include <posthouse/arena.h>
+
+/*
+ * The octets (borrowed) followed by the file fd (borrowed; -1: none), mapped
+ * until the arena ends and read into memory. Suspends. PH_INVALID: no plain
+ * file, or nothing came; PH_TOO_BIG: the file is over limit_bytes; PH_IO.
+ */
+int content_open(struct ph_arena *arena, struct ph_slice octets, int fd,
+    uint64_t limit_bytes, struct ph_slice *content_out, struct ph_err *err);
+
+#endif
