@@ -15,6 +15,8 @@ import re
 import subprocess
 import sys
 
+import rfc
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUNCTION_LINES, FILE_LINES = 80, 800
 
@@ -401,10 +403,34 @@ def module_exports(build):
                 yield path, 1, f"exports {symbol}"
 
 
+def standards():
+    """tests/rfc.tsv tells the truth, and posthouse(8) tells what it tells."""
+    table = "tests/rfc.tsv"
+    known = set()
+    for row in rfc.rows():
+        known.add(row.number)
+        if row.held not in ("yes", "partly", "no"):
+            yield table, row.line, f"{row.held} is no answer"
+        if row.held != "no" and not (row.files and row.tests):
+            yield table, row.line, f"RFC {row.number} has no file or no test"
+        for name in row.files + row.tests:
+            if not os.path.isfile(os.path.join(TOP, name)):
+                yield table, row.line, f"there is no {name}"
+            elif name in row.files and f"RFC {row.number}" not in text_of(name):
+                yield table, row.line, f"{name} does not name RFC {row.number}"
+    for name in sources("core", "modules", "queue-db", "sdk"):
+        for line, text in enumerate(text_of(name).splitlines(), 1):
+            for number in re.findall(r"\bRFC (\d{3,5})\b", text):
+                if int(number) not in known:
+                    yield name, line, f"{table} has no RFC {number}"
+    if not text_of("core/master/posthouse.8").endswith(rfc.manual()):
+        yield "core/master/posthouse.8", 1, "run tests/rfc.py --write"
+
+
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
-    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form, snippets,
-    main_file, main_manual,
+    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form,
+    standards, snippets, main_file, main_manual,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}
 

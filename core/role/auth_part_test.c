@@ -340,6 +340,25 @@ say_all(struct auth_exchange *exchange, const struct exchange_case *c,
 	return result;
 }
 
+START_TEST(prepares_strings_as_RFC_4013_has_it)
+{
+	static const char *const prepared[][2] = {
+		{ "I\xc2\xadX", "IX" }, { "user", "user" }, { "USER", "USER" },
+		{ "\xc2\xaa", "a" }, { "\xe2\x85\xa8", "IX" },
+		{ "a\xc2\xa0" "b", "a b" },
+		{ "\x07", "\x07" }, /* refused: as it is */
+	};
+	struct ph_arena *arena = ph_arena_create(NULL);
+
+	for (size_t i = 0; i < sizeof(prepared) / sizeof(prepared[0]); i++)
+		ck_assert_msg(ph_slice_eq(auth_prepare(arena,
+		                  ph_slice_str(prepared[i][0])),
+		                  ph_slice_str(prepared[i][1])),
+		    "%s", prepared[i][1]);
+	ph_arena_free(arena);
+}
+END_TEST
+
 START_TEST(speaks_plain_and_login)
 {
 	const struct exchange_case *c = &exchanges[_i];
@@ -449,6 +468,8 @@ part_suite(void)
 	tcase_add_test(parts, waits_grow_and_end);
 	tcase_add_test(parts, lets_others_in_before_a_crowd);
 	tcase_add_test(parts, gives_up_waiting_at_the_gate);
+	tcase_add_test(parts,
+	    prepares_strings_as_RFC_4013_has_it);
 	tcase_add_loop_test(parts, speaks_plain_and_login, 0,
 	    sizeof(exchanges) / sizeof(exchanges[0]));
 	tcase_add_test(parts, ends_an_exchange_that_never_comes_to_the_point);

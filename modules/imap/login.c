@@ -256,7 +256,7 @@ do_login(struct login *login, struct command *command)
 	answer_auth(login, command, result);
 }
 
-/* authenticate = "AUTHENTICATE" SP auth-type [SP (base64 / "=")] */
+/* RFC 4959: authenticate = "AUTHENTICATE" SP auth-type [SP (base64 / "=")] */
 static bool
 parse_authenticate(struct command *command)
 {

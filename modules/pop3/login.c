@@ -69,6 +69,7 @@ hand_over(struct pop3 *p)
 static void
 finish(struct pop3 *p, enum ph_auth_result result)
 {
+	/* The codes in brackets are those of RFC 3206. */
 	switch (result) {
 	case PH_AUTH_OK:
 		hand_over(p);
