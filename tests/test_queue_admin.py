@@ -8,10 +8,14 @@ import unittest
 from sandbox import Sandbox, until
 
 
+# Nobody answers there: the attempts fail at once.
+NO_DNS = 'dns: { timeout = "200ms"; attempts = 1; };'
+
+
 class QueueAdmin(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.box = Sandbox({"retry": 'queue: { retry = [ "1h" ]; };'})
+        cls.box = Sandbox({"retry": 'queue: { retry = [ "1h" ]; };' + NO_DNS})
         client = cls.box.submission()
         for n, domain in enumerate(("far.test", "far.test", "away.test")):
             client.sendmail("alice@example.test", [f"x{n}@{domain}"],
@@ -101,6 +105,23 @@ class QueueAdmin(unittest.TestCase):
             done = self.box.ctl("queue", *words, check=False)
             self.assertEqual(done.returncode, 2, (words, done))
             self.assertTrue(done.stderr or done.stdout, words)
+
+
+class Delay(unittest.TestCase):
+    def test_warns_once_who_logged_in(self):
+        with Sandbox({"soon": 'queue: { retry = [ "300ms" ]; '
+                              'delay_warning = "1ms"; };' + NO_DNS}) as box:
+            client = box.submission()
+            client.sendmail("alice@example.test", ["x@far.test"],
+                            b"From: <alice@example.test>\r\n\r\nbody\r\n")
+            client.quit()
+            report = box.inbox("alice", 1)[0]
+            self.assertIn(b"Action: delayed\r\n", report)
+            self.assertRegex(report, rb"Status: 4\.\d+\.\d+\r\n")
+            self.assertIn(b"Will-Retry-Until: ", report)
+            until(lambda: len(re.findall(" deferred ", box.log())) >= 5,
+                  "more attempts")
+            self.assertEqual(len(box.inbox("alice", 1)), 1)
 
 
 if __name__ == "__main__":

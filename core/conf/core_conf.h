@@ -44,6 +44,7 @@ struct core_conf {
 	struct core_queue {
 		const char *const *retry;   /* waits between attempts: ["5m", "15m", ...], last repeats */
 		unsigned lifetime_ms;       /* then the message bounces; 0: at the first failure */
+		unsigned delay_warning_ms;  /* then the sender is told once; 0: never */
 		uint64_t soft_free_bytes;   /* below: 452 */
 		uint64_t ballast_bytes;
 		uint64_t cache_bytes;

@@ -29,15 +29,25 @@ static struct {
 	char process[32];
 	struct ph_buf pending;
 	pthread_mutex_t lock;
+	int pid; /* of this process, also after a fork */
 } logger = { .fd = -1, .level = PH_INFO, .process = "posthouse",
 	.lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const char *const level_names[] = { "debug", "info", "notice", "warn",
 	"error" };
 
+static void
+learn_pid(void)
+{
+	logger.pid = (int)getpid();
+}
+
 void
 log_init(int fd, enum ph_level level, const char *process)
 {
+	if (logger.pid == 0)
+		pthread_atfork(NULL, NULL, learn_pid);
+	learn_pid();
 	logger.fd = fd;
 	logger.level = level;
 	snprintf(logger.process, sizeof(logger.process), "%s", process);
@@ -135,7 +145,7 @@ log_format(struct ph_buf *buf, enum ph_level level, const char *event,
 {
 	log_stamp(buf);
 	ph_buf_printf(buf, " %s %s[%d] %s", level_names[level], logger.process,
-	    (int)getpid(), event);
+	    logger.pid, event);
 	if (context != NULL) {
 		log_id(buf, "session", context->session);
 		log_id(buf, "queue", context->queue);

@@ -368,13 +368,30 @@ content_for_report(struct attempt *a)
 	return (struct ph_slice){ p, a->octets.n + (n > 0 ? (size_t)n : 0) };
 }
 
+static bool
+is_of_report(const struct attempt *a, const struct queue_recipient *r,
+    enum report_action action)
+{
+	const struct core_queue *conf = &generation_current()->core.queue;
+	int64_t age_ms = wall_ms() - a->entry->received_at * 1000;
+
+	switch (action) {
+	case REPORT_FAILED:
+		return r->state == QUEUE_DB_FAILED;
+	case REPORT_DELIVERED:
+		return r->state == QUEUE_DB_DELIVERED;
+	default:
+		return r->state == QUEUE_DB_WAITING && !r->is_warned &&
+		    conf->delay_warning_ms > 0 &&
+		    age_ms >= conf->delay_warning_ms;
+	}
+}
+
 /* Add the report of one kind, if any recipient changed so. False: later. */
 static bool
 add_report(struct attempt *a, enum report_action action,
     struct queue_db_op *op, struct entry **made)
 {
-	enum queue_db_state state = action == REPORT_FAILED ?
-	    QUEUE_DB_FAILED : QUEUE_DB_DELIVERED;
 	size_t n = a->entry->recipient_count;
 	bool *concerned = ph_arena_array(a->arena, n, sizeof(*concerned));
 	bool any = false;
@@ -382,11 +399,13 @@ add_report(struct attempt *a, enum report_action action,
 		.concerned = concerned };
 
 	for (size_t i = 0; i < n; i++) {
-		const struct queue_recipient *r = &a->entry->recipients[i];
+		struct queue_recipient *r = &a->entry->recipients[i];
 
-		concerned[i] = a->changed[i] && r->state == state &&
+		concerned[i] = a->changed[i] && is_of_report(a, r, action) &&
 		    report_is_wanted(a->entry, r, action);
 		any = any || concerned[i];
+		if (action == REPORT_DELAYED && concerned[i])
+			r->is_warned = true;
 	}
 	if (!any)
 		return true;
@@ -425,46 +444,56 @@ take_back(struct attempt *a)
 	}
 }
 
+static const enum report_action actions[] = { REPORT_FAILED,
+	REPORT_DELIVERED, REPORT_DELAYED };
+enum { ACTIONS = sizeof(actions) / sizeof(actions[0]) };
+
+/* The outcome and its reports in one op; a status when it did not happen. */
+static int
+submit_outcome(struct attempt *a, struct entry *made[ACTIONS])
+{
+	struct queue_db_op *op = queue_db_op_create();
+	bool any = false;
+
+	for (size_t i = 0; i < ACTIONS; i++) {
+		if (!add_report(a, actions[i], op, &made[i])) {
+			queue_db_op_free(op);
+			return PH_UNAVAILABLE;
+		}
+		any = any || made[i] != NULL;
+	}
+	if (is_finished(a->entry))
+		queue_db_op_remove(op, a->entry->id);
+	else
+		put_updates(a, op);
+	if (!a->job->lane->is_local || any)
+		return queue_submit(op, QUEUE_DB_DURABLE);
+	queue_submit_later(op, a->entry->id);
+	return PH_OK;
+}
+
 /* True: nothing is left to do, the message is removed. */
 static bool
 record_outcome(struct attempt *a)
 {
-	struct entry *failed = NULL, *delivered = NULL;
-	struct queue_db_op *op = queue_db_op_create();
+	struct entry *made[ACTIONS] = { NULL };
 	bool finished = is_finished(a->entry);
-	int status = PH_OK;
+	int status = submit_outcome(a, made);
 
-	if (!add_report(a, REPORT_FAILED, op, &failed) ||
-	    !add_report(a, REPORT_DELIVERED, op, &delivered)) {
-		queue_db_op_free(op);
-		status = PH_UNAVAILABLE;
-	} else {
-		if (finished)
-			queue_db_op_remove(op, a->entry->id);
-		else
-			put_updates(a, op);
-		if (a->job->lane->is_local && failed == NULL &&
-		    delivered == NULL)
-			queue_submit_later(op, a->entry->id);
-		else
-			status = queue_submit(op, QUEUE_DB_DURABLE);
-	}
 	if (status != PH_OK) {
 		ph_log(PH_ERROR, "outcome_not_recorded",
 		    ph_f_str("queue", a->entry->name),
 		    ph_f_str("reason", ph_status_name(status)));
-		entry_free(failed);
-		entry_free(delivered);
+		for (size_t i = 0; i < ACTIONS; i++)
+			entry_free(made[i]);
 		take_back(a);
 		return false;
 	}
-	if (failed != NULL) {
-		entry_add(failed);
-		schedule_due(failed);
-	}
-	if (delivered != NULL) {
-		entry_add(delivered);
-		schedule_due(delivered);
+	for (size_t i = 0; i < ACTIONS; i++) {
+		if (made[i] == NULL)
+			continue;
+		entry_add(made[i]);
+		schedule_due(made[i]);
 	}
 	return finished;
 }

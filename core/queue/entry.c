@@ -154,6 +154,8 @@ recipient_record(struct ph_arena *arena,
 		record_put_str(&buf, ENV_NOTIFY, recipient->notify);
 	if (recipient->orcpt != NULL)
 		record_put_str(&buf, ENV_ORCPT, recipient->orcpt);
+	if (recipient->is_warned)
+		record_put_u64(&buf, ENV_WARNED, 1);
 	if (recipient->code != 0)
 		record_put_u64(&buf, ENV_CODE, (uint64_t)recipient->code);
 	if (recipient->enhanced != NULL)
@@ -187,6 +189,7 @@ take_recipient(struct ph_arena *arena, const struct queue_db_recipient *from,
 	to->user = text_of(arena, from->record, ENV_USER);
 	to->notify = text_of(arena, from->record, ENV_NOTIFY);
 	to->orcpt = text_of(arena, from->record, ENV_ORCPT);
+	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
 	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
 	    record_get(from->record, ENV_ENHANCED),
 	    record_get(from->record, ENV_HOST),

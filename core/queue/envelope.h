@@ -22,6 +22,7 @@ enum envelope_tag {
 	ENV_ENHANCED,
 	ENV_HOST,
 	ENV_REASON,
+	ENV_WARNED,      /* n: 1 the sender was told of the delay */
 };
 
 #endif

@@ -28,6 +28,7 @@ struct queue_recipient {
 	struct job *job;          /* that waits or runs with it; NULL: none */
 	const char *address, *user; /* user NULL: remote */
 	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
+	bool is_warned;           /* its sender was told of the delay */
 	struct lane *lane;        /* referenced while it waits */
 	/* what the last attempt said; code 0, NULL: nothing */
 	int code;
@@ -169,7 +170,7 @@ void attempt_run(struct job *job);
 
 /* --- report.c: delivery status notifications, RFC 3464 --- */
 
-enum report_action { REPORT_FAILED, REPORT_DELIVERED };
+enum report_action { REPORT_FAILED, REPORT_DELIVERED, REPORT_DELAYED };
 struct report {
 	const struct entry *about;
 	enum report_action action;

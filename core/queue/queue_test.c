@@ -150,15 +150,15 @@ START_TEST(reports_to_who_wants_to_hear)
 {
 	static const struct {
 		const char *sender, *notify;
-		bool failed, delivered;
+		bool failed, delivered, delayed;
 	} cases[] = {
-		{ "a@b.test", NULL, true, false },
-		{ "a@b.test", "NEVER", false, false },
-		{ "a@b.test", "SUCCESS,FAILURE", true, true },
-		{ "a@b.test", "success", false, true },
-		{ "a@b.test", "DELAY", false, false },
-		{ "", NULL, false, false },
-		{ "", "SUCCESS,FAILURE", false, false },
+		{ "a@b.test", NULL, true, false, false },
+		{ "a@b.test", "NEVER", false, false, false },
+		{ "a@b.test", "SUCCESS,FAILURE", true, true, false },
+		{ "a@b.test", "success", false, true, false },
+		{ "a@b.test", "DELAY", false, false, true },
+		{ "", NULL, false, false, false },
+		{ "", "SUCCESS,FAILURE,DELAY", false, false, false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -170,6 +170,8 @@ START_TEST(reports_to_who_wants_to_hear)
 		    REPORT_FAILED) == cases[i].failed);
 		ck_assert(report_is_wanted(entry, &entry->recipients[0],
 		    REPORT_DELIVERED) == cases[i].delivered);
+		ck_assert(report_is_wanted(entry, &entry->recipients[0],
+		    REPORT_DELAYED) == cases[i].delayed);
 		entry_free(entry);
 	}
 }

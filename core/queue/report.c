@@ -27,6 +27,29 @@ enum {
 	END_MAX = 256, /* the last part's header and the last boundary */
 };
 
+/* What is said of each kind of report. */
+static const struct {
+	const char *notify;  /* the word of RFC 3461 that asks for it */
+	const char *action;  /* RFC 3464 s2.3.3; remote delivery: "relayed" */
+	const char *subject, *words;
+} kinds[] = {
+	[REPORT_FAILED] = { "FAILURE", "failed",
+		"Undelivered mail returned to sender",
+		"Your message could not be delivered to one or more "
+		"recipients. It is returned\r\nbelow. Please ask the "
+		"recipients by another way, or show this report to your\r\n"
+		"postmaster." },
+	[REPORT_DELIVERED] = { "SUCCESS", "delivered",
+		"Your message was delivered",
+		"Your message was delivered to the recipients below. This "
+		"report was asked for\r\nby the sender of the message." },
+	[REPORT_DELAYED] = { "DELAY", "delayed",
+		"Your message is delayed",
+		"Your message could not be delivered yet to the recipients "
+		"below. You need do\r\nnothing: it is tried again until it "
+		"is delivered or too old, and then you are told." },
+};
+
 static bool
 has_word(const char *list, const char *word)
 {
@@ -47,10 +70,11 @@ report_is_wanted(const struct entry *entry,
 {
 	if (entry->sender[0] == '\0')
 		return false;
-	if (recipient->notify == NULL)
-		return action == REPORT_FAILED;
-	return has_word(recipient->notify, action == REPORT_FAILED ?
-	    "FAILURE" : "SUCCESS");
+	if (recipient->notify != NULL)
+		return has_word(recipient->notify, kinds[action].notify);
+	/* Warnings unasked only to our own users: other senders may be forged. */
+	return action == REPORT_FAILED ||
+	    (action == REPORT_DELAYED && entry->auth_user != NULL);
 }
 
 /* --- who is the sender --- */
@@ -112,15 +136,8 @@ static void
 put_words(const struct report *report, const char *hostname,
     struct ph_buf *buf)
 {
-	bool failed = report->action == REPORT_FAILED;
-
 	ph_buf_printf(buf, "This is the mail system at %s.\r\n\r\n%s\r\n\r\n",
-	    hostname, failed ?
-	    "Your message could not be delivered to one or more recipients. "
-	    "It is returned\r\nbelow. Please ask the recipients by another "
-	    "way, or show this report to your\r\npostmaster." :
-	    "Your message was delivered to the recipients below. This report "
-	    "was asked for\r\nby the sender of the message.");
+	    hostname, kinds[report->action].words);
 	for (size_t i = 0; i < report->about->recipient_count; i++) {
 		if (!report->concerned[i])
 			continue;
@@ -140,8 +157,13 @@ status_of(const struct report *report, const struct queue_recipient *r)
 	if (report->action == REPORT_DELIVERED)
 		return r->enhanced != NULL && r->enhanced[0] == '2' ?
 		    r->enhanced : "2.0.0";
-	return r->enhanced != NULL && r->enhanced[0] != '2' ? r->enhanced :
-	    "5.0.0";
+	if (r->enhanced != NULL && r->enhanced[0] ==
+	    (report->action == REPORT_DELAYED ? '4' : '5'))
+		return r->enhanced;
+	if (report->action == REPORT_DELAYED)
+		return "4.4.1";
+	return r->enhanced != NULL && r->enhanced[0] == '4' ? r->enhanced :
+	    "5.0.0"; /* 4.4.7: it was tried long enough */
 }
 
 static void
@@ -182,9 +204,15 @@ put_status(const struct report *report, const char *hostname,
 			    r->orcpt);
 		ph_buf_printf(buf, "Final-Recipient: rfc822; %s\r\n"
 		    "Action: %s\r\nStatus: %s\r\n", r->address,
-		    report->action == REPORT_FAILED ? "failed" :
-		    r->user != NULL ? "delivered" : "relayed",
+		    report->action == REPORT_DELIVERED && r->user == NULL ?
+		    "relayed" : kinds[report->action].action,
 		    status_of(report, r));
+		if (report->action == REPORT_DELAYED) {
+			ph_date_format(entry->received_at + (int64_t)
+			    (generation_current()->core.queue.lifetime_ms /
+			    1000), date);
+			ph_buf_printf(buf, "Will-Retry-Until: %s\r\n", date);
+		}
 		if (buf->n < DETAILS_MAX)
 			put_details(r, buf);
 		ph_buf_str(buf, "\r\n");
@@ -216,9 +244,7 @@ make_text(const struct report *report, const char *hostname,
 	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
 	    "\tboundary=\"%s\"\r\n\r\n",
 	    date, hostname, entry->sender,
-	    report->action == REPORT_FAILED ?
-	    "Undelivered mail returned to sender" :
-	    "Your message was delivered", id, hostname, boundary);
+	    kinds[report->action].subject, id, hostname, boundary);
 	ph_buf_printf(&buf, "--%s\r\nContent-Type: text/plain; "
 	    "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
 	    boundary);
@@ -292,8 +318,8 @@ report_make(const struct report *report, struct queue_db_op *op,
 	entry_keep_content(entry, message.body.octets);
 	ph_log(PH_INFO, "reported", ph_f_str("queue", about->name),
 	    ph_f_str("report", entry->name),
-	    ph_f_str("action", report->action == REPORT_FAILED ? "failed" :
-	        "delivered"), ph_f_str("to", about->sender));
+	    ph_f_str("action", kinds[report->action].action),
+	    ph_f_str("to", about->sender));
 	*entry_out = entry;
 	return REPORT_MADE;
 }
