@@ -403,6 +403,17 @@ def module_exports(build):
                 yield path, 1, f"exports {symbol}"
 
 
+def documents():
+    """What a document names by its path from the top is there."""
+    tops = "core|modules|sdk|queue-db|conf\\.d|tests|packaging"
+    for name in sources(ends=(".md",)):
+        for line, text in enumerate(text_of(name).splitlines(), 1):
+            for path in re.findall(rf"`((?:{tops})/[\w./-]*)`", text):
+                if not os.path.exists(os.path.join(TOP, path)) and not \
+                        os.path.exists(os.path.join(TOP, "core", path)):
+                    yield name, line, f"there is no {path}"
+
+
 def standards():
     """tests/rfc.tsv tells the truth, and posthouse(8) tells what it tells."""
     table = "tests/rfc.tsv"
@@ -430,7 +441,7 @@ def standards():
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
     lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form,
-    standards, snippets, main_file, main_manual,
+    documents, standards, snippets, main_file, main_manual,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}
 
