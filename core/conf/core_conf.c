@@ -107,6 +107,12 @@ check_values(const struct conf *conf, const struct core_conf *core,
 		    "key", "needs certificate and key together",
 		    core->tls.key[0] == '\0' ? core->tls.certificate :
 		    core->tls.key, errors);
+	for (const char *const *at = core->tls.more_certificates; *at != NULL;
+	     at++)
+		if ((*at)[0] != '/' || core->tls.certificate[0] == '\0')
+			wrong(conf, "tls", "more_certificates",
+			    "is no absolute path beside a certificate", *at,
+			    errors);
 	if (strcmp(core->log.target, "stderr") != 0 &&
 	    strcmp(core->log.target, "journal") != 0 &&
 	    core->log.target[0] != '/')

@@ -11,6 +11,8 @@
 
 #include "conf/conf.h"
 
+enum core_client_certificate { CLIENT_CERTIFICATE_NO, CLIENT_CERTIFICATE_ASK };
+
 struct core_conf {
 	/* top level */
 	const char *include_dir;        /* conf_load looks it up itself */
@@ -34,6 +36,8 @@ struct core_conf {
 	struct core_tls {
 		const char *certificate; /* "" none: no TLS is offered */
 		const char *key;
+		const char *const *more_certificates; /* by SNI: with their keys */
+		unsigned client_certificate; /* enum core_client_certificate */
 		const char *ca_file;     /* "" the system's CAs */
 	} tls;
 	struct core_dns {

@@ -5,6 +5,8 @@
 static const char *const levels[] = { "debug", "info", "notice", "warn",
 	"error", NULL };
 
+static const char *const client_certificates[] = { "no", "ask", NULL };
+
 static const struct ph_option top[] = {
 	PH_OPT_STRING("include_dir", struct core_conf, include_dir, 1, 1024,
 	    "conf.d",
@@ -50,6 +52,12 @@ static const struct ph_option tls_table[] = {
 	    "PEM file, with its chain; empty: TLS is not offered"),
 	PH_OPT_PATH("key", struct core_tls, key, "",
 	    "PEM file of the certificate's private key"),
+	PH_OPT_LIST("more_certificates", struct core_tls, more_certificates, 0,
+	    32, "[]",
+	    "PEM files of certificate, chain and key, for names they hold"),
+	PH_OPT_CHOICE("client_certificate", struct core_tls,
+	    client_certificate, client_certificates, "no",
+	    "Whether clients are asked for theirs, which is not verified"),
 	PH_OPT_PATH("ca_file", struct core_tls, ca_file, "",
 	    "CAs that other servers are verified with; empty: the system's"),
 	PH_OPT_END,

@@ -254,7 +254,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	struct role_user user;
 	struct role_start as = { .role = ROLE_CHECK };
 	struct ph_err err = { 0 };
-	struct ph_slice pem[2];
+	struct plan_tls tls;
 	struct ph_buf facts;
 	struct conf *conf;
 	int status;
@@ -262,7 +262,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	if (conf_load(arena, main_file, &conf, errors) != PH_OK ||
 	    core_conf_fill(arena, conf, &core, errors) != PH_OK)
 		return PH_INVALID;
-	status = plan_read_tls(arena, conf, &core, pem, errors);
+	status = plan_read_tls(arena, conf, &core, &tls, errors);
 	if (dirs_checker_user(&core, &user, &err) == PH_OK) {
 		as.drop = user.drop;
 		as.uid = user.uid;

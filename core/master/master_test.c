@@ -89,8 +89,8 @@ make_plan(void)
 	        facts("a_check", PH_KIND_CHECK,
 	            facts("a_store", PH_KIND_STORE,
 	                facts("a_transport", PH_KIND_TRANSPORT, NULL)))));
-	plan->certificate = PH_LIT("the certificate");
-	plan->certificate_key = PH_LIT("the private key");
+	plan->tls.certificate = PH_LIT("the certificate");
+	plan->tls.key = PH_LIT("the private key");
 	plan->core.run_dir = dir;
 	return plan;
 }
@@ -188,15 +188,16 @@ START_TEST(an_unreadable_certificate_is_an_error_at_its_setting)
 {
 	struct conf_errors errors = { .arena = arena };
 	struct plan *plan = make_plan();
-	struct ph_slice pem[2];
+	struct plan_tls tls;
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/posthouse.conf", dir);
 	plan->core.tls.certificate = "/nonexistent/cert.pem";
 	plan->core.tls.key = path; /* no PEM text */
-	ck_assert_int_eq(plan_read_tls(arena, plan->conf, &plan->core, pem,
+	plan->core.tls.more_certificates = (const char *[]){ path, NULL };
+	ck_assert_int_eq(plan_read_tls(arena, plan->conf, &plan->core, &tls,
 	                     &errors), PH_INVALID);
-	ck_assert_uint_eq(errors.count, 2);
+	ck_assert_uint_eq(errors.count, 3);
 	ck_assert_ptr_nonnull(strstr(errors.error[0].text,
 	    "/nonexistent/cert.pem"));
 	ck_assert_ptr_nonnull(strstr(errors.error[1].text, "no PEM text"));

@@ -16,7 +16,7 @@
 #include "role/messages.h"
 #include "role/role.h"
 
-enum { PEM_LIMIT = 128 << 10 };
+enum { PEM_LIMIT = 128 << 10, MORE_LIMIT = 256 << 10 };
 
 void
 plan_error_at(struct conf_errors *errors, const struct conf *conf,
@@ -78,30 +78,66 @@ read_pem(struct ph_arena *arena, const char *path, struct ph_slice *text_out)
 	return error;
 }
 
+struct reading {
+	struct ph_arena *arena;
+	const struct conf *conf;
+	struct conf_errors *errors;
+	int status;
+};
+
+static struct ph_slice
+read_setting(struct reading *reading, const char *setting, const char *path)
+{
+	struct ph_slice pem = PH_LIT("");
+	int error = read_pem(reading->arena, path, &pem);
+
+	if (error == 0)
+		return pem;
+	plan_error_at(reading->errors, reading->conf, "tls", setting,
+	    ph_arena_printf(reading->errors->arena, "can't read %s: %s", path,
+	        error == EBADMSG ? "no PEM text" : strerror(error)));
+	reading->status = PH_INVALID;
+	return PH_LIT("");
+}
+
+/* All of them go to edge in one message. */
+static void
+read_more(struct reading *reading, const struct core_conf *core,
+    struct plan_tls *tls)
+{
+	struct ph_slice pem;
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, reading->arena, MORE_LIMIT);
+	for (const char *const *at = core->tls.more_certificates; *at != NULL;
+	     at++) {
+		pem = read_setting(reading, "more_certificates", *at);
+		record_put(&buf, F_CERT_MORE, pem);
+		ph_wipe((char *)(uintptr_t)pem.p, pem.n);
+	}
+	if (buf.full) {
+		plan_error_at(reading->errors, reading->conf, "tls",
+		    "more_certificates", "more than 256 KiB in all");
+		reading->status = PH_INVALID;
+	}
+	tls->more = ph_buf_content(&buf);
+}
+
 int
 plan_read_tls(struct ph_arena *arena, const struct conf *conf,
-    const struct core_conf *core, struct ph_slice pem_out[2],
+    const struct core_conf *core, struct plan_tls *tls_out,
     struct conf_errors *errors)
 {
-	static const char *const names[2] = { "certificate", "key" };
-	const char *const paths[2] = { core->tls.certificate, core->tls.key };
-	int status = PH_OK;
+	struct reading reading = { arena, conf, errors, PH_OK };
 
-	pem_out[0] = pem_out[1] = PH_LIT("");
-	if (paths[0][0] == '\0')
+	tls_out->certificate = tls_out->key = tls_out->more = PH_LIT("");
+	if (core->tls.certificate[0] == '\0')
 		return PH_OK;
-	for (unsigned i = 0; i < 2; i++) {
-		int error = read_pem(arena, paths[i], &pem_out[i]);
-
-		if (error == 0)
-			continue;
-		plan_error_at(errors, conf, "tls", names[i],
-		    ph_arena_printf(errors->arena, "can't read %s: %s",
-		        paths[i],
-		        error == EBADMSG ? "no PEM text" : strerror(error)));
-		status = PH_INVALID;
-	}
-	return status;
+	tls_out->certificate = read_setting(&reading, "certificate",
+	    core->tls.certificate);
+	tls_out->key = read_setting(&reading, "key", core->tls.key);
+	read_more(&reading, core, tls_out);
+	return reading.status;
 }
 
 /* --- making a plan --- */
@@ -109,22 +145,19 @@ plan_read_tls(struct ph_arena *arena, const struct conf *conf,
 static int
 fill(struct plan *plan, const char *main_file, struct conf_errors *errors)
 {
-	struct ph_slice pem[2];
 	int status;
 
 	if (conf_load(plan->arena, main_file, &plan->conf, errors) != PH_OK ||
 	    core_conf_fill(plan->arena, plan->conf, &plan->core, errors) !=
 	        PH_OK)
 		return PH_INVALID;
-	status = plan_read_tls(plan->arena, plan->conf, &plan->core, pem,
+	status = plan_read_tls(plan->arena, plan->conf, &plan->core, &plan->tls,
 	    errors);
 	if (checker_run(plan->arena, plan->conf, &plan->core, &plan->modules,
 	        errors) != PH_OK)
 		status = PH_INVALID;
 	if (status != PH_OK)
 		return status;
-	plan->certificate = pem[0];
-	plan->certificate_key = pem[1];
 	if (getrandom(plan->tickets, PLAN_TICKETS, 0) == PLAN_TICKETS)
 		return PH_OK;
 	conf_error_add(errors, NULL, 0, "no random octets: %s",
@@ -164,8 +197,8 @@ plan_put(struct plan *plan)
 {
 	if (plan == NULL || --plan->references > 0)
 		return;
-	ph_wipe((char *)(uintptr_t)plan->certificate_key.p,
-	    plan->certificate_key.n);
+	ph_wipe((char *)(uintptr_t)plan->tls.key.p, plan->tls.key.n);
+	ph_wipe((char *)(uintptr_t)plan->tls.more.p, plan->tls.more.n);
 	ph_wipe(plan->tickets, sizeof(plan->tickets));
 	ph_arena_free(plan->arena);
 }
@@ -277,8 +310,9 @@ plan_encode(const struct plan *plan, enum role role,
 		    (struct ph_slice){ (const char *)key, TOKEN_KEY_SIZE });
 	if (role != ROLE_EDGE)
 		return;
-	record_put(record, F_CERT, plan->certificate);
-	record_put(record, F_CERT_KEY, plan->certificate_key);
+	record_put(record, F_CERT, plan->tls.certificate);
+	record_put(record, F_CERT_KEY, plan->tls.key);
+	ph_buf_slice(record, plan->tls.more);
 	record_put(record, F_TICKETS,
 	    (struct ph_slice){ (const char *)plan->tickets, PLAN_TICKETS });
 	encode_checks(plan, record);

@@ -24,7 +24,11 @@ struct plan {
 	struct conf *conf;
 	struct core_conf core;
 	struct module_facts *modules; /* enabled sections; NULL: none */
-	struct ph_slice certificate, certificate_key; /* PEM; empty: no TLS */
+	struct plan_tls {
+		/* PEM; empty: no TLS */
+		struct ph_slice certificate, key;
+		struct ph_slice more; /* F_CERT_MORE* */
+	} tls;
 	uint8_t tickets[PLAN_TICKETS];
 };
 
@@ -48,9 +52,9 @@ void plan_encode(const struct plan *plan, enum role role,
     const unsigned sizes[ROLES], const uint8_t key[TOKEN_KEY_SIZE],
     struct ph_buf *record);
 
-/* The certificate and its key as PEM text, empty when none is configured. */
+/* The certificates and keys as PEM text, empty when none is configured. */
 int plan_read_tls(struct ph_arena *arena, const struct conf *conf,
-    const struct core_conf *core, struct ph_slice pem_out[2],
+    const struct core_conf *core, struct plan_tls *tls_out,
     struct conf_errors *errors);
 /* Add an error at a setting, or, when the file does not have it, at none. */
 void plan_error_at(struct conf_errors *errors, const struct conf *conf,

@@ -23,6 +23,13 @@ struct tls_server *tls_server_create(struct ph_slice certificate_pem,
     struct ph_slice key_pem, const uint8_t tickets[80], struct ph_err *err);
 /* One more reference, which another tls_server_free gives back. */
 void tls_server_get(struct tls_server *server);
+/* One more certificate, chain and key, for clients that ask for a name it
+ * holds (SNI). 0 or PH_TLS. */
+int tls_server_add(struct tls_server *server, struct ph_slice pem,
+    const uint8_t tickets[80], struct ph_err *err);
+/* Ask clients for a certificate. Who shows one proves to have its key; who
+ * signed it is not looked at. */
+void tls_server_ask_client(struct tls_server *server);
 void tls_server_free(struct tls_server *server);
 /* Where ph_stream_tls_client finds CAs: a PEM file, "" for the system's. Read
  * now, before the process gives up its view of the file system. */
@@ -32,6 +39,9 @@ void tls_client_fini(void);
  * client that sends ALPN must name. Counts references on server. Suspends. */
 int stream_tls_server(struct ph_stream *stream, struct tls_server *server,
     const char *alpn, unsigned timeout_ms);
+
+/* SHA-256 of the certificate that the client showed, in hex; NULL: none. */
+const char *stream_tls_peer(const struct ph_stream *stream);
 
 /* The descriptor, borrowed; -1 when closed. Another process may go on with a
  * duplicate of it: give that what ph_stream_buffered holds, too, and close. */

@@ -9,10 +9,18 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
+
+/* A certificate for clients that ask for a name it holds. */
+struct named {
+	struct named *next;
+	SSL_CTX *ctx;
+};
 
 struct tls_server {
 	SSL_CTX *ctx;
+	struct named *named, **named_end;
 	unsigned references;
 };
 
@@ -35,6 +43,35 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 		return SSL_TLSEXT_ERR_OK;
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static bool
+fits(const SSL_CTX *ctx, const char *name)
+{
+	return X509_check_host(SSL_CTX_get0_certificate(ctx), name, 0, 0,
+	           NULL) == 1;
+}
+
+/* The first certificate that holds the name; else the default: who asks for a
+ * name that nobody has is told so by its own check. */
+static int
+on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct ph_stream *stream = SSL_get_app_data(ssl);
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	(void)alert;
+	(void)arg;
+	if (name == NULL || fits(stream->server->ctx, name))
+		return SSL_TLSEXT_ERR_OK;
+	for (const struct named *at = stream->server->named; at != NULL;
+	     at = at->next) {
+		if (!fits(at->ctx, name))
+			continue;
+		SSL_set_SSL_CTX(ssl, at->ctx);
+		break;
+	}
+	return SSL_TLSEXT_ERR_OK;
 }
 
 /* The first certificate is ours, what follows is its chain. */
@@ -84,36 +121,80 @@ set_manners(SSL_CTX *ctx, const uint8_t tickets[80])
 	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)(uintptr_t)tickets, 80);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+}
+
+/* NULL with err filled. */
+static SSL_CTX *
+make_ctx(struct ph_slice certificate_pem, struct ph_slice key_pem,
+    const uint8_t tickets[80], struct ph_err *err)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	char reason[160];
+
+	ph_assert(ctx != NULL);
+	set_manners(ctx, tickets);
+	if (!use_certificates(ctx, certificate_pem))
+		ph_err_set(err, PH_TLS, 0, "the certificate can't be used: %s",
+		    tls_reason(reason, sizeof(reason)));
+	else if (!use_key(ctx, key_pem))
+		ph_err_set(err, PH_TLS, 0,
+		    "the key can't be used with the certificate: %s",
+		    tls_reason(reason, sizeof(reason)));
+	else
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
 }
 
 struct tls_server *
 tls_server_create(struct ph_slice certificate_pem, struct ph_slice key_pem,
     const uint8_t tickets[80], struct ph_err *err)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *ctx = make_ctx(certificate_pem, key_pem, tickets, err);
 	struct tls_server *server;
-	char reason[160];
 
-	ph_assert(ctx != NULL);
-	set_manners(ctx, tickets);
-	if (!use_certificates(ctx, certificate_pem)) {
-		ph_err_set(err, PH_TLS, 0, "the certificate can't be used: %s",
-		    tls_reason(reason, sizeof(reason)));
-		SSL_CTX_free(ctx);
+	if (ctx == NULL)
 		return NULL;
-	}
-	if (!use_key(ctx, key_pem)) {
-		ph_err_set(err, PH_TLS, 0,
-		    "the key can't be used with the certificate: %s",
-		    tls_reason(reason, sizeof(reason)));
-		SSL_CTX_free(ctx);
-		return NULL;
-	}
 	server = calloc(1, sizeof(*server));
 	ph_assert(server != NULL);
 	server->ctx = ctx;
+	server->named_end = &server->named;
 	server->references = 1;
 	return server;
+}
+
+int
+tls_server_add(struct tls_server *server, struct ph_slice pem,
+    const uint8_t tickets[80], struct ph_err *err)
+{
+	SSL_CTX *ctx = make_ctx(pem, pem, tickets, err);
+	struct named *named;
+
+	if (ctx == NULL)
+		return PH_TLS;
+	named = calloc(1, sizeof(*named));
+	ph_assert(named != NULL);
+	named->ctx = ctx;
+	*server->named_end = named;
+	server->named_end = &named->next;
+	return PH_OK;
+}
+
+/* The key is proved by the handshake; the chain is nobody's business here. */
+static int
+on_client_certificate(int good, X509_STORE_CTX *store)
+{
+	(void)good;
+	X509_STORE_CTX_set_error(store, X509_V_OK);
+	return 1;
+}
+
+void
+tls_server_ask_client(struct tls_server *server)
+{
+	SSL_CTX_set_verify(server->ctx, SSL_VERIFY_PEER,
+	    on_client_certificate);
 }
 
 void
@@ -128,6 +209,13 @@ tls_server_free(struct tls_server *server)
 	if (server == NULL || --server->references > 0)
 		return;
 	SSL_CTX_free(server->ctx);
+	while (server->named != NULL) {
+		struct named *named = server->named;
+
+		server->named = named->next;
+		SSL_CTX_free(named->ctx);
+		free(named);
+	}
 	free(server);
 }
 

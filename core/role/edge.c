@@ -188,6 +188,7 @@ secure(struct ph_session *session)
 
 	if (status == PH_OK) {
 		session->tls = ph_stream_tls_name(session->stream);
+		session->tls_peer = stream_tls_peer(session->stream);
 		return true;
 	}
 	ph_log(PH_INFO, "tls_failed",
@@ -437,6 +438,23 @@ on_unlisten(struct bus_request *request)
 
 /* --- the role --- */
 
+/* One that can't be used costs its own names only. */
+static void
+load_more(struct tls_server *tls, const struct generation *generation)
+{
+	struct ph_slice rest = generation->certificates;
+	const char *const *path = generation->core.tls.more_certificates;
+	struct record_field field;
+	struct ph_err err = { 0 };
+
+	for (; *path != NULL && record_next(&rest, &field); path++)
+		if (tls_server_add(tls, field.value,
+		        (const uint8_t *)generation->tickets.p, &err) != PH_OK)
+			ph_log(PH_ERROR, "tls_not_loaded",
+			    ph_f_str("file", *path),
+			    ph_f_str("reason", err.text));
+}
+
 static void
 load_tls(const struct generation *generation)
 {
@@ -461,6 +479,9 @@ load_tls(const struct generation *generation)
 		    ph_f_str("reason", err.text));
 		return;
 	}
+	load_more(tls, generation);
+	if (generation->core.tls.client_certificate == CLIENT_CERTIFICATE_ASK)
+		tls_server_ask_client(tls);
 	tls_server_free(edge.tls);
 	edge.tls = tls;
 }

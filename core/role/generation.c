@@ -30,6 +30,8 @@ generation_put(struct generation *generation)
 	ph_wipe(generation->key, sizeof(generation->key));
 	ph_wipe((char *)(uintptr_t)generation->certificate_key.p,
 	    generation->certificate_key.n);
+	ph_wipe((char *)(uintptr_t)generation->certificates.p,
+	    generation->certificates.n);
 	ph_wipe((char *)(uintptr_t)generation->tickets.p,
 	    generation->tickets.n);
 	ph_arena_free(generation->arena);
@@ -44,9 +46,9 @@ generation_make_current(struct generation *generation)
 	generation_put(old);
 }
 
-/* The F_CHECK fields as they came, for the pipeline to take apart. */
+/* All fields of a tag as they came, for others to take apart. */
 static struct ph_slice
-take_checks(struct ph_arena *arena, struct ph_slice record)
+take_all(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
 {
 	struct ph_slice rest = record;
 	struct record_field field;
@@ -54,8 +56,8 @@ take_checks(struct ph_arena *arena, struct ph_slice record)
 
 	ph_buf_init(&buf, arena, record.n + 1);
 	while (record_next(&rest, &field))
-		if (field.tag == F_CHECK)
-			record_put(&buf, F_CHECK, field.value);
+		if (field.tag == tag)
+			record_put(&buf, tag, field.value);
 	return ph_buf_content(&buf);
 }
 
@@ -73,7 +75,8 @@ take_secrets(struct generation *generation, struct ph_slice record)
 	    record_get(record, F_CERT_KEY));
 	generation->tickets = ph_arena_slice(arena,
 	    record_get(record, F_TICKETS));
-	generation->checks = take_checks(arena, record);
+	generation->certificates = take_all(arena, record, F_CERT_MORE);
+	generation->checks = take_all(arena, record, F_CHECK);
 }
 
 static int

@@ -15,7 +15,7 @@
 enum message_type {
 	/* --- master to every role --- */
 	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
-	 * F_CERT_KEY? F_TICKETS? F_CHECK*; reply: nothing, or PH_INVALID F_TEXT*.
+	 * F_CERT_KEY? F_CERT_MORE* F_TICKETS? F_CHECK*; reply: nothing, or PH_INVALID F_TEXT*.
 	 * The first one starts the role; later ones replace the configuration
 	 * for new sessions and calls. */
 	MSG_CONFIGURE = 1,
@@ -201,6 +201,8 @@ enum field_tag {
 	F_EXIT,          /* n: posthousectl: exit status */
 	F_KV_KEY,
 	F_VALUE,
+	F_CERT_MORE,     /* PEM of certificate, chain and key */
+	F_TLS_PEER,      /* SHA-256 in hex of the client's certificate */
 };
 
 #endif

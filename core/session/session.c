@@ -112,6 +112,12 @@ ph_session_tls(const struct ph_session *session)
 }
 
 const char *
+ph_session_certificate(const struct ph_session *session)
+{
+	return session->tls_peer;
+}
+
+const char *
 ph_session_user(const struct ph_session *session)
 {
 	return session->user;
@@ -193,6 +199,7 @@ ph_session_starttls(struct ph_session *session)
 		return status;
 	}
 	session->tls = ph_stream_tls_name(session->stream);
+	session->tls_peer = stream_tls_peer(session->stream);
 	session->helo = (struct ph_slice){ NULL, 0 };
 	return PH_OK;
 }

@@ -26,7 +26,7 @@ struct ph_session {
 	struct ph_addr client, local;
 	uint16_t client_port, local_port;
 	struct ph_slice helo;
-	const char *tls;
+	const char *tls, *tls_peer;
 	const char *user;              /* NULL: not logged in */
 	struct ph_slice token;
 	const struct ph_slice *aliases;

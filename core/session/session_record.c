@@ -20,6 +20,8 @@ session_put(const struct ph_session *session, struct ph_buf *buf)
 		record_put(buf, F_HELO, session->helo);
 	if (session->tls != NULL)
 		record_put_str(buf, F_TLS, session->tls);
+	if (session->tls_peer != NULL)
+		record_put_str(buf, F_TLS_PEER, session->tls_peer);
 	if (session->user != NULL)
 		record_put_str(buf, F_USER, session->user);
 }
@@ -60,6 +62,7 @@ session_take(struct ph_session *session, struct ph_slice record)
 	session->listener = take_text(arena, record, F_LISTENER);
 	session->service = take_text(arena, record, F_SERVICE);
 	session->tls = take_text(arena, record, F_TLS);
+	session->tls_peer = take_text(arena, record, F_TLS_PEER);
 	session->user = take_text(arena, record, F_USER);
 	session->helo = ph_slice_str(take_text(arena, record, F_HELO));
 	return session->listener == NULL || session->service == NULL ?

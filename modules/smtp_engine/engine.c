@@ -329,6 +329,7 @@ log_end(struct smtp *c)
 	        ph_addr_format(ph_session_client(c->session), addr)),
 	    ph_f_slice("helo", ph_session_helo(c->session)),
 	    ph_f_str("tls", ph_session_tls(c->session)),
+	    ph_f_str("certificate", ph_session_certificate(c->session)),
 	    ph_f_str("user", ph_session_user(c->session)),
 	    ph_f_int("messages", t->messages),
 	    ph_f_int("rcpts", t->recipients),

@@ -335,6 +335,13 @@ ph_session_tls(const struct ph_session *session)
 }
 
 const char *
+ph_session_certificate(const struct ph_session *session)
+{
+	(void)session;
+	return NULL;
+}
+
+const char *
 ph_session_user(const struct ph_session *session)
 {
 	(void)session;

@@ -57,6 +57,9 @@ PH_EXPORT const char *ph_session_service(const struct ph_session *session);
 PH_EXPORT struct ph_slice ph_session_helo(const struct ph_session *session);
 /* NULL in the clear. */
 PH_EXPORT const char *ph_session_tls(const struct ph_session *session);
+/* SHA-256 in hex of the certificate that the client showed (when clients are
+ * asked for one); NULL: none. Only that it has the key is proved. */
+PH_EXPORT const char *ph_session_certificate(const struct ph_session *session);
 /* The canonical user ("alice@example.test"), NULL before authentication. */
 PH_EXPORT const char *ph_session_user(const struct ph_session *session);
 /* The server's own name, from the configuration. */
