@@ -194,7 +194,7 @@ START_TEST(an_unreadable_certificate_is_an_error_at_its_setting)
 	snprintf(path, sizeof(path), "%s/posthouse.conf", dir);
 	plan->core.tls.certificate = "/nonexistent/cert.pem";
 	plan->core.tls.key = path; /* no PEM text */
-	plan->core.tls.more_certificates = (const char *[]){ path, NULL };
+	plan->core.tls.more_certificates = (const char *[]){ dir, NULL };
 	ck_assert_int_eq(plan_read_tls(arena, plan->conf, &plan->core, &tls,
 	                     &errors), PH_INVALID);
 	ck_assert_uint_eq(errors.count, 3);
