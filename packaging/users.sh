@@ -6,6 +6,8 @@ set -eu
 prefix=${1:-posthouse-}
 exec 9>/run/lock/posthouse-users.lock
 flock 9
+# Its members may use posthousectl.
+getent group posthouse >/dev/null || groupadd --system posthouse
 for role in edge check auth queue mail relay; do
 	getent passwd "$prefix$role" >/dev/null || useradd --system --user-group \
 		--no-create-home --home-dir /nonexistent \

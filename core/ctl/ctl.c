@@ -21,8 +21,6 @@
 #include "master/main.h"
 #include "role/messages.h"
 
-
-
 static int
 usage(FILE *to)
 {
@@ -64,6 +62,17 @@ run_dir_of_file(const char *file, struct ph_arena *arena)
 	return found;
 }
 
+static void
+print_error(const struct conf_error *error, const char *file)
+{
+	if (error->file != NULL)
+		file = error->file;
+	if (error->line > 0)
+		fprintf(stderr, "%s:%u: %s\n", file, error->line, error->text);
+	else
+		fprintf(stderr, "posthousectl: %s: %s\n", file, error->text);
+}
+
 static bool
 socket_of_conf(const char *file, char *path, size_t size)
 {
@@ -80,10 +89,7 @@ socket_of_conf(const char *file, char *path, size_t size)
 		run_dir = run_dir_of_file(file, arena);
 	if (run_dir == NULL)
 		for (size_t i = 0; i < errors.count; i++)
-			fprintf(stderr, "%s:%u: %s\n",
-			    errors.error[i].file != NULL ?
-			        errors.error[i].file : file,
-			    errors.error[i].line, errors.error[i].text);
+			print_error(&errors.error[i], file);
 	if (run_dir != NULL &&
 	    snprintf(path, size, "%s/control.sock", run_dir) >= (int)size)
 		run_dir = NULL;
@@ -197,11 +203,15 @@ finish(int fd, char **words, struct ph_slice reply, struct ph_arena *arena)
 	struct ph_slice text = record_get(reply, F_TEXT);
 	uint64_t exit_with = record_get_u64(reply, F_EXIT, COMMAND_FAILED);
 
+	if (exit_with == COMMAND_USAGE) {
+		usage(stderr);
+		fputs("posthousectl: ", stderr); /* last, where it is seen */
+	}
 	if (text.n > 0)
 		fwrite(text.p, 1, text.n,
 		    exit_with == COMMAND_DONE ? stdout : stderr);
 	if (exit_with == COMMAND_USAGE)
-		return usage(stderr);
+		return COMMAND_USAGE;
 	if (exit_with != COMMAND_DONE)
 		return COMMAND_FAILED;
 	if (strcmp(words[0], "trace") == 0)

@@ -369,7 +369,8 @@ command_run(struct ph_slice request, const struct command_caller *caller,
 	else
 		exit_with = run(&command, caller);
 	if (exit_with == COMMAND_USAGE && command.text.n == 0)
-		ph_buf_str(&command.text, "unknown command\n");
+		ph_buf_str(&command.text, "not a command, or too few or too "
+		                          "many words\n");
 	record_put(reply, F_TEXT, ph_buf_content(&command.text));
 	record_put_u64(reply, F_EXIT, (uint64_t)exit_with);
 	if (command.log_path != NULL)

@@ -464,6 +464,8 @@ load_tls(const struct generation *generation)
 	if (generation->certificate.n == 0) {
 		tls_server_free(edge.tls);
 		edge.tls = NULL;
+		ph_log(PH_WARN, "no_tls", ph_f_str("reason",
+		    "the section tls names no certificate"));
 		return;
 	}
 	if (generation->tickets.n != 80) {
