@@ -35,7 +35,7 @@ LOWER = {
 }
 UPPER = {"session", "pipeline", "queue", "role", "master", "ctl", "main"}
 # Static libraries beside the modules, which several of them share.
-LIBRARIES = {"smtp_engine", "smtp_client", "mail_index", "check_action"}
+LIBRARIES = {"smtp_engine", "smtp_client", "mail_index", "router_file", "check_action"}
 # Headers of the SDK for which the queue's library has the code it needs: base.
 QUEUE_SDK = {"posthouse/base.h", "posthouse/arena.h"}
 

@@ -294,6 +294,17 @@ encode_checks(const struct plan *plan, struct ph_buf *record)
 	}
 }
 
+static unsigned
+count_routers(const struct plan *plan)
+{
+	unsigned count = 0;
+
+	for (const struct module_facts *facts = plan->modules; facts != NULL;
+	     facts = facts->next)
+		count += (facts->kinds & PH_KIND_ROUTER) != 0;
+	return count;
+}
+
 void
 plan_encode(const struct plan *plan, enum role role,
     const unsigned sizes[ROLES], const uint8_t key[TOKEN_KEY_SIZE],
@@ -305,6 +316,7 @@ plan_encode(const struct plan *plan, enum role role,
 	encode_conf(plan, role, record);
 	record_put_u64(record, F_GENERATION, plan->number);
 	encode_sizes(sizes, record);
+	record_put_u64(record, F_ROUTERS, count_routers(plan));
 	if (ROLE_BIT(role) & with_key)
 		record_put(record, F_KEY,
 		    (struct ph_slice){ (const char *)key, TOKEN_KEY_SIZE });

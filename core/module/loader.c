@@ -16,7 +16,7 @@
 
 enum {
 	KINDS_KNOWN = PH_KIND_LISTENER | PH_KIND_AUTH | PH_KIND_CHECK |
-	    PH_KIND_STORE | PH_KIND_TRANSPORT,
+	    PH_KIND_STORE | PH_KIND_TRANSPORT | PH_KIND_ROUTER,
 };
 
 static struct loaded {
@@ -67,6 +67,8 @@ has_ops(const struct ph_module *module)
 		{ PH_KIND_AUTH, module->auth }, { PH_KIND_CHECK, module->check },
 		{ PH_KIND_STORE, module->store },
 		{ PH_KIND_TRANSPORT, module->transport },
+		{ PH_KIND_ROUTER, module->abi.minor >= 1 ? module->router :
+		    NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -79,6 +81,8 @@ bool
 loader_accepts(const struct ph_module *module, struct ph_err *err)
 {
 	const struct ph_abi *abi = &module->abi;
+	size_t wanted = abi->minor >= 1 ? sizeof(*module) :
+	    offsetof(struct ph_module, router);
 
 	if (abi->major != PH_ABI_MAJOR || abi->minor > PH_ABI_MINOR) {
 		ph_err_set(err, PH_INVALID, 0,
@@ -87,10 +91,10 @@ loader_accepts(const struct ph_module *module, struct ph_err *err)
 		    PH_ABI_MAJOR);
 		return false;
 	}
-	if (abi->size < sizeof(*module)) {
+	if (abi->size < wanted) {
 		ph_err_set(err, PH_INVALID, 0,
 		    "its descriptor has %u octets; wanted %zu for ABI %u.%u",
-		    abi->size, sizeof(*module), abi->major, abi->minor);
+		    abi->size, wanted, abi->major, abi->minor);
 		return false;
 	}
 	if ((module->kinds & ~(unsigned)KINDS_KNOWN) != 0) {

@@ -41,6 +41,11 @@ START_TEST(takes_a_whole_descriptor_of_our_abi)
 	module.kinds |= PH_KIND_LISTENER;
 	module.listener = &listener_ops;
 	ck_assert(loader_accepts(&module, &err));
+	module.abi.minor = 0; /* ended before the operations of a router */
+	module.abi.size = offsetof(struct ph_module, router);
+	ck_assert(loader_accepts(&module, &err));
+	module.kinds |= PH_KIND_ROUTER;
+	expect_refused(&module, "lacks the operations");
 }
 END_TEST
 
@@ -49,12 +54,12 @@ START_TEST(refuses_another_abi)
 	struct ph_module module = good;
 
 	module.abi.major = PH_ABI_MAJOR + 1;
-	expect_refused(&module, "built for ABI 2.0; wanted 1.0");
+	expect_refused(&module, "built for ABI 2.1; wanted 1.1");
 	module.abi.major = 0;
-	expect_refused(&module, "built for ABI 0.0");
+	expect_refused(&module, "built for ABI 0.1");
 	module.abi.major = PH_ABI_MAJOR;
 	module.abi.minor = PH_ABI_MINOR + 1;
-	expect_refused(&module, "built for ABI 1.1; wanted 1.0");
+	expect_refused(&module, "built for ABI 1.2; wanted 1.1");
 }
 END_TEST
 
@@ -77,7 +82,8 @@ END_TEST
 START_TEST(refuses_a_kind_without_its_operations)
 {
 	static const unsigned kinds[] = { PH_KIND_LISTENER, PH_KIND_AUTH,
-		PH_KIND_CHECK, PH_KIND_STORE, PH_KIND_TRANSPORT };
+		PH_KIND_CHECK, PH_KIND_STORE, PH_KIND_TRANSPORT,
+		PH_KIND_ROUTER };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct ph_module module = { .abi = PH_ABI, .name = "bad",
@@ -98,8 +104,8 @@ START_TEST(refuses_no_kind_unknown_kinds_and_no_name)
 
 	module.kinds = 0;
 	expect_refused(&module, "no name, or lacks");
-	module.kinds = PH_KIND_CHECK | PH_KIND_ROUTER;
-	expect_refused(&module, "kinds 0x8 that this server does not know");
+	module.kinds = PH_KIND_CHECK | 1u << 6;
+	expect_refused(&module, "kinds 0x40 that this server does not know");
 	module.kinds = PH_KIND_CHECK | 1u << 20;
 	expect_refused(&module, "kinds 0x100000");
 	module = good;

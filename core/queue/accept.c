@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "queue/envelope.h"
 #include "queue/queue.h"
+#include "role/route.h"
 #include "role/token.h"
 
 enum {
@@ -193,23 +194,35 @@ may_relay(struct ph_slice record)
 	    ph_net_list_has(&generation->core.relay_networks, &client);
 }
 
+/* What edge, and the routers, say of one recipient. */
+struct claim {
+	struct ph_slice address, user, notify, orcpt;
+};
+
+static bool
+take_claim(struct ph_slice from, struct claim *claim)
+{
+	claim->address = record_get(from, F_ADDRESS);
+	claim->user = record_get(from, F_USER);
+	claim->notify = record_get(from, F_DSN_NOTIFY);
+	claim->orcpt = record_get(from, F_ORCPT);
+	return is_sane(claim->address, QUEUE_RCPT_MAX) &&
+	    claim->address.n > 0 &&
+	    is_sane_or_absent(claim->user, QUEUE_RCPT_MAX) &&
+	    is_sane_or_absent(claim->notify, 64) &&
+	    is_sane_or_absent(claim->orcpt, 512);
+}
+
 /* A local recipient needs no right, but its mailbox must be in our domains; a
  * remote one must not be. */
 static int
-take_recipient(struct ph_arena *arena, struct ph_slice from, bool relay,
+take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
     struct queue_db_recipient *to)
 {
-	struct ph_slice address = record_get(from, F_ADDRESS);
-	struct ph_slice user = record_get(from, F_USER);
-	struct ph_slice notify = record_get(from, F_DSN_NOTIFY);
-	struct ph_slice orcpt = record_get(from, F_ORCPT);
-	struct ph_slice domain = ph_address_domain(address);
+	struct ph_slice user = claim->user;
+	struct ph_slice domain = ph_address_domain(claim->address);
 	struct queue_recipient memory = { .user = NULL };
 
-	if (!is_sane(address, QUEUE_RCPT_MAX) || address.n == 0 ||
-	    !is_sane_or_absent(user, QUEUE_RCPT_MAX) ||
-	    !is_sane_or_absent(notify, 64) || !is_sane_or_absent(orcpt, 512))
-		return PH_INVALID;
 	if (user.p != NULL && !is_our_domain(ph_address_domain(user)))
 		return PH_DENIED;
 	if (user.p == NULL && (domain.p == NULL || is_our_domain(domain) ||
@@ -217,48 +230,198 @@ take_recipient(struct ph_arena *arena, struct ph_slice from, bool relay,
 		return PH_DENIED;
 	if (user.p != NULL)
 		memory.user = ph_arena_slice(arena, user).p;
-	if (notify.p != NULL)
-		memory.notify = ph_arena_slice(arena, notify).p;
-	if (orcpt.p != NULL)
-		memory.orcpt = ph_arena_slice(arena, orcpt).p;
+	if (claim->notify.p != NULL)
+		memory.notify = ph_arena_slice(arena, claim->notify).p;
+	if (claim->orcpt.p != NULL)
+		memory.orcpt = ph_arena_slice(arena, claim->orcpt).p;
 	to->state = QUEUE_DB_WAITING;
-	to->address = address;
+	to->address = claim->address;
 	to->destination = user.p != NULL ? PH_LIT("") : domain;
 	to->record = recipient_record(arena, &memory);
 	return PH_OK;
+}
+
+/* --- routers --- */
+
+/* RFC 3461 s4.2: who the message was for before its recipient was replaced, so
+ * that a report can name it. */
+static struct ph_slice
+original_recipient(struct ph_arena *arena, struct ph_slice address)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 500);
+	ph_buf_str(&buf, "rfc822;");
+	for (size_t i = 0; i < address.n; i++) {
+		unsigned char c = (unsigned char)address.p[i];
+
+		if (c >= 0x80)
+			return (struct ph_slice){ NULL, 0 };
+		if (c <= 0x20 || c == '+' || c == '=' || c == 0x7f)
+			ph_buf_printf(&buf, "+%02X", c);
+		else
+			ph_buf_char(&buf, (char)c);
+	}
+	return buf.full ? (struct ph_slice){ NULL, 0 } :
+	                  ph_buf_content(&buf);
+}
+
+/* The recipients under way from claims to rows. */
+struct routed {
+	struct ph_arena *arena;
+	bool relay;
+	const struct claim *claims;
+	struct queue_db_recipient *all;
+	struct ph_slice *where; /* mailbox or address of each, for doubles */
+	size_t count, room;
+};
+
+static void
+make_room(struct routed *r)
+{
+	size_t room = r->room > 0 ? r->room * 2 : 16;
+	struct queue_db_recipient *all = ph_arena_array(r->arena, room,
+	    sizeof(*all));
+	struct ph_slice *where = ph_arena_array(r->arena, room,
+	    sizeof(*where));
+
+	if (r->count > 0) {
+		memcpy(all, r->all, r->count * sizeof(*all));
+		memcpy(where, r->where, r->count * sizeof(*where));
+	}
+	r->all = all;
+	r->where = where;
+	r->room = room;
+}
+
+/* Delivered once, however many ways lead to it. */
+static bool
+is_double(const struct routed *r, struct ph_slice where)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (ph_slice_eq_nocase(r->where[i], where))
+			return true;
+	return false;
+}
+
+static int
+take_routed(struct routed *r, const struct claim *asked,
+    const struct route_result *result)
+{
+	struct claim claim = { .address = ph_arena_slice(r->arena,
+		result->address), .user = result->user,
+		.notify = asked->notify, .orcpt = asked->orcpt };
+	struct ph_slice where = result->user.p != NULL ? result->user :
+	    claim.address;
+	int status;
+
+	if (!is_sane(claim.address, QUEUE_RCPT_MAX) ||
+	    !is_sane_or_absent(claim.user, QUEUE_RCPT_MAX))
+		return PH_INVALID;
+	if (!result->is_replaced)
+		claim.address = asked->address; /* as it was written */
+	else if (claim.orcpt.p == NULL)
+		claim.orcpt = original_recipient(r->arena, asked->address);
+	if (is_double(r, where))
+		return PH_OK;
+	if (r->count == RECIPIENTS_MAX)
+		return PH_TOO_BIG;
+	if (r->count == r->room)
+		make_room(r);
+	status = take_recipient(r->arena, &claim,
+	    r->relay || result->is_replaced, &r->all[r->count]);
+	if (status != PH_OK)
+		return status;
+	r->all[r->count].number = (uint32_t)r->count;
+	r->where[r->count++] = where;
+	return PH_OK;
+}
+
+/* Nobody is behind a recipient that was accepted: what it stood for is gone
+ * since RCPT. The client may name it again and hear so. */
+static int
+route_some(struct routed *r, const struct claim *claims, size_t n)
+{
+	struct ph_slice *addresses = ph_arena_array(r->arena, n,
+	    sizeof(*addresses));
+	const struct route_result *results;
+	size_t count, good = 0;
+	int status;
+
+	for (size_t i = 0; i < n; i++)
+		addresses[i] = claims[i].address;
+	status = route_ask(addresses, n, r->arena, &results, &count);
+	for (size_t i = 0; i < count && status == PH_OK; i++) {
+		bool is_last = i + 1 == count ||
+		    results[i + 1].asked != results[i].asked;
+
+		if (results[i].answer == ROUTE_UNSURE)
+			return PH_UNAVAILABLE;
+		if (results[i].answer != ROUTE_NO_USER) {
+			good++;
+			status = take_routed(r, &claims[results[i].asked],
+			    &results[i]);
+		} else {
+			ph_log(PH_WARN, "route_leads_nowhere",
+			    ph_f_slice("recipient",
+			        addresses[results[i].asked]),
+			    ph_f_slice("to", results[i].address));
+		}
+		if (is_last && good == 0)
+			return PH_UNAVAILABLE;
+		if (is_last)
+			good = 0;
+	}
+	return status;
+}
+
+static int
+route_all(struct routed *r, size_t n)
+{
+	int status = PH_OK;
+
+	for (size_t i = 0; i < n && status == PH_OK; i += ROUTE_ASKED_MAX)
+		status = route_some(r, r->claims + i,
+		    n - i < ROUTE_ASKED_MAX ? n - i : ROUTE_ASKED_MAX);
+	return status;
 }
 
 static int
 take_recipients(struct bus_request *request, struct queue_db_message *message)
 {
 	struct ph_slice rest = request->message.record;
-	bool relay = may_relay(rest);
-	struct queue_db_recipient *all;
+	struct routed r = { .arena = request->arena,
+		.relay = may_relay(rest) };
 	struct record_field field;
+	struct claim *claims;
+	int status = PH_OK;
 	size_t n = 0;
 
 	while (record_next(&rest, &field))
 		n += field.tag == F_RCPT;
 	if (n == 0 || n > RECIPIENTS_MAX)
 		return PH_INVALID;
-	all = ph_arena_array(request->arena, n, sizeof(*all));
+	claims = ph_arena_array(request->arena, n, sizeof(*claims));
 	rest = request->message.record;
 	n = 0;
-	while (record_next(&rest, &field)) {
-		int status;
-
-		if (field.tag != F_RCPT)
-			continue;
-		status = take_recipient(request->arena, field.value, relay,
-		    &all[n]);
-		if (status != PH_OK)
-			return status;
-		all[n].number = (uint32_t)n;
-		n++;
+	while (record_next(&rest, &field))
+		if (field.tag == F_RCPT && !take_claim(field.value,
+		        &claims[n++]))
+			return PH_INVALID;
+	r.claims = claims;
+	if (generation_current()->router_count > 0) {
+		status = route_all(&r, n);
+	} else {
+		r.all = ph_arena_array(request->arena, n, sizeof(*r.all));
+		for (; r.count < n && status == PH_OK; r.count++) {
+			status = take_recipient(request->arena,
+			    &claims[r.count], r.relay, &r.all[r.count]);
+			r.all[r.count].number = (uint32_t)r.count;
+		}
 	}
-	message->recipients = all;
-	message->recipient_count = n;
-	return PH_OK;
+	message->recipients = r.all;
+	message->recipient_count = r.count;
+	return status;
 }
 
 static int
@@ -341,7 +504,8 @@ make_durable(struct bus_request *request, struct queue_db_message *message)
 	if (status == PH_OK)
 		status = take_recipients(request, message);
 	if (status == PH_OK)
-		status = take_body(request, message);
+		status = queue.is_stopping ? PH_UNAVAILABLE :
+		                             take_body(request, message);
 	if (status != PH_OK)
 		return status;
 	message->held = record_get_u64(request->message.record, F_HOLD, 0) !=

@@ -14,6 +14,7 @@
 
 #include "base/record.h"
 #include "log/log.h"
+#include "role/route.h"
 #include "queue/envelope.h"
 
 enum {
@@ -90,9 +91,35 @@ is_our_domain(struct ph_slice domain)
 	return false;
 }
 
+/* As find_sender, for a server with routers: the first of those that the sender
+ * stands for has the report, be it here or elsewhere. */
+static enum report_result
+find_routed(const char **sender, struct ph_arena *arena,
+    const char **user_out)
+{
+	struct ph_slice address = ph_slice_str(*sender);
+	const struct route_result *results;
+	size_t count;
+
+	if (route_ask(&address, 1, arena, &results, &count) != PH_OK)
+		return REPORT_LATER;
+	for (size_t i = 0; i < count; i++) {
+		if (results[i].answer == ROUTE_UNSURE)
+			return REPORT_LATER;
+		if (results[i].answer == ROUTE_NO_USER)
+			continue;
+		if (results[i].is_replaced)
+			*sender = ph_arena_slice(arena, results[i].address).p;
+		if (results[i].answer == ROUTE_LOCAL)
+			*user_out = ph_arena_slice(arena, results[i].user).p;
+		return REPORT_MADE;
+	}
+	return REPORT_NOBODY;
+}
+
 /* user_out: canonical, or NULL for a remote sender. */
 static enum report_result
-find_sender(const char *sender, struct ph_arena *arena, const char **user_out)
+find_mailbox(const char *sender, struct ph_arena *arena, const char **user_out)
 {
 	struct ph_slice domain = ph_address_domain(ph_slice_str(sender));
 	struct bus_message reply;
@@ -281,6 +308,17 @@ make_envelope(const struct entry *about, struct ph_arena *arena)
 	return ph_buf_content(&buf);
 }
 
+/* *sender: who is to have the report. */
+static enum report_result
+find_sender(const char **sender, struct ph_arena *arena,
+    const char **user_out)
+{
+	*user_out = NULL;
+	return generation_current()->router_count > 0 ?
+	    find_routed(sender, arena, user_out) :
+	    find_mailbox(*sender, arena, user_out);
+}
+
 enum report_result
 report_make(const struct report *report, struct queue_db_op *op,
     struct ph_arena *arena, struct entry **entry_out)
@@ -289,7 +327,8 @@ report_make(const struct report *report, struct queue_db_op *op,
 	struct queue_recipient memory = { .notify = "NEVER" };
 	struct queue_db_recipient recipient = { .state = QUEUE_DB_WAITING };
 	struct queue_db_message message = { .body.fd = -1 };
-	enum report_result result = find_sender(about->sender, arena,
+	const char *sender = about->sender;
+	enum report_result result = find_sender(&sender, arena,
 	    &memory.user);
 	struct entry *entry;
 
@@ -306,7 +345,7 @@ report_make(const struct report *report, struct queue_db_op *op,
 	message.body.octets = make_text(report,
 	    generation_current()->core.hostname, arena);
 	message.size_bytes = message.body.octets.n;
-	recipient.address = ph_slice_str(about->sender);
+	recipient.address = ph_slice_str(sender);
 	recipient.destination = memory.user != NULL ? PH_LIT("") :
 	    ph_address_domain(recipient.address);
 	recipient.record = recipient_record(arena, &memory);

@@ -12,6 +12,7 @@
 #include "base/record.h"
 #include "net/dns.h"
 #include "pipeline/pipeline.h"
+#include "role/route.h"
 
 static struct {
 	uint64_t stages;
@@ -140,6 +141,7 @@ check_start(struct generation *generation, struct ph_err *err)
 	if (status != PH_OK)
 		return status;
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
+	route_serve();
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
 	return PH_OK;
 }
@@ -166,7 +168,7 @@ check_status(struct ph_buf *items)
 
 const struct role_ops role_check = {
 	.role = ROLE_CHECK,
-	.kinds = PH_KIND_CHECK,
+	.kinds = PH_KIND_CHECK | PH_KIND_ROUTER,
 	.start = check_start,
 	.reload = check_reload,
 	.status = check_status,

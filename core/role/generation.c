@@ -117,6 +117,8 @@ generation_create(struct ph_slice record, unsigned kinds,
 	generation->arena = arena;
 	generation->references = 1;
 	generation->number = record_get_u64(record, F_GENERATION, 0);
+	generation->router_count = (unsigned)record_get_u64(record, F_ROUTERS,
+	    0);
 	take_secrets(generation, record);
 	status = load(generation, record, kinds, before_modules, errors);
 	if (status != PH_OK) {

@@ -17,6 +17,7 @@
 #include "role/token.h"
 
 /* One configuration generation in a role. Freed when replaced and unused. */
+struct router;
 struct generation {
 	struct ph_arena *arena;
 	uint64_t number;
@@ -26,6 +27,8 @@ struct generation {
 	struct ph_slice certificate, certificate_key, tickets; /* edge */
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
 	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
+	unsigned router_count;         /* of the whole configuration */
+	struct router *routers;        /* check: in route.c's care */
 	unsigned references;
 };
 struct generation *generation_current(void);

@@ -9,6 +9,7 @@
 #include <posthouse/mail.h>
 
 #include "base/record.h"
+#include "role/route.h"
 
 enum { KEPT = 1024, KEPT_MS = 5000, ADDRESS_MAX = 320 };
 
@@ -79,6 +80,55 @@ remember(struct ph_session *session, const struct kept *slot)
 	memcpy(last->user, slot->user, sizeof(last->user));
 }
 
+/*
+ * The routers decide. What they replaced is ours to take from anybody if only
+ * one of its replacements can be reached; the queue asks again and does it.
+ */
+static enum ph_recipient
+judge(const struct route_result *results, size_t count,
+    const struct route_result **only_out)
+{
+	bool is_good = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (results[i].answer == ROUTE_UNSURE)
+			return PH_RCPT_UNSURE;
+		is_good = is_good || results[i].answer != ROUTE_NO_USER;
+	}
+	if (!is_good)
+		return PH_RCPT_NO_USER;
+	if (count > 1 || results[0].is_replaced)
+		return PH_RCPT_LOCAL;
+	*only_out = &results[0];
+	return results[0].answer == ROUTE_LOCAL ? PH_RCPT_LOCAL :
+	                                          PH_RCPT_REMOTE;
+}
+
+static enum ph_recipient
+ask_routers(struct ph_session *session, struct ph_slice address,
+    struct kept *slot)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	const struct route_result *results, *only = NULL;
+	enum ph_recipient found = PH_RCPT_UNSURE;
+	size_t count;
+
+	if (route_ask(&address, 1, arena, &results, &count) == PH_OK)
+		found = judge(results, count, &only);
+	if (found == PH_RCPT_LOCAL) {
+		struct ph_slice user = only != NULL ? only->user : PH_LIT("");
+
+		memcpy(slot->address, address.p, address.n);
+		slot->address[address.n] = '\0';
+		memcpy(slot->user, user.p, user.n);
+		slot->user[user.n] = '\0';
+		slot->until_ms = ph_now_ms() + KEPT_MS;
+		remember(session, slot);
+	}
+	ph_arena_free(arena);
+	return found;
+}
+
 static enum ph_recipient
 ask_auth(struct ph_session *session, struct ph_slice address,
     struct kept *slot)
@@ -126,7 +176,8 @@ ph_recipient_lookup(struct ph_session *session, struct ph_slice address)
 	char text[ADDRESS_MAX + 1];
 	struct kept *slot;
 
-	if (domain.p != NULL && !is_ours(core, domain))
+	if (domain.p != NULL && !is_ours(core, domain) &&
+	    session->generation->router_count == 0)
 		return PH_RCPT_REMOTE;
 	if (address.n == 0 || address.n > ADDRESS_MAX)
 		return PH_RCPT_NO_USER;
@@ -137,7 +188,9 @@ ph_recipient_lookup(struct ph_session *session, struct ph_slice address)
 		remember(session, slot);
 		return PH_RCPT_LOCAL;
 	}
-	return ask_auth(session, folded, slot);
+	return session->generation->router_count > 0 ?
+	    ask_routers(session, folded, slot) :
+	    ask_auth(session, folded, slot);
 }
 
 /* alice+shop@example.test is alice's, RFC 5233. */

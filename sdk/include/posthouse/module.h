@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define PH_ABI_MAJOR 1
-#define PH_ABI_MINOR 0
+#define PH_ABI_MINOR 1
 
 /* What the loader reads before anything else; major must agree, minor must
  * not be newer than the server's, size must be at least that minor's. */
@@ -31,7 +31,7 @@ enum ph_kind {
 	PH_KIND_LISTENER = 1 << 0, /* a protocol on a socket: edge (and mail) */
 	PH_KIND_AUTH = 1 << 1,     /* passwords and users: auth */
 	PH_KIND_CHECK = 1 << 2,    /* hooks: check */
-	PH_KIND_ROUTER = 1 << 3,   /* reserved */
+	PH_KIND_ROUTER = 1 << 3,   /* what becomes of recipients: check */
 	PH_KIND_STORE = 1 << 4,    /* mailboxes: mail */
 	PH_KIND_TRANSPORT = 1 << 5, /* delivery attempts: relay */
 };
@@ -41,6 +41,7 @@ struct ph_auth_ops;
 struct ph_check_ops;
 struct ph_store_ops;
 struct ph_transport_ops;
+struct ph_router_ops;
 
 struct ph_module {
 	struct ph_abi abi;
@@ -62,6 +63,7 @@ struct ph_module {
 	const struct ph_check_ops *check;
 	const struct ph_store_ops *store;
 	const struct ph_transport_ops *transport;
+	const struct ph_router_ops *router; /* since minor 1 */
 };
 
 #define PH_ABI { PH_ABI_MAJOR, PH_ABI_MINOR, sizeof(struct ph_module) }

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route.c - recipients through the routers, in the check role.
+ *
+ * A recipient is the root of a tree: routers replace an address by others, and
+ * those are routed in turn. An address that stands above itself is not replaced
+ * again: it is delivered as it is, which cuts loops and lets an alias name
+ * itself. An address met twice among the leaves counts once. What no router replaces
+ * is a mailbox of ours, an address elsewhere, or nobody.
+ */
+#include "role/route.h"
+
+#include <posthouse/auth.h>
+#include <posthouse/mail.h>
+#include <posthouse/router.h>
+
+#include "base/record.h"
+
+enum {
+	DEPTH_MAX = 20,
+	NODES_MAX = 5000, /* addresses of one tree */
+	LOOKUP_MS = 20000,
+};
+
+struct router {
+	const struct module_instance *instance;
+	void *state;
+	struct router *next;
+};
+
+/* An address in the tree. */
+struct node {
+	struct node *next;         /* to be looked at, in order */
+	struct node *next_settled;
+	const struct node *parent; /* NULL: the recipient itself */
+	struct ph_slice address;
+	unsigned depth;
+};
+
+struct ph_routing {
+	struct ph_arena *arena;
+	const struct generation *generation;
+	struct node *node;
+	bool is_unknown;
+	struct ph_slice *added;
+	size_t added_count;
+};
+
+/* One tree. */
+struct tree {
+	struct ph_arena *arena;
+	struct generation *generation;
+	struct node *first, **last, *settled;
+	size_t nodes, number;
+	struct ph_buf *reply;
+};
+
+/* --- what routers see --- */
+
+struct ph_arena *
+ph_routing_arena(struct ph_routing *routing)
+{
+	return routing->arena;
+}
+
+struct ph_slice
+ph_routing_recipient(const struct ph_routing *routing)
+{
+	return routing->node->address;
+}
+
+static bool
+is_ours(const struct generation *generation, struct ph_slice address)
+{
+	struct ph_slice domain = ph_address_domain(address);
+
+	if (domain.p == NULL) /* <postmaster> */
+		return true;
+	for (const char *const *at = generation->core.domains; *at != NULL;
+	     at++)
+		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+			return true;
+	return false;
+}
+
+bool
+ph_routing_is_local(const struct ph_routing *routing)
+{
+	return is_ours(routing->generation, routing->node->address);
+}
+
+bool
+ph_routing_is_unknown(const struct ph_routing *routing)
+{
+	return routing->is_unknown;
+}
+
+static bool
+is_address(struct ph_slice address)
+{
+	struct ph_slice domain = ph_address_domain(address);
+
+	if (address.n > ROUTE_ADDRESS_MAX || domain.n == 0 ||
+	    domain.n + 1 >= address.n)
+		return false;
+	for (size_t i = 0; i < address.n; i++)
+		if ((unsigned char)address.p[i] < 0x20 ||
+		    address.p[i] == 0x7f)
+			return false;
+	return memchr(domain.p, ' ', domain.n) == NULL;
+}
+
+void
+ph_routing_add(struct ph_routing *routing, struct ph_slice address)
+{
+	struct ph_slice *wider;
+
+	if (!is_address(address) || routing->added_count == NODES_MAX)
+		return;
+	if ((routing->added_count & (routing->added_count - 1)) == 0) {
+		wider = ph_arena_array(routing->arena,
+		    routing->added_count * 2 + 1, sizeof(*wider));
+		if (routing->added_count > 0)
+			memcpy(wider, routing->added, routing->added_count *
+			    sizeof(*wider));
+		routing->added = wider;
+	}
+	routing->added[routing->added_count++] =
+	    ph_arena_slice(routing->arena, address);
+}
+
+const char *
+ph_router_dir(void)
+{
+	return role_dir();
+}
+
+/* --- routers --- */
+
+static struct router *
+routers_of(struct generation *generation)
+{
+	struct router **last = &generation->routers;
+
+	if (*last != NULL)
+		return *last;
+	for (const struct module_instance *at = generation->modules.first;
+	     at != NULL; at = at->next) {
+		const struct ph_router_ops *ops = at->module->router;
+		struct router *router;
+
+		if (!(at->module->kinds & PH_KIND_ROUTER))
+			continue;
+		router = ph_arena_alloc(generation->arena, sizeof(*router));
+		router->instance = at;
+		if (ops->open != NULL) {
+			role_note(at->name, "open");
+			router->state = ops->open(generation->arena, at->conf);
+			role_note(NULL, NULL);
+		}
+		*last = router;
+		last = &router->next;
+	}
+	return generation->routers;
+}
+
+static enum ph_route
+ask_routers(struct ph_routing *routing, struct generation *generation)
+{
+	for (const struct router *at = routers_of(generation); at != NULL;
+	     at = at->next) {
+		const struct module_instance *instance = at->instance;
+		uint64_t deadline_ms;
+		enum ph_route route;
+
+		if (role_module_is_out(instance->name))
+			return PH_ROUTE_DEFER;
+		deadline_ms = ph_deadline_push(instance->common.timeout_ms);
+		role_note(instance->name, "route");
+		route = instance->module->router->route(routing,
+		    instance->conf, at->state);
+		role_note(NULL, NULL);
+		ph_deadline_restore(deadline_ms);
+		if (route != PH_ROUTE_NEXT)
+			return route;
+	}
+	return PH_ROUTE_NEXT;
+}
+
+/* --- the tree --- */
+
+static struct ph_slice
+fold(struct ph_arena *arena, struct ph_slice address)
+{
+	struct ph_slice copy = ph_arena_slice(arena, address);
+	char *p = (char *)(uintptr_t)copy.p;
+
+	for (size_t i = 0; i < copy.n; i++)
+		if (p[i] >= 'A' && p[i] <= 'Z')
+			p[i] = (char)(p[i] - 'A' + 'a');
+	return copy;
+}
+
+/* False: the tree is too large. */
+static bool
+tree_add(struct tree *tree, const struct node *parent, struct ph_slice address)
+{
+	struct node *node;
+
+	if (tree->nodes == NODES_MAX ||
+	    (parent != NULL && parent->depth == DEPTH_MAX))
+		return false;
+	node = ph_arena_alloc(tree->arena, sizeof(*node));
+	node->parent = parent;
+	node->depth = parent != NULL ? parent->depth + 1 : 0;
+	node->address = fold(tree->arena, address);
+	*tree->last = node;
+	tree->last = &node->next;
+	tree->nodes++;
+	return true;
+}
+
+static bool
+stands_above_itself(const struct node *node)
+{
+	for (const struct node *above = node->parent; above != NULL;
+	     above = above->parent)
+		if (ph_slice_eq(above->address, node->address))
+			return true;
+	return false;
+}
+
+static void
+put_result(struct tree *tree, struct node *node, enum route_answer answer,
+    struct ph_slice user)
+{
+	size_t mark;
+
+	for (const struct node *other = tree->settled; other != NULL;
+	     other = other->next_settled)
+		if (ph_slice_eq(other->address, node->address))
+			return;
+	node->next_settled = tree->settled;
+	tree->settled = node;
+	mark = record_begin(tree->reply, F_RESULT);
+	record_put_u64(tree->reply, F_NUMBER, tree->number);
+	record_put_u64(tree->reply, F_ANSWER, answer);
+	record_put(tree->reply, F_ADDRESS, node->address);
+	if (user.p != NULL)
+		record_put(tree->reply, F_USER, user);
+	if (node->parent != NULL)
+		record_put_u64(tree->reply, F_FLAG, 1);
+	record_end(tree->reply, mark);
+}
+
+static enum route_answer
+find_mailbox(struct tree *tree, struct ph_slice address,
+    struct ph_slice *user_out)
+{
+	struct bus_message reply;
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, tree->arena, 1024);
+	record_put(&buf, F_ADDRESS, address);
+	if (bus_call(ROLE_AUTH, 0, MSG_LOOKUP, ph_buf_content(&buf), NULL, 0,
+	        LOOKUP_MS, tree->arena, &reply) != PH_OK)
+		return ROUTE_UNSURE;
+	switch (record_get_u64(reply.record, F_ANSWER, PH_USER_UNSURE)) {
+	case PH_USER_OK:
+		*user_out = record_get(reply.record, F_USER);
+		return user_out->n > 0 && user_out->n <= ROUTE_ADDRESS_MAX ?
+		    ROUTE_LOCAL : ROUTE_UNSURE;
+	case PH_USER_UNKNOWN:
+	case PH_USER_WRONG:
+		return ROUTE_NO_USER;
+	default:
+		return ROUTE_UNSURE;
+	}
+}
+
+static void
+replace(struct tree *tree, const struct ph_routing *routing)
+{
+	const struct ph_slice none = { NULL, 0 };
+	bool fits = routing->added_count > 0;
+
+	for (size_t i = 0; i < routing->added_count && fits; i++)
+		fits = tree_add(tree, routing->node, routing->added[i]);
+	if (fits)
+		return;
+	ph_log(PH_ERROR, "route_too_large",
+	    ph_f_slice("recipient", routing->node->address),
+	    ph_f_int("addresses", (int64_t)tree->nodes));
+	put_result(tree, routing->node, ROUTE_UNSURE, none);
+}
+
+/* What an address is that no router replaces. */
+static void
+settle(struct tree *tree, struct ph_routing *routing)
+{
+	struct node *node = routing->node;
+	struct ph_slice user = { NULL, 0 };
+	enum route_answer answer = ROUTE_REMOTE;
+
+	if (is_ours(tree->generation, node->address))
+		answer = find_mailbox(tree, node->address, &user);
+	if (answer == ROUTE_NO_USER && !stands_above_itself(node)) {
+		routing->is_unknown = true;
+		switch (ask_routers(routing, tree->generation)) {
+		case PH_ROUTE_REPLACE:
+			replace(tree, routing);
+			return;
+		case PH_ROUTE_DEFER:
+			answer = ROUTE_UNSURE;
+			break;
+		default:
+			break;
+		}
+	}
+	put_result(tree, node, answer, user);
+}
+
+static void
+visit(struct tree *tree, struct node *node)
+{
+	const struct ph_slice none = { NULL, 0 };
+	struct ph_routing routing = { .arena = tree->arena,
+		.generation = tree->generation, .node = node };
+	enum ph_route route = stands_above_itself(node) ? PH_ROUTE_KEEP :
+	    ask_routers(&routing, tree->generation);
+
+	switch (route) {
+	case PH_ROUTE_REPLACE:
+		replace(tree, &routing);
+		break;
+	case PH_ROUTE_FAIL:
+		put_result(tree, node, ROUTE_NO_USER, none);
+		break;
+	case PH_ROUTE_DEFER:
+		put_result(tree, node, ROUTE_UNSURE, none);
+		break;
+	case PH_ROUTE_NEXT:
+	case PH_ROUTE_KEEP:
+		settle(tree, &routing);
+		break;
+	}
+}
+
+static void
+route_one(struct bus_request *request, struct generation *generation,
+    size_t number, struct ph_slice address, struct ph_buf *reply)
+{
+	struct tree tree = { .arena = ph_arena_create(request->arena),
+		.generation = generation, .number = number, .reply = reply };
+
+	tree.last = &tree.first;
+	tree_add(&tree, NULL, address);
+	for (struct node *node = tree.first; node != NULL;
+	     node = node->next)
+		visit(&tree, node);
+	ph_arena_free(tree.arena);
+}
+
+static void
+on_route(struct bus_request *request)
+{
+	struct generation *generation = generation_get(generation_current());
+	struct ph_slice rest = request->message.record;
+	struct record_field field;
+	int status = PH_OK;
+	struct ph_buf reply;
+	size_t number = 0;
+
+	ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT);
+	while (status == PH_OK && record_next(&rest, &field)) {
+		if (field.tag != F_RECIPIENT)
+			continue;
+		if (field.value.n == 0 || number == ROUTE_ASKED_MAX ||
+		    field.value.n > ROUTE_ADDRESS_MAX)
+			status = PH_INVALID;
+		else
+			route_one(request, generation, number++, field.value,
+			    &reply);
+	}
+	if (reply.full)
+		status = PH_TOO_BIG;
+	bus_reply(request, status, status == PH_OK ? ph_buf_content(&reply) :
+	    PH_LIT(""), NULL, 0);
+	generation_put(generation);
+}
+
+void
+route_serve(void)
+{
+	bus_serve(MSG_ROUTE, ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_QUEUE),
+	    on_route);
+}

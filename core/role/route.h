@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route.h - recipients through the routers: the check role answers MSG_ROUTE,
+ * edge and queue ask.
+ */
+#ifndef CORE_ROLE_ROUTE_H
+#define CORE_ROLE_ROUTE_H
+
+#include "role/role.h"
+
+enum {
+	ROUTE_ASKED_MAX = 200,   /* recipients of one question */
+	ROUTE_ADDRESS_MAX = 320,
+};
+
+/* What a recipient came to be; on the bus, never renumbered. */
+enum route_answer {
+	ROUTE_LOCAL = 1, /* a mailbox: F_USER */
+	ROUTE_REMOTE,    /* of a domain elsewhere */
+	ROUTE_NO_USER,   /* nobody */
+	ROUTE_UNSURE,    /* can't be told now */
+};
+
+/* One of those that a recipient came to be. Borrowed from the reply. */
+struct route_result {
+	size_t asked; /* index of the recipient */
+	enum route_answer answer;
+	bool is_replaced; /* a router put it in the recipient's place */
+	struct ph_slice address, user;
+};
+
+/* Check: answer MSG_ROUTE. */
+void route_serve(void);
+
+/*
+ * Ask for count (<= ROUTE_ASKED_MAX) addresses. Each has at least one result,
+ * in order. PH_OK, or a status when nobody could tell. Suspends.
+ */
+int route_ask(const struct ph_slice *addresses, size_t count,
+    struct ph_arena *arena, const struct route_result **results_out,
+    size_t *count_out);
+
+#endif

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets a message that is not for the mailbox it names: aliases, virtual
+addresses and domains, catch-all, loops, and who is refused at once."""
+import os
+import unittest
+
+from remote import Remote
+from sandbox import Dns, Sandbox, until
+
+ZONE = "plain.test A 127.0.0.2\n"
+
+ALIASES = """
+team: alice, bob, alice@example.test, Carol
+more: team, alice
+self: bob, self
+round: about
+about: round
+alice: alice, bob
+out: x@plain.test, bob
+dead: nobody, nowhere
+half: nobody, carol
+list: :include:%(dir)s/list
+gone: :include:%(dir)s/gone
+"""
+
+VIRTUAL = """
+info@shop.test bob@example.test
+@all.test carol@example.test
+@old.test @example.test
+@example.test alice@example.test
+"""
+
+
+def message(n=0):
+    return (b"From: <a@x.test>\r\nTo: <b@example.test>\r\nSubject: %d\r\n"
+            b"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nhello\r\n" % n)
+
+
+class Routing(unittest.TestCase):
+    def box(self, modules="router_aliases: { };", more=""):
+        dns = Dns(ZONE)
+        self.addCleanup(dns.close)
+        box = Sandbox({"route": modules + more}, dns=dns.address)
+        self.addCleanup(box.close)
+        return box
+
+    def write(self, box, name, text):
+        """In the check role's folder, as its user would find it."""
+        path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check")
+        with open(os.path.join(path, name), "w") as out:
+            out.write(text % {"dir": path})
+        os.chmod(os.path.join(path, name), 0o644)
+
+    def send(self, box, *to, refused=()):
+        with box.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@x.test")[0], 250)
+            for one in to:
+                code, said = client.rcpt(one)
+                self.assertEqual(code, 250, said)
+            for one, code in refused:
+                self.assertEqual(client.rcpt(one)[0], code, one)
+            if to:
+                self.assertEqual(client.data(message())[0], 250)
+
+    def lines(self, box, *words, count=1):
+        def look():
+            lines = [line for line in box.log().splitlines()
+                     if all(word in line for word in words)]
+            return lines if len(lines) >= count else None
+        return until(look, f"{count} log lines with {words}")
+
+    def test_aliases_reach_everybody_once(self):
+        box = self.box()
+        self.write(box, "list", "# members\nbob,\ncarol@example.test\n")
+        self.write(box, "aliases", ALIASES)
+        self.send(box, "more@example.test", "bob@example.test", "TEAM+x@Example.test")
+        for user in ("alice", "bob", "carol"):
+            box.inbox(user, 1)
+        self.lines(box, " delivered ", count=3)
+        self.assertEqual(box.log().count(" delivered "), 3)
+        self.send(box, "list@example.test")
+        box.inbox("bob", 2)
+        box.inbox("carol", 2)
+        box.inbox("alice", 1)
+
+    def test_loops_end_and_dead_ends_are_refused_at_rcpt(self):
+        box = self.box()
+        self.write(box, "aliases", ALIASES)
+        self.send(box, "self@example.test", "half@example.test",
+                  refused=[("round@example.test", 550), ("dead@example.test", 550),
+                           ("nobody@example.test", 550), ("x@plain.test", 550),
+                           ("gone@example.test", 451)])
+        box.inbox("bob", 1)
+        box.inbox("carol", 1)
+        self.send(box, "alice@example.test")
+        box.inbox("alice", 1)
+        box.inbox("bob", 2)
+
+    def test_an_alias_may_lead_elsewhere(self):
+        remote = Remote(offer=["DSN"])
+        self.addCleanup(remote.close)
+        box = self.box(more=(f" transport_smtp: {{ port = {remote.port}; "
+                             "allow_loopback = true; };"))
+        self.write(box, "aliases", ALIASES)
+        self.send(box, "out@example.test")
+        self.lines(box, " delivered ", "to=x@plain.test")
+        box.inbox("bob", 1)
+        self.assertIn("ORCPT=rfc822;out@example.test", remote.messages[0][1][0])
+
+    def test_a_changed_file_counts_without_a_reload(self):
+        box = self.box()
+        self.send(box, refused=[("new@example.test", 550)])
+        self.write(box, "aliases", "new: bob\n")
+
+        def known():
+            with box.smtp() as client:
+                client.ehlo("client.test")
+                client.mail("a@x.test")
+                return client.rcpt("new@example.test")[0] == 250
+        until(known, "the new alias")
+        self.send(box, "new@example.test")
+        box.inbox("bob", 1)
+
+    def test_virtual_addresses_domains_and_catch_all(self):
+        box = self.box("router_virtual: { virtual_domains = [ \"shop.test\" ]; };")
+        self.write(box, "virtual", VIRTUAL)
+        self.send(box, "info@shop.test", "any@all.test", "bob@old.test",
+                  refused=[("none@shop.test", 550), ("x@plain.test", 550)])
+        box.inbox("bob", 1)
+        box.inbox("carol", 1)
+        self.send(box, "whoever@example.test", "bob@example.test")
+        box.inbox("alice", 1)
+        box.inbox("bob", 2)
+
+    def test_a_message_of_many_is_routed_in_parts(self):
+        box = self.box()
+        self.write(box, "aliases", "".join(f"n{i}: bob\n" for i in range(450)))
+        self.send(box, "alice@example.test",
+                  *[f"n{i}@example.test" for i in range(450)])
+        box.inbox("bob", 1)
+        box.inbox("alice", 1)
+        self.lines(box, " delivered ", count=2)
+        self.assertEqual(box.log().count(" delivered "), 2)
+
+    def test_a_report_goes_to_what_the_sender_stands_for(self):
+        box = self.box()
+        self.write(box, "aliases", "sales: bob\n")
+        with box.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("sales@example.test")
+            self.assertEqual(client.rcpt("alice@example.test",
+                                         ["NOTIFY=SUCCESS"])[0], 250)
+            self.assertEqual(client.data(message())[0], 250)
+        self.assertIn(b"Final-Recipient: rfc822; alice@example.test",
+                      box.inbox("bob", 1)[0])
+
+    def test_no_answer_is_no_refusal(self):
+        box = self.box()
+        path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check")
+        os.mkdir(os.path.join(path, "aliases"))
+        self.send(box, refused=[("bob@example.test", 451)])
+        os.rmdir(os.path.join(path, "aliases"))
+
+
+if __name__ == "__main__":
+    unittest.main()
