@@ -15,6 +15,7 @@
 #include "base/record.h"
 #include "conf/core_conf.h"
 #include "ctl/password.h"
+#include "ctl/print.h"
 #include "ctl/trace.h"
 #include "master/command.h"
 #include "master/frame.h"
@@ -208,8 +209,7 @@ finish(int fd, char **words, struct ph_slice reply, struct ph_arena *arena)
 		fputs("posthousectl: ", stderr); /* last, where it is seen */
 	}
 	if (text.n > 0)
-		fwrite(text.p, 1, text.n,
-		    exit_with == COMMAND_DONE ? stdout : stderr);
+		print_text(text, exit_with == COMMAND_DONE ? stdout : stderr);
 	if (exit_with == COMMAND_USAGE)
 		return COMMAND_USAGE;
 	if (exit_with != COMMAND_DONE)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ctl/print.h"
 #include "ctl/trace.h"
 
 #define SESSION "000000000s0s1"
@@ -88,6 +89,22 @@ START_TEST(an_unknown_id_has_no_story)
 }
 END_TEST
 
+START_TEST(a_terminal_is_told_nothing_by_strangers)
+{
+	static const char hostile[] = "Subject: \033]0;owned\007 \302\233 "
+	    "\302\265\t\177 \r!\r\n\0.\n";
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	print_text((struct ph_slice){ hostile, sizeof(hostile) - 1 }, out);
+	fclose(out);
+	ck_assert_str_eq(text, "Subject: \\x1b]0;owned\\x07 \\x9b "
+	    "\302\265\t\\x7f \\x0d!\n\\x00.\n");
+	free(text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -101,6 +118,7 @@ main(void)
 	    a_message_leads_to_its_session_and_bounce_but_to_no_other_message);
 	tcase_add_test(tc, a_bounce_leads_back_to_the_message);
 	tcase_add_test(tc, an_unknown_id_has_no_story);
+	tcase_add_test(tc, a_terminal_is_told_nothing_by_strangers);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
