@@ -51,6 +51,55 @@ class Checks(unittest.TestCase):
         client.quit()
 
 
+class Access(Checks):
+    ZONE = """
+9.0.0.127.in-addr.arpa PTR p9.dyn.test
+p9.dyn.test A 127.0.0.9
+9.0.0.127.bad.test A 127.0.0.2
+7.0.0.127.bad.test A 127.0.0.2
+"""
+
+    def test_rules_about_all_that_a_client_says(self):
+        box = self.box(self.ZONE, """check_access: { order = 20; rules = [
+            "deny host .dyn.test no homes", "deny helo evil.test",
+            "allow client 127.0.0.7", "deny sender <>", "defer sender @.slow.test",
+            "deny recipient carol@example.test" ]; };
+            check_rbl: { exempt = [ ]; lists = [ "bad.test" ]; };""")
+        for how, step, code in (
+                (dict(address="127.0.0.9"), "helo", 550),
+                (dict(address="127.0.0.8"), "rcpt", 250),
+                (dict(address="127.0.0.8", helo="evil.test"), "helo", 550),
+                (dict(address="127.0.0.8", sender=""), "mail", 550),
+                (dict(address="127.0.0.8", sender="x@a.slow.test"), "mail", 450),
+                (dict(address="127.0.0.8", to="carol@example.test"), "rcpt", 550),
+                # an allowed client is asked about nowhere
+                (dict(address="127.0.0.7", helo="evil.test", sender="",
+                      to="carol@example.test"), "rcpt", 250)):
+            self.assertEqual(self.talk(box, **how)[:2], (step, code), how)
+
+    def test_the_file_counts_as_it_is_now(self):
+        box = self.box("", "")
+        # where the confined check role may read
+        place = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check")
+        path = os.path.join(place, "access")
+        box.snippet("92-access", f'check_access: {{ file = "{path}"; }};')
+        box.ctl("reload")
+        self.assertEqual(self.talk(box)[1], 250)
+        self.assertIn("access_file_unreadable", box.log())
+
+        def write(text):
+            with open(path + ".new", "w") as out:
+                out.write(text)
+            os.chmod(path + ".new", 0o644)
+            os.rename(path + ".new", path)
+        write("# ours\ndeny sender @remote.test go away\n")
+        step, code, text = self.talk(box)
+        self.assertEqual((step, code), ("mail", 550))
+        self.assertIn("go away", text)
+        write("allow sender x@remote.test\ndeny sender @remote.test\n")
+        self.assertEqual(self.talk(box)[1], 250)
+
+
 class Rbl(Checks):
     ZONE = """
 9.0.0.127.bad.test A 127.0.0.2

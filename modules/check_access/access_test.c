@@ -1,40 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* access_test.c - the lists, and the hook over a fake call. */
+/* access_test.c - the lists, rules, their file, and the hooks over a fake call. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
-
-#include <posthouse/check.h>
+#include <unistd.h>
 
 #include "access.h"
+#include "fake_check.h"
+#include "rule.h"
 
 extern const struct ph_module check_access_LTX_ph_module;
 
-static struct ph_addr client;
-static int rejected_with;
+/* As in check_access.c. */
+struct access_conf {
+	struct access_lists lists;
+	const char *const *rules;
+	const char *file;
+};
 
-const struct ph_addr *
-ph_call_client(const struct ph_call *call)
-{
-	(void)call;
-	return &client;
-}
+static const char *const no_rules[] = { NULL };
 
-enum ph_verdict
-ph_reject(struct ph_call *call, int code, const char *enhanced,
-    const char *fmt, ...)
-{
-	(void)call;
-	(void)fmt;
-	ck_assert_str_eq(enhanced, "5.7.1");
-	rejected_with = code;
-	return PH_REJECT;
-}
-
+/* The thread pool of these tests. */
 void
-ph_reason(struct ph_call *call, const char *fmt, ...)
+ph_work(void (*fn)(void *), void *arg)
 {
-	(void)call;
-	(void)fmt;
+	fn(arg);
 }
 
 static struct ph_net net[8];
@@ -51,6 +41,14 @@ list(size_t at, const char *a, const char *b)
 	return (struct ph_net_list){ &net[at], n };
 }
 
+static enum ph_verdict
+at(enum ph_stage stage, const struct access_conf *conf)
+{
+	fake_check_next();
+	fake_check.stage = stage;
+	return check_access_LTX_ph_module.check->at[stage](fake_call, conf);
+}
+
 START_TEST(the_narrowest_network_decides)
 {
 	static const struct {
@@ -65,21 +63,23 @@ START_TEST(the_narrowest_network_decides)
 		{ "2001:db8:1::1", PH_ACCEPT },
 		{ "::ffff:192.0.2.1", PH_REJECT },
 	};
-	struct access_lists lists = {
+	struct access_conf conf = { .lists = {
 		.allow = list(0, "192.0.2.77", "2001:db8:1::/48"),
-		.deny = list(4, "192.0.2.0/25", "2001:db8::/32"),
-	};
-	ph_hook *hook =
-	    check_access_LTX_ph_module.check->at[PH_AT_CONNECT];
+		.deny = list(4, "192.0.2.0/25", "2001:db8::/32") },
+		.rules = no_rules, .file = "" };
 
+	fake_check_begin();
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		ck_assert(ph_addr_parse(ph_slice_str(row[i].addr), &client));
-		rejected_with = 0;
-		ck_assert_msg(hook(NULL, &lists) == row[i].verdict, "%s",
-		    row[i].addr);
-		ck_assert_int_eq(rejected_with,
+		fake_check_session();
+		fake_check_client(row[i].addr);
+		ck_assert_msg(at(PH_AT_CONNECT, &conf) == row[i].verdict,
+		    "%s", row[i].addr);
+		ck_assert_int_eq(fake_check.code,
 		    row[i].verdict == PH_REJECT ? 554 : 0);
+		ck_assert(at(PH_AT_RCPT, &conf) == (row[i].verdict ==
+		    PH_ACCEPT ? PH_ACCEPT : PH_NEXT));
 	}
+	fake_check_end();
 }
 END_TEST
 
@@ -89,6 +89,7 @@ START_TEST(allow_wins_over_the_same_network)
 		.allow = list(0, "192.0.2.0/24", NULL),
 		.deny = list(4, "192.0.2.0/24", NULL),
 	};
+	struct ph_addr client;
 
 	ck_assert(ph_addr_parse(PH_LIT("192.0.2.1"), &client));
 	ck_assert_int_eq(access_look_up(&lists, &client), ACCESS_ALLOWED);
@@ -98,8 +99,8 @@ END_TEST
 START_TEST(empty_lists_and_unix_clients_say_nothing)
 {
 	struct access_lists lists = { .deny = list(4, "0.0.0.0/0", "::/0") };
+	struct ph_addr client = { 0 };
 
-	client = (struct ph_addr){ 0 };
 	ck_assert_int_eq(access_look_up(&lists, &client), ACCESS_UNLISTED);
 	lists.deny.count = 0;
 	ck_assert(ph_addr_parse(PH_LIT("192.0.2.1"), &client));
@@ -107,21 +108,171 @@ START_TEST(empty_lists_and_unix_clients_say_nothing)
 }
 END_TEST
 
+START_TEST(rules_are_read)
+{
+	static const struct {
+		const char *line;
+		enum rule_form form;
+	} row[] = {
+		{ "", RULE_EMPTY }, { "  # all of it", RULE_EMPTY },
+		{ "allow client 192.0.2.1", RULE_GOOD },
+		{ "\tdeny  client 2001:db8::/32 go away\r", RULE_GOOD },
+		{ "defer helo .dyn.test", RULE_GOOD },
+		{ "deny sender <>", RULE_GOOD },
+		{ "deny recipient info@", RULE_GOOD },
+		{ "deny", RULE_WRONG }, { "deny client", RULE_WRONG },
+		{ "deny client 192.0.2.1/24", RULE_WRONG },
+		{ "refuse client 192.0.2.1", RULE_WRONG },
+		{ "deny network 192.0.2.1", RULE_WRONG },
+		{ "deny sender example.test", RULE_WRONG },
+		{ "deny sender @", RULE_WRONG },
+		{ "deny recipient <>", RULE_WRONG },
+		{ "Deny client 192.0.2.1", RULE_WRONG },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct rule rule;
+
+		ck_assert_msg(rule_parse(ph_slice_str(row[i].line), &rule) ==
+		    row[i].form, "%s", row[i].line);
+	}
+}
+END_TEST
+
+START_TEST(patterns_fit)
+{
+	static const struct {
+		const char *rule, *text;
+		bool fits;
+	} row[] = {
+		{ "deny helo a.test", "A.Test.", true },
+		{ "deny helo a.test", "b.a.test", false },
+		{ "deny helo .a.test", "b.a.test", true },
+		{ "deny helo .a.test", "a.test", true },
+		{ "deny helo .a.test", "ba.test", false },
+		{ "deny helo .a.test", "", false },
+		{ "deny sender x@a.test", "X@A.test", true },
+		{ "deny sender x@a.test", "y@a.test", false },
+		{ "deny sender @a.test", "any@a.test", true },
+		{ "deny sender @a.test", "any@b.a.test", false },
+		{ "deny sender @.a.test", "any@b.a.test", true },
+		{ "deny sender @.a.test", "any@a.test", true },
+		{ "deny sender info@", "Info@any.test", true },
+		{ "deny sender info@", "infos@any.test", false },
+		{ "deny sender @a.test", "", false },
+		{ "deny sender <>", "", true },
+		{ "deny sender <>", "x@a.test", false },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct rule_question question = { .text =
+			ph_slice_str(row[i].text) };
+		struct rule rule;
+
+		ck_assert_int_eq(rule_parse(ph_slice_str(row[i].rule), &rule),
+		    RULE_GOOD);
+		question.what = rule.what;
+		ck_assert_msg(rule_fits(&rule, &question) == row[i].fits,
+		    "%s: %s", row[i].rule, row[i].text);
+		question.what = RULE_RECIPIENT;
+		ck_assert(!rule_fits(&rule, &question));
+	}
+}
+END_TEST
+
+static const char *const rules[] = { "allow client 192.0.2.9",
+	"deny client 192.0.2.0/28 not you", "allow sender friend@a.test",
+	"defer sender @a.test", "deny recipient gone@", "deny helo evil.test",
+	"deny host .dyn.test", NULL };
+
+static void
+start(const char *client, const char *helo)
+{
+	fake_check_session();
+	fake_check_client(client);
+	fake_check.helo = helo;
+}
+
+START_TEST(the_first_rule_decides_and_what_is_allowed_stays_so)
+{
+	const struct access_conf conf = { .rules = rules, .file = "" };
+
+	fake_check_begin();
+	fake_check.zone = "77.2.0.192.in-addr.arpa PTR p77.dyn.test\n"
+	    "p77.dyn.test A 192.0.2.77\n"
+	    "78.2.0.192.in-addr.arpa PTR p77.dyn.test\n";
+	start("192.0.2.1", "x.test");
+	ck_assert_int_eq(at(PH_AT_CONNECT, &conf), PH_REJECT);
+	ck_assert_str_eq(fake_check.text, "not you");
+	start("192.0.2.9", "evil.test");
+	fake_check.sender = "x@a.test";
+	ck_assert_int_eq(at(PH_AT_CONNECT, &conf), PH_ACCEPT);
+	ck_assert_int_eq(at(PH_AT_HELO, &conf), PH_ACCEPT);
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_ACCEPT);
+	start("192.0.2.99", "evil.test");
+	ck_assert_int_eq(at(PH_AT_CONNECT, &conf), PH_NEXT);
+	ck_assert_int_eq(at(PH_AT_HELO, &conf), PH_REJECT);
+	fake_check.helo = "x.test";
+	ck_assert_int_eq(at(PH_AT_HELO, &conf), PH_NEXT);
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_DEFER);
+	fake_check.sender = "friend@a.test";
+	fake_check.recipient = "gone@b.test";
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_ACCEPT);
+	ck_assert_int_eq(at(PH_AT_RCPT, &conf), PH_ACCEPT);
+	fake_check.sender = "x@b.test"; /* of the next message */
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_NEXT);
+	ck_assert_int_eq(at(PH_AT_RCPT, &conf), PH_REJECT);
+	start("192.0.2.77", "x.test");
+	ck_assert_int_eq(at(PH_AT_HELO, &conf), PH_REJECT);
+	start("192.0.2.78", "x.test"); /* it is not its name */
+	ck_assert_int_eq(at(PH_AT_HELO, &conf), PH_NEXT);
+	fake_check_end();
+}
+END_TEST
+
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(text, file), 0);
+	fclose(file);
+}
+
+START_TEST(the_file_counts_as_it_is_now)
+{
+	char path[] = "/tmp/posthouse-access-XXXXXX";
+	const struct access_conf conf = { .rules = rules, .file = path };
+
+	close(mkstemp(path));
+	fake_check_begin();
+	start("198.51.100.1", "x.test");
+	fake_check.sender = "x@c.test";
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_NEXT);
+	write_file(path, "# mine\nnonsense\ndeny sender @c.test no spam here");
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_REJECT);
+	ck_assert_str_eq(fake_check.text, "no spam here");
+	write_file(path, "deny sender @a.test\nallow sender @c.test\n");
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_ACCEPT);
+	unlink(path);
+	ck_assert_int_eq(at(PH_AT_MAIL, &conf), PH_NEXT);
+	fake_check_end();
+}
+END_TEST
+
 int
 main(void)
 {
-	Suite *suite = suite_create("check_access");
 	TCase *tc = tcase_create("check_access");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, the_narrowest_network_decides);
 	tcase_add_test(tc, allow_wins_over_the_same_network);
 	tcase_add_test(tc, empty_lists_and_unix_clients_say_nothing);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	tcase_add_test(tc, rules_are_read);
+	tcase_add_test(tc, patterns_fit);
+	tcase_add_test(tc,
+	    the_first_rule_decides_and_what_is_allowed_stays_so);
+	tcase_add_test(tc, the_file_counts_as_it_is_now);
+	return fake_check_run(tc);
 }

@@ -1,18 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_access - take or refuse clients by their network. An allowed client
- * skips what else would look at the connection (block lists); a denied one is
- * refused at the greeting; of others nothing is said.
+ * check_access - take or refuse by what the administrator wrote down: clients
+ * by network or name, names in HELO, senders, recipients. Who is allowed skips
+ * what else would look (block lists, greylists); of others nothing is said.
  */
 #include <posthouse/check.h>
 
+#include <posthouse/kv.h>
+
 #include "access.h"
+#include "search.h"
+
+enum { TELL_AGAIN_MS = 600000 };
+
+struct access_conf {
+	struct access_lists lists; /* first */
+	const char *const *rules;
+	const char *file;
+};
+
+/* What was allowed holds at later stages. */
+struct access_session {
+	bool client_is_allowed, sender_is_allowed;
+};
+
+static int
+access_check_conf(const void *conf, struct ph_err *err)
+{
+	const struct access_conf *c = conf;
+	struct rule rule;
+
+	for (const char *const *at = c->rules; *at != NULL; at++)
+		if (rule_parse(ph_slice_str(*at), &rule) != RULE_GOOD)
+			return ph_err_set(err, PH_INVALID, 0, "\"%s\" is no "
+			    "rule: allow, deny or defer; client, host, helo, "
+			    "sender or recipient; a pattern", *at);
+	return PH_OK;
+}
+
+/* What is wrong with the file, but not with each question anew. */
+static void
+tell(const struct access_conf *conf, const struct search *search)
+{
+	bool is_over = false;
+
+	if (search->error == 0 && search->wrong_line == 0)
+		return;
+	if (ph_kv_rate(PH_LIT("told"), 1, TELL_AGAIN_MS, &is_over) == PH_OK &&
+	    is_over)
+		return;
+	if (search->error != 0)
+		ph_log(PH_ERROR, "access_file_unreadable",
+		    ph_f_str("file", conf->file),
+		    ph_f_str("reason", strerror(search->error)));
+	else
+		ph_log(PH_ERROR, "access_file_wrong",
+		    ph_f_str("file", conf->file),
+		    ph_f_int("line", (int64_t)search->wrong_line));
+}
+
+static struct search
+look_up(struct ph_call *call, const struct access_conf *conf,
+    enum rule_what what, struct ph_slice text)
+{
+	struct search search = { .arena = ph_call_arena(call),
+		.rules = conf->rules, .file = conf->file,
+		.question = { what, text, ph_call_client(call) } };
+
+	if (conf->rules[0] != NULL || conf->file[0] != '\0')
+		search_run(&search);
+	tell(conf, &search);
+	return search;
+}
+
+static enum ph_verdict
+apply(struct ph_call *call, const struct rule *rule)
+{
+	const bool is_greeting = ph_call_stage(call) == PH_AT_CONNECT;
+	struct ph_slice text = rule->text.n > 0 ? rule->text :
+	                                          PH_LIT("access denied");
+
+	if (rule->action == RULE_ALLOW) {
+		ph_reason(call, "allowed by the rule about %.*s",
+		    PH_SLICE_ARG(rule->pattern));
+		return PH_ACCEPT;
+	}
+	if (rule->action == RULE_DEFER)
+		return ph_defer(call, is_greeting ? 421 : 450, "4.7.1",
+		    "%.*s", PH_SLICE_ARG(text));
+	return ph_reject(call, is_greeting ? 554 : 550, "5.7.1", "%.*s",
+	    PH_SLICE_ARG(text));
+}
 
 static enum ph_verdict
 access_on_connect(struct ph_call *call, const void *conf)
 {
-	switch (access_look_up(conf, ph_call_client(call))) {
+	const struct access_conf *c = conf;
+	struct access_session *session = ph_call_session_state(call,
+	    sizeof(*session));
+	struct search search;
+
+	switch (access_look_up(&c->lists, ph_call_client(call))) {
 	case ACCESS_ALLOWED:
+		session->client_is_allowed = true;
 		ph_reason(call, "network is allowed");
 		return PH_ACCEPT;
 	case ACCESS_DENIED:
@@ -21,27 +111,109 @@ access_on_connect(struct ph_call *call, const void *conf)
 	case ACCESS_UNLISTED:
 		break;
 	}
-	return PH_NEXT;
+	search = look_up(call, c, RULE_CLIENT, (struct ph_slice){ NULL, 0 });
+	session->client_is_allowed = search.is_found &&
+	    search.rule.action == RULE_ALLOW;
+	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+}
+
+/* A name of the client's address that has that address; absent: none. */
+static struct ph_slice
+confirmed_name(struct ph_call *call)
+{
+	const struct ph_addr *client = ph_call_client(call);
+	struct ph_arena *arena = ph_call_arena(call);
+	const struct ph_dns_answer *ptr = ph_dns_ptr(arena, client), *host;
+
+	for (size_t i = 0; ptr->result == PH_DNS_OK && i < ptr->count && i < 3;
+	     i++) {
+		host = ph_dns_host(arena, ptr->ptr[i]);
+		for (size_t k = 0; host->result == PH_DNS_OK &&
+		     k < host->count; k++)
+			if (ph_addr_eq(&host->addr[k], client))
+				return ph_slice_str(ptr->ptr[i]);
+	}
+	return (struct ph_slice){ NULL, 0 };
+}
+
+static enum ph_verdict
+access_on_helo(struct ph_call *call, const void *conf)
+{
+	const struct access_conf *c = conf;
+	struct access_session *session = ph_call_session_state(call,
+	    sizeof(*session));
+	struct search search;
+	struct ph_slice name;
+
+	if (session->client_is_allowed)
+		return PH_ACCEPT;
+	search = look_up(call, c, RULE_HELO,
+	    ph_session_helo(ph_call_session(call)));
+	if (!search.is_found && search.asks_host &&
+	    ph_call_client(call)->family != 0) {
+		name = confirmed_name(call);
+		if (name.p != NULL)
+			search = look_up(call, c, RULE_HOST, name);
+		session->client_is_allowed = search.is_found &&
+		    search.rule.action == RULE_ALLOW;
+	}
+	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+}
+
+static enum ph_verdict
+access_on_mail(struct ph_call *call, const void *conf)
+{
+	struct access_session *session = ph_call_session_state(call,
+	    sizeof(*session));
+	struct search search;
+
+	session->sender_is_allowed = false;
+	if (session->client_is_allowed)
+		return PH_ACCEPT;
+	search = look_up(call, conf, RULE_SENDER, ph_call_sender(call));
+	session->sender_is_allowed = search.is_found &&
+	    search.rule.action == RULE_ALLOW;
+	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+}
+
+static enum ph_verdict
+access_on_rcpt(struct ph_call *call, const void *conf)
+{
+	struct access_session *session = ph_call_session_state(call,
+	    sizeof(*session));
+	struct search search;
+
+	if (session->client_is_allowed || session->sender_is_allowed)
+		return PH_ACCEPT;
+	search = look_up(call, conf, RULE_RECIPIENT, ph_call_recipient(call));
+	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
 }
 
 static const struct ph_option access_options[] = {
-	PH_OPT_NETS("allow", struct access_lists, allow, 0, 100000, "[]",
-	    "networks to take without further checks at connect"),
-	PH_OPT_NETS("deny", struct access_lists, deny, 0, 100000, "[]",
+	PH_OPT_NETS("allow", struct access_conf, lists.allow, 0, 100000, "[]",
+	    "networks to take without further checks"),
+	PH_OPT_NETS("deny", struct access_conf, lists.deny, 0, 100000, "[]",
 	    "networks to refuse"),
+	PH_OPT_LIST("rules", struct access_conf, rules, 0, 100000, "[]",
+	    "rules: \"deny sender @bad.example their text\"; the first decides"),
+	PH_OPT_PATH("file", struct access_conf, file, "",
+	    "a file with more rules, one a line, read when it is needed"),
 	PH_OPT_END,
 };
 
 static const struct ph_check_ops access_ops = {
-	.at = { [PH_AT_CONNECT] = access_on_connect },
+	.at = { [PH_AT_CONNECT] = access_on_connect,
+	    [PH_AT_HELO] = access_on_helo, [PH_AT_MAIL] = access_on_mail,
+	    [PH_AT_RCPT] = access_on_rcpt },
 };
 
 PH_MODULE(check_access) = {
 	.abi = PH_ABI,
 	.name = "check_access",
 	.kinds = PH_KIND_CHECK,
-	.conf_size = sizeof(struct access_lists),
+	.conf_size = sizeof(struct access_conf),
 	.options = access_options,
-	.doc = "takes or refuses clients by their network",
+	.doc = "takes or refuses clients, names, senders and recipients",
+	.check_conf = access_check_conf,
 	.check = &access_ops,
 };
