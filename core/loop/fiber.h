@@ -33,7 +33,8 @@ void fiber_runtime_fini(void);
 void fiber_at_turn_end(void (*fn)(void));
 
 /* Start a fiber that nobody owns; it begins in this or the next turn of the
- * loop. It inherits the log context and, when in_scope, the deadline. */
+ * loop. It has no context and no deadline: it may outlive whose they are. Those
+ * of a scope inherit both, joinable ones the context. */
 struct fiber *fiber_start(void (*fn)(void *), void *arg);
 /* NULL outside a fiber (a loop callback). */
 struct fiber *fiber_self(void);

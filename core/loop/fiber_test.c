@@ -252,6 +252,41 @@ START_TEST(turn_end_is_called_once_a_turn)
 }
 END_TEST
 
+static void *seen[3];
+
+static void
+see(void *arg)
+{
+	seen[(uintptr_t)arg] = fiber_context();
+}
+
+static void
+context_main(void *arg)
+{
+	struct ph_scope scope;
+
+	fiber_context_set(arg);
+	fiber_start(see, (void *)0);
+	fiber_join(fiber_start_joinable(see, (void *)1));
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, see, (void *)2);
+	ck_assert_int_eq(ph_scope_wait(&scope), PH_OK);
+	ph_scope_end(&scope);
+	fiber_runtime_stop();
+}
+
+START_TEST(only_owned_fibers_inherit_the_context)
+{
+	static char context;
+
+	seen[0] = &context;
+	run(context_main, &context);
+	ck_assert_ptr_null(seen[0]); /* it might outlive the context */
+	ck_assert_ptr_eq(seen[1], &context);
+	ck_assert_ptr_eq(seen[2], &context);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -261,6 +296,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(tc, scope_waits_for_its_fibers);
+	tcase_add_test(tc, only_owned_fibers_inherit_the_context);
 	tcase_add_test(tc, scope_end_cancels_what_still_waits);
 	tcase_add_test(tc, every_wait_fails_after_the_deadline);
 	tcase_add_test(tc, signal_wakes_all_that_wait);

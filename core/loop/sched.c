@@ -376,7 +376,10 @@ fiber_start_in(struct fiber_scope *scope, void (*fn)(void *), void *arg)
 struct fiber *
 fiber_start(void (*fn)(void *), void *arg)
 {
-	return fiber_start_in(NULL, fn, arg);
+	struct fiber *fiber = fiber_start_in(NULL, fn, arg);
+
+	fiber->context = NULL; /* it may outlive whose it is */
+	return fiber;
 }
 
 struct fiber *
