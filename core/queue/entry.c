@@ -156,6 +156,10 @@ recipient_record(struct ph_arena *arena,
 		record_put_str(&buf, ENV_ORCPT, recipient->orcpt);
 	if (recipient->is_warned)
 		record_put_u64(&buf, ENV_WARNED, 1);
+	if (recipient->transport != NULL)
+		record_put_str(&buf, ENV_TRANSPORT, recipient->transport);
+	if (recipient->destination != NULL)
+		record_put_str(&buf, ENV_DESTINATION, recipient->destination);
 	if (recipient->code != 0)
 		record_put_u64(&buf, ENV_CODE, (uint64_t)recipient->code);
 	if (recipient->enhanced != NULL)
@@ -189,6 +193,8 @@ take_recipient(struct ph_arena *arena, const struct queue_db_recipient *from,
 	to->user = text_of(arena, from->record, ENV_USER);
 	to->notify = text_of(arena, from->record, ENV_NOTIFY);
 	to->orcpt = text_of(arena, from->record, ENV_ORCPT);
+	to->transport = text_of(arena, from->record, ENV_TRANSPORT);
+	to->destination = text_of(arena, from->record, ENV_DESTINATION);
 	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
 	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
 	    record_get(from->record, ENV_ENHANCED),

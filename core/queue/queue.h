@@ -28,6 +28,7 @@ struct queue_recipient {
 	struct job *job;          /* that waits or runs with it; NULL: none */
 	const char *address, *user; /* user NULL: remote */
 	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
+	const char *transport, *destination; /* routed so; NULL: not */
 	bool is_warned;           /* its sender was told of the delay */
 	struct lane *lane;        /* referenced while it waits */
 	/* what the last attempt said; code 0, NULL: nothing */
@@ -68,6 +69,7 @@ struct job {
 struct lane {
 	struct lane *next_hash;
 	char *name;               /* domain; local: "mail/N" */
+	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
 	unsigned shard;           /* of the mail process */
 	unsigned running, references;
