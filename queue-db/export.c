@@ -152,7 +152,7 @@ export_messages(struct queue_db *db, struct sink *s,
 	int rc;
 
 	for (;;) {
-		rc = read_ids(db, after, ids, IDS_AT_ONCE, &n);
+		rc = read_ids(db, after, UP, ids, IDS_AT_ONCE, &n);
 		if (rc != 0 || n == 0)
 			return rc;
 		for (size_t i = 0; i < n; i++) {

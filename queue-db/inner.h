@@ -245,6 +245,7 @@ struct range {
 	DBT key, row;
 	uint32_t step;
 	bool for_change;
+	bool back; /* downwards from the second row on */
 };
 /* Rows from the first key >= from. Close it in any case. */
 int range_open(struct queue_db *db, DB_TXN *txn, enum table table,
@@ -256,9 +257,20 @@ int range_delete(struct range *range); /* the row range_next gave */
 /* Inside a transaction its failure (PH_BUSY too) must abort it. */
 int range_close(struct range *range);
 
-/* read.c: up to n ids above after, ascending. */
-int read_ids(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
-    size_t *count_out);
+/* read.c: parts of a message, copied into the arena. */
+struct recipient_list {
+	struct queue_db_recipient *item;
+	size_t n, capacity;
+};
+void recipient_add(struct ph_arena *arena, struct recipient_list *list,
+    const struct queue_db_recipient *borrowed);
+void message_from_row(struct queue_db_message *message, struct ph_arena *arena,
+    const struct row_message *row);
+
+/* list.c: up to n ids above `from`, ascending; or below it, descending. */
+enum direction { UP, DOWN };
+int read_ids(struct queue_db *db, uint64_t from, enum direction direction,
+    uint64_t *ids, size_t n, size_t *count_out);
 
 /* commit.c */
 void *commit_main(void *db);

@@ -190,9 +190,14 @@ int queue_db_get(struct queue_db *db, uint64_t id, bool with_body,
 /*
  * Up to limit messages with ids above after, ascending, with recipients and
  * without bodies. *count_out is 0 at the end. Damaged ones are set aside,
- * reported and skipped. Filling the schedule at start is a loop of this.
+ * reported and skipped.
  */
 int queue_db_list(struct queue_db *db, uint64_t after, size_t limit,
+    struct ph_arena *arena, const struct queue_db_message **list_out,
+    size_t *count_out);
+/* The same from the other end: ids below `before`, descending. Filling the
+ * schedule is a loop of this, for what is fresh is due first. */
+int queue_db_list_down(struct queue_db *db, uint64_t before, size_t limit,
     struct ph_arena *arena, const struct queue_db_message **list_out,
     size_t *count_out);
 /* The greatest id in the store, 0 when empty: the floor of id_create_above. */

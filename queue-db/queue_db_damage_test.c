@@ -184,6 +184,9 @@ START_TEST(skips_damage_in_lists)
 	ck_assert_uint_eq(n, 5);
 	ck_assert_uint_eq(list[0].id, fixture_id(11));
 	fixture_settle(db);
+	ck_assert_int_eq(queue_db_list_down(db, UINT64_MAX, 100, arena, &list,
+	    &n), 0);
+	ck_assert_uint_eq(n, 10);
 	ck_assert_uint_eq(stats().messages, 10);
 }
 END_TEST

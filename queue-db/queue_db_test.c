@@ -478,6 +478,34 @@ START_TEST(lists_in_order_page_by_page)
 }
 END_TEST
 
+START_TEST(lists_from_the_newest_down)
+{
+	const struct queue_db_message *list;
+	uint64_t before = fixture_id(1000), number = 26;
+	size_t n;
+
+	for (uint64_t i = 1; i <= 25; i++)
+		ck_assert_int_eq(fixture_add(db, i), 0);
+	do {
+		ck_assert_int_eq(queue_db_list_down(db, before, 7, arena,
+		    &list, &n), 0);
+		for (size_t i = 0; i < n; i++) {
+			number--;
+			ck_assert_uint_eq(list[i].id, fixture_id(number));
+			ck_assert_uint_eq(list[i].recipient_count,
+			    1 + number % 3);
+			before = list[i].id;
+		}
+	} while (n > 0);
+	ck_assert_uint_eq(number, 1);
+	ck_assert_int_eq(queue_db_list_down(db, 0, 7, arena, &list, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(queue_db_list_down(db, fixture_id(9), 1, arena, &list,
+	    &n), 0);
+	ck_assert_uint_eq(list[0].id, fixture_id(8));
+}
+END_TEST
+
 static void
 put_pair(uint8_t space, const char *key, const char *value, int64_t expires)
 {
@@ -619,6 +647,7 @@ main(void)
 	tcase_add_test(tc, fails_only_the_op_that_must_fail);
 	tcase_add_test(tc, flushes_once_a_batch_and_never_for_removals);
 	tcase_add_test(tc, lists_in_order_page_by_page);
+	tcase_add_test(tc, lists_from_the_newest_down);
 	tcase_add_test(tc, keeps_pairs_until_they_expire);
 	tcase_add_test(tc, sweeps_expired_pairs_round_the_table);
 	tcase_add_test(tc, keeps_ballast_and_watches_room);

@@ -11,14 +11,9 @@
 
 #include "inner.h"
 
-enum { READ_TRIES = 1000, LIST_PAGE = 256 };
+enum { READ_TRIES = 1000 };
 
-struct recipient_list {
-	struct queue_db_recipient *item;
-	size_t n, capacity;
-};
-
-static void
+void
 recipient_add(struct ph_arena *arena, struct recipient_list *list,
     const struct queue_db_recipient *borrowed)
 {
@@ -114,7 +109,7 @@ read_row(struct queue_db *db, uint64_t id, struct row_buf *buf,
 	return rc != 0 ? rc : row_to_message(k, row_buf_content(buf), row_out);
 }
 
-static void
+void
 message_from_row(struct queue_db_message *message, struct ph_arena *arena,
     const struct row_message *row)
 {
@@ -182,78 +177,6 @@ queue_db_get(struct queue_db *db, uint64_t id, bool with_body,
 	if (rc == PH_DEFECT)
 		aside_message(db, id);
 	return rc;
-}
-
-/* Up to n ids above after. */
-static int
-read_ids_once(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
-    size_t *count_out)
-{
-	struct ph_slice key, row;
-	struct range range;
-	char from[KEY_ID];
-	size_t count = 0;
-	int rc;
-
-	*count_out = 0;
-	if (after == UINT64_MAX)
-		return 0;
-	key_of_id(after + 1, from);
-	rc = range_open(db, NULL, T_MESSAGES, (struct ph_slice){ from, KEY_ID },
-	    &range);
-	if (rc != 0)
-		return rc;
-	range.row.flags |= DB_DBT_PARTIAL; /* keys only */
-	while (count < n && (rc = range_next(&range, &key, &row)) == 0)
-		if (key.n == KEY_ID)
-			ids[count++] = id_of_key(key);
-	(void)range_close(&range);
-	*count_out = count;
-	return rc == PH_NOT_FOUND ? 0 : rc;
-}
-
-int
-read_ids(struct queue_db *db, uint64_t after, uint64_t *ids, size_t n,
-    size_t *count_out)
-{
-	int rc, tries = 0;
-
-	do
-		rc = read_ids_once(db, after, ids, n, count_out);
-	while (rc == PH_BUSY && ++tries < READ_TRIES);
-	return rc == PH_BUSY ? PH_IO : rc;
-}
-
-int
-queue_db_list(struct queue_db *db, uint64_t after, size_t limit,
-    struct ph_arena *arena, const struct queue_db_message **list_out,
-    size_t *count_out)
-{
-	struct queue_db_message *list = ph_arena_array(arena, limit,
-	    sizeof(*list));
-	uint64_t ids[LIST_PAGE];
-	size_t count = 0, n;
-	int rc;
-
-	while (count < limit) {
-		n = limit - count < LIST_PAGE ? limit - count : LIST_PAGE;
-		rc = read_ids(db, after, ids, n, &n);
-		if (rc != 0)
-			return rc;
-		if (n == 0)
-			break;
-		for (size_t i = 0; i < n; i++) {
-			rc = queue_db_get(db, ids[i], false, arena,
-			    &list[count]);
-			if (rc != 0 && rc != PH_NOT_FOUND && rc != PH_DEFECT)
-				return rc;
-			count += rc == 0;
-		}
-		after = ids[n - 1];
-	}
-	*list_out = list;
-	*count_out = count;
-	return 0;
 }
 
 uint64_t

@@ -181,7 +181,7 @@ range_next(struct range *range, struct ph_slice *key_out,
 
 	if (rc != 0)
 		return status_of_db(rc);
-	range->step = DB_NEXT;
+	range->step = range->back ? DB_PREV : DB_NEXT;
 	*key_out = (struct ph_slice){ range->key.data, range->key.size };
 	*row_out = (struct ph_slice){ range->row.data, range->row.size };
 	return 0;

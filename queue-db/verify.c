@@ -36,7 +36,7 @@ verify_messages(struct queue_db *db, struct queue_db_tally *tally)
 	int rc;
 
 	do {
-		rc = read_ids(db, after, ids, IDS_AT_ONCE, &n);
+		rc = read_ids(db, after, UP, ids, IDS_AT_ONCE, &n);
 		for (size_t i = 0; rc == 0 && i < n; i++)
 			rc = verify_message(db, ids[i], tally);
 		if (n > 0)

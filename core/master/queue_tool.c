@@ -187,7 +187,7 @@ queue_tool_run(enum queue_tool tool, const char *main_file, const char *file)
 		tell(&t);
 	else
 		fprintf(stderr, "posthouse: %s\n", err.text);
-	/* by now who we are may not unlink it: leave nothing that looks whole */
+	/* we may not be who may unlink it: leave nothing that looks whole */
 	if (status != PH_OK && tool == QUEUE_EXPORT && t.file != NULL &&
 	    ftruncate(fileno(t.file), 0) != 0)
 		fprintf(stderr, "posthouse: %s: %s\n", file, strerror(errno));

@@ -13,7 +13,6 @@ enum {
 
 struct module_state {
 	struct module_state *next;
-	const char *section;
 	const struct ph_module *module;
 	size_t size;
 	void *memory;
@@ -117,18 +116,16 @@ session_state_drop(struct ph_slice session)
 }
 
 void *
-session_state_of(struct session_state *state,
-    const struct module_instance *instance, size_t size)
+session_state_of(struct session_state *state, const struct ph_module *module,
+    size_t size)
 {
 	struct module_state *at = state->modules;
 
-	while (at != NULL && (at->module != instance->module ||
-	    strcmp(at->section, instance->name) != 0))
+	while (at != NULL && at->module != module)
 		at = at->next;
 	if (at == NULL) {
 		at = ph_arena_alloc(state->arena, sizeof(*at));
-		at->module = instance->module;
-		at->section = ph_arena_strdup(state->arena, instance->name);
+		at->module = module;
 		at->size = size;
 		at->memory = ph_arena_alloc(state->arena, size);
 		at->next = state->modules;

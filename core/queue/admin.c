@@ -10,7 +10,7 @@
 #include "base/record.h"
 #include "log/log.h"
 
-enum { IDS_MAX = 100000 };
+enum { IDS_MAX = 100000, LOADING_MS = 60000 };
 
 struct admin {
 	struct ph_slice record;
@@ -227,6 +227,20 @@ for_destination(struct admin *a, struct ph_slice op)
 	return PH_OK;
 }
 
+/* What is not a look at many needs all that is in the store. */
+static void
+wait_for_load(struct ph_slice op)
+{
+	uint64_t end = ph_now_ms() + LOADING_MS;
+
+	if (ph_slice_eq(op, PH_LIT("list")) ||
+	    ph_slice_eq(op, PH_LIT("counts")))
+		return;
+	while (queue.is_loading && ph_now_ms() < end &&
+	    ph_event_wait(&queue.moved, 1000) != PH_CANCELED)
+		continue;
+}
+
 static int
 serve(struct admin *a)
 {
@@ -234,6 +248,7 @@ serve(struct admin *a)
 	struct entry *entry;
 	char wrong[200];
 
+	wait_for_load(op);
 	if (ph_slice_eq(op, PH_LIT("flush")) ||
 	    ph_slice_eq(op, PH_LIT("suspend")) ||
 	    ph_slice_eq(op, PH_LIT("resume")))

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/record.h"
+#include "queue/envelope.h"
 
 enum {
 	LIST_DEFAULT = 1000,
@@ -82,8 +83,8 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 		if (r->attempts > 0)
 			ph_buf_printf(buf, " next=%s",
 			    when(r->next_ms / 1000, text));
-		if (r->reason != NULL)
-			ph_buf_printf(buf, " reason=\"%s\"", r->reason);
+		if (r->said->reason != NULL)
+			ph_buf_printf(buf, " reason=\"%s\"", r->said->reason);
 		ph_buf_char(buf, '\n');
 	}
 }
@@ -99,13 +100,13 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u,\"next\":\"%s\"",
 	    select_state(entry, r), r->attempts,
 	    when(r->next_ms / 1000, text));
-	if (r->reason != NULL) {
+	if (r->said->reason != NULL) {
 		ph_buf_str(buf, ",\"reason\":");
-		put_json(buf, r->reason);
+		put_json(buf, r->said->reason);
 	}
-	if (r->host != NULL) {
+	if (r->said->host != NULL) {
 		ph_buf_str(buf, ",\"host\":");
-		put_json(buf, r->host);
+		put_json(buf, r->said->host);
 	}
 	ph_buf_char(buf, '}');
 }
@@ -164,6 +165,8 @@ text_list(const struct selection *s, struct ph_buf *buf)
 	else
 		ph_buf_printf(buf, "%zu of %zu messages.\n", shown,
 		    queue.count);
+	if (queue.is_loading)
+		ph_buf_str(buf, "Older messages are still being read.\n");
 	if (at != NULL && last != NULL)
 		ph_buf_printf(buf, "More: --after=%s\n", last->name);
 }
@@ -319,17 +322,18 @@ text_why(const struct entry *entry, struct ph_buf *buf)
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 4096 < ADMIN_TEXT_MAX; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
+		const struct said *said = r->said;
 
 		ph_buf_printf(buf, "to=<%s> %s: ", r->address,
 		    select_state(entry, r));
 		put_holder(entry, r, now, buf);
 		ph_buf_str(buf, ".\n");
-		if (r->reason != NULL)
+		if (said->reason != NULL)
 			ph_buf_printf(buf, "  attempt %u: %s%s%s%s%s\n",
-			    r->attempts, r->host != NULL ? r->host : "",
-			    r->host != NULL ? " said " : "",
-			    r->enhanced != NULL ? r->enhanced : "",
-			    r->enhanced != NULL ? " " : "", r->reason);
+			    r->attempts, said->host != NULL ? said->host : "",
+			    said->host != NULL ? " said " : "",
+			    said->enhanced != NULL ? said->enhanced : "",
+			    said->enhanced != NULL ? " " : "", said->reason);
 	}
 }
 
@@ -363,15 +367,16 @@ put_trace(struct ph_slice trace, struct ph_buf *buf)
 }
 
 static void
-put_facts(const struct entry *entry, struct ph_buf *buf)
+put_facts(struct ph_slice envelope, struct ph_buf *buf)
 {
-	struct ph_slice rest = entry->facts;
+	struct ph_slice rest = envelope;
 	struct record_field field;
 
 	while (record_next(&rest, &field))
-		ph_buf_printf(buf, PH_SLICE_FMT "=" PH_SLICE_FMT "\n",
-		    PH_SLICE_ARG(record_get(field.value, F_NAME)),
-		    PH_SLICE_ARG(record_get(field.value, F_TEXT)));
+		if (field.tag == ENV_FACT)
+			ph_buf_printf(buf, PH_SLICE_FMT "=" PH_SLICE_FMT "\n",
+			    PH_SLICE_ARG(record_get(field.value, F_NAME)),
+			    PH_SLICE_ARG(record_get(field.value, F_TEXT)));
 }
 
 void
@@ -379,17 +384,20 @@ text_show(const struct entry *entry, const struct queue_db_message *message,
     bool with_content, struct ph_buf *buf)
 {
 	struct ph_slice content = message->body.octets;
+	struct ph_slice client = record_get(message->envelope, ENV_CLIENT);
+	struct ph_slice user = record_get(message->envelope, ENV_AUTH_USER);
 	char text[32];
 
 	ph_buf_printf(buf, "queue=%s\nsession=%s\nreceived=%s\nsize=%llu\n"
-	    "from=<%s>\nclient=%s\n", entry->name,
+	    "from=<%s>\nclient=" PH_SLICE_FMT "\n", entry->name,
 	    entry->session != NULL ? entry->session : "",
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
-	    entry->client != NULL ? entry->client : "");
-	if (entry->auth_user != NULL)
-		ph_buf_printf(buf, "user=%s\n", entry->auth_user);
-	put_facts(entry, buf);
+	    PH_SLICE_ARG(client));
+	if (user.p != NULL)
+		ph_buf_printf(buf, "user=" PH_SLICE_FMT "\n",
+		    PH_SLICE_ARG(user));
+	put_facts(message->envelope, buf);
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 64 * 1024 < ADMIN_TEXT_MAX; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
@@ -397,9 +405,9 @@ text_show(const struct entry *entry, const struct queue_db_message *message,
 		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u next=%s%s%s%s"
 		    "\n", r->address, select_state(entry, r), r->attempts,
 		    when(r->next_ms / 1000, text),
-		    r->reason != NULL ? " reason=\"" : "",
-		    r->reason != NULL ? r->reason : "",
-		    r->reason != NULL ? "\"" : "");
+		    r->said->reason != NULL ? " reason=\"" : "",
+		    r->said->reason != NULL ? r->said->reason : "",
+		    r->said->reason != NULL ? "\"" : "");
 	}
 	put_trace(message->trace, buf);
 	if (!with_content || content.p == NULL)

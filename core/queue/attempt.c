@@ -28,6 +28,7 @@ struct attempt {
 	struct job *job;
 	struct entry *entry;
 	struct ph_arena *arena;
+	struct ph_slice facts;
 	struct ph_slice octets; /* of the content, in front of the file */
 	int fd;
 	enum lane_end end;
@@ -49,17 +50,20 @@ static int
 find_content(struct attempt *a)
 {
 	struct queue_db_message message = { .body.fd = -1 };
+	const struct kept *kept = a->entry->kept;
 	int status;
 
 	a->fd = -1;
-	if (a->entry->content != NULL) {
-		a->octets = (struct ph_slice){ a->entry->content,
-			a->entry->content_n };
+	if (kept != NULL) {
+		a->facts = (struct ph_slice){ kept->octets, kept->facts_n };
+		a->octets = (struct ph_slice){ kept->octets + kept->facts_n,
+			kept->content_n };
 		return PH_OK;
 	}
 	status = queue_read(a->entry->id, a->arena, &message);
 	if (status != PH_OK)
 		return status;
+	a->facts = envelope_facts(a->arena, message.envelope);
 	a->octets = message.body.octets.p != NULL ? message.body.octets :
 	    PH_LIT("");
 	a->fd = message.body.fd;
@@ -101,12 +105,8 @@ ask(struct attempt *a, struct bus_message *reply)
 	record_put_str(&buf, F_SENDER, entry->sender);
 	record_put_u64(&buf, F_RECEIVED_AT, (uint64_t)entry->received_at);
 	if (!lane->is_local) {
-		if (lane->transport_n > 0)
-			record_put(&buf, F_TRANSPORT, (struct ph_slice){
-			    lane->name, lane->transport_n });
-		record_put_str(&buf, F_DESTINATION, lane->name +
-		    (lane->transport_n > 0 ? lane->transport_n + 1 : 0));
-		ph_buf_slice(&buf, entry->facts);
+		record_put_str(&buf, F_DESTINATION, lane->name);
+		ph_buf_slice(&buf, a->facts);
 	}
 	put_recipients(a, &buf);
 	record_put(&buf, F_CONTENT, a->octets);
@@ -142,9 +142,9 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("to", r->address),
 	    ph_f_str("mailbox", r->user),
 	    ph_f_slice("uid", uid),
-	    ph_f_str("host", r->host),
-	    ph_f_str("status", r->enhanced),
-	    ph_f_str("reason", r->reason),
+	    ph_f_str("host", r->said->host),
+	    ph_f_str("status", r->said->enhanced),
+	    ph_f_str("reason", r->said->reason),
 	    ph_f_int("attempts", r->attempts),
 	    ph_f_int("delay_ms", wall_ms() - id_wall_ms(entry->id)),
 	    ph_f_slice("next_ms", delivered || failed ?
@@ -162,10 +162,10 @@ defer(struct attempt *a, struct queue_recipient *r)
 
 	if (age_ms >= core->queue.lifetime_ms) {
 		r->state = QUEUE_DB_FAILED;
-		if (r->enhanced == NULL || r->enhanced[0] != '4')
-			recipient_say(r, r->code, PH_LIT("4.4.7"),
-			    ph_slice_str(r->host), ph_slice_str(
-			        r->reason != NULL ? r->reason :
+		if (r->said->enhanced == NULL || r->said->enhanced[0] != '4')
+			recipient_say(r, r->said->code, PH_LIT("4.4.7"),
+			    ph_slice_str(r->said->host), ph_slice_str(
+			        r->said->reason != NULL ? r->said->reason :
 			        "delivery time expired"));
 		return;
 	}
@@ -413,6 +413,7 @@ add_report(struct attempt *a, enum report_action action,
 	}
 	if (!any)
 		return true;
+	report.facts = a->facts;
 	report.content = content_for_report(a);
 	return report_make(&report, op, a->arena, made) != REPORT_LATER;
 }
@@ -521,7 +522,7 @@ bounce(struct attempt *a)
 		if (r->job != a->job)
 			continue;
 		r->state = QUEUE_DB_FAILED;
-		if (r->reason == NULL)
+		if (r->said->reason == NULL)
 			recipient_say(r, 0, PH_LIT("5.7.0"),
 			    (struct ph_slice){ NULL, 0 },
 			    PH_LIT("returned by the postmaster"));

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* entry.c - messages in memory, and their durable encoding. */
+/*
+ * entry.c - messages in memory, and their durable encoding. A queue may hold a
+ * million of them, so an entry is one allocation, and what only an attempt
+ * needs (facts, content) is read again for it.
+ */
 #include "queue/queue.h"
 
 #include <stdlib.h>
@@ -8,9 +12,9 @@
 #include "queue/envelope.h"
 
 enum {
-	BUCKETS = 65536,
+	BUCKETS = 1 << 18,
+	ATTEMPTS_MASK = (1 << 24) - 1,
 	MEMORY_MAX = 64 << 20, /* octets of content kept for first attempts */
-	REASON_MAX = 400,
 };
 
 struct queue_state queue;
@@ -40,6 +44,9 @@ entry_add(struct entry *entry)
 
 	entry->next_hash = *at;
 	*at = entry;
+	/* the store is read from its newest to its oldest */
+	if (queue.oldest != NULL && entry->id < queue.oldest->id)
+		after = NULL;
 	while (after != NULL && after->id > entry->id)
 		after = after->prev_all;
 	entry->prev_all = after;
@@ -60,11 +67,9 @@ entry_free(struct entry *entry)
 		struct queue_recipient *recipient = &entry->recipients[i];
 
 		lane_put(recipient->lane);
-		free(recipient->enhanced);
-		free(recipient->host);
-		free(recipient->reason);
+		said_put(recipient->said);
 	}
-	ph_arena_free(entry->arena);
+	free(entry);
 }
 
 void
@@ -87,64 +92,47 @@ entry_remove(struct entry *entry)
 }
 
 void
-entry_keep_content(struct entry *entry, struct ph_slice content)
+entry_keep_content(struct entry *entry, struct ph_slice envelope,
+    struct ph_slice content)
 {
+	struct ph_slice facts;
+	struct kept *kept;
+
 	if (content.p == NULL || queue.memory + content.n > MEMORY_MAX)
 		return;
-	entry->content = malloc(content.n + 1);
-	ph_assert(entry->content != NULL);
-	memcpy(entry->content, content.p, content.n);
-	entry->content_n = content.n;
-	queue.memory += content.n;
+	facts = envelope_facts(NULL, envelope);
+	kept = malloc(sizeof(*kept) + facts.n + content.n);
+	ph_assert(kept != NULL);
+	kept->facts_n = facts.n;
+	kept->content_n = content.n;
+	if (facts.n > 0) {
+		memcpy(kept->octets, facts.p, facts.n);
+		free((char *)(uintptr_t)facts.p);
+	}
+	memcpy(kept->octets + facts.n, content.p, content.n);
+	queue.memory += kept->facts_n + kept->content_n;
+	entry->kept = kept;
 }
 
 void
 entry_drop_content(struct entry *entry)
 {
-	if (entry->content == NULL)
+	struct kept *kept = entry->kept;
+
+	if (kept == NULL)
 		return;
-	queue.memory -= entry->content_n;
-	free(entry->content);
-	entry->content = NULL;
+	queue.memory -= kept->facts_n + kept->content_n;
+	free(kept);
+	entry->kept = NULL;
 }
 
-/* --- what the last attempt said --- */
-
-static char *
-copy(struct ph_slice text)
-{
-	char *to;
-
-	if (text.p == NULL)
-		return NULL;
-	if (text.n > REASON_MAX)
-		text.n = REASON_MAX;
-	to = malloc(text.n + 1);
-	ph_assert(to != NULL);
-	for (size_t i = 0; i < text.n; i++)
-		to[i] = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f ?
-		    ' ' : text.p[i];
-	to[text.n] = '\0';
-	return to;
-}
-
-void
-recipient_say(struct queue_recipient *recipient, int code,
-    struct ph_slice enhanced, struct ph_slice host, struct ph_slice reason)
-{
-	free(recipient->enhanced);
-	free(recipient->host);
-	free(recipient->reason);
-	recipient->code = code;
-	recipient->enhanced = copy(enhanced);
-	recipient->host = copy(host);
-	recipient->reason = copy(reason);
-}
+/* --- the durable encoding --- */
 
 struct ph_slice
 recipient_record(struct ph_arena *arena,
     const struct queue_recipient *recipient)
 {
+	const struct said *said = recipient->said;
 	struct ph_buf buf;
 
 	ph_buf_init(&buf, arena, 8192);
@@ -156,54 +144,19 @@ recipient_record(struct ph_arena *arena,
 		record_put_str(&buf, ENV_ORCPT, recipient->orcpt);
 	if (recipient->is_warned)
 		record_put_u64(&buf, ENV_WARNED, 1);
-	if (recipient->transport != NULL)
-		record_put_str(&buf, ENV_TRANSPORT, recipient->transport);
-	if (recipient->destination != NULL)
-		record_put_str(&buf, ENV_DESTINATION, recipient->destination);
-	if (recipient->code != 0)
-		record_put_u64(&buf, ENV_CODE, (uint64_t)recipient->code);
-	if (recipient->enhanced != NULL)
-		record_put_str(&buf, ENV_ENHANCED, recipient->enhanced);
-	if (recipient->host != NULL)
-		record_put_str(&buf, ENV_HOST, recipient->host);
-	if (recipient->reason != NULL)
-		record_put_str(&buf, ENV_REASON, recipient->reason);
+	if (said != NULL && said->code != 0)
+		record_put_u64(&buf, ENV_CODE, (uint64_t)said->code);
+	if (said != NULL && said->enhanced != NULL)
+		record_put_str(&buf, ENV_ENHANCED, said->enhanced);
+	if (said != NULL && said->host != NULL)
+		record_put_str(&buf, ENV_HOST, said->host);
+	if (said != NULL && said->reason != NULL)
+		record_put_str(&buf, ENV_REASON, said->reason);
 	return ph_buf_content(&buf);
 }
 
-/* --- from the store --- */
-
-static const char *
-text_of(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
-{
-	struct ph_slice text = record_get(record, tag);
-
-	return text.p != NULL ? ph_arena_slice(arena, text).p : NULL;
-}
-
-static void
-take_recipient(struct ph_arena *arena, const struct queue_db_recipient *from,
-    struct queue_recipient *to)
-{
-	to->number = from->number;
-	to->state = from->state;
-	to->attempts = from->attempts;
-	to->next_ms = from->next_ms;
-	to->address = ph_arena_slice(arena, from->address).p;
-	to->user = text_of(arena, from->record, ENV_USER);
-	to->notify = text_of(arena, from->record, ENV_NOTIFY);
-	to->orcpt = text_of(arena, from->record, ENV_ORCPT);
-	to->transport = text_of(arena, from->record, ENV_TRANSPORT);
-	to->destination = text_of(arena, from->record, ENV_DESTINATION);
-	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
-	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
-	    record_get(from->record, ENV_ENHANCED),
-	    record_get(from->record, ENV_HOST),
-	    record_get(from->record, ENV_REASON));
-}
-
-static struct ph_slice
-take_facts(struct ph_arena *arena, struct ph_slice envelope)
+struct ph_slice
+envelope_facts(struct ph_arena *arena, struct ph_slice envelope)
 {
 	struct record_field field;
 	struct ph_buf buf;
@@ -215,52 +168,129 @@ take_facts(struct ph_arena *arena, struct ph_slice envelope)
 	return ph_buf_content(&buf);
 }
 
-struct entry *
-entry_create(const struct queue_db_message *message)
-{
-	struct ph_slice envelope = message->envelope;
-	struct ph_arena *arena;
-	struct entry *entry;
-
-	if (!record_is_sound(envelope) ||
-	    record_get(envelope, ENV_SENDER).p == NULL)
-		return NULL;
-	arena = ph_arena_create(NULL);
-	entry = ph_arena_alloc(arena, sizeof(*entry));
-	entry->arena = arena;
-	entry->id = message->id;
-	id_format(entry->id, entry->name);
-	entry->is_held = message->held;
-	entry->size_bytes = message->size_bytes;
-	entry->sender = text_of(arena, envelope, ENV_SENDER);
-	entry->session = text_of(arena, envelope, ENV_SESSION);
-	entry->client = text_of(arena, envelope, ENV_CLIENT);
-	entry->auth_user = text_of(arena, envelope, ENV_AUTH_USER);
-	entry->received_at = (int64_t)record_get_u64(envelope,
-	    ENV_RECEIVED_AT, 0);
-	entry->facts = take_facts(arena, envelope);
-	entry->recipient_count = message->recipient_count;
-	entry->recipients = ph_arena_array(arena, message->recipient_count,
-	    sizeof(*entry->recipients));
-	for (size_t i = 0; i < entry->recipient_count; i++) {
-		take_recipient(arena, &message->recipients[i],
-		    &entry->recipients[i]);
-		if (entry->recipients[i].state == QUEUE_DB_WAITING)
-			entry->recipients[i].lane =
-			    lane_of(&entry->recipients[i]);
-	}
-	return entry;
-}
-
 struct ph_slice
-entry_fact(const struct entry *entry, const char *name)
+fact_of(struct ph_slice facts, const char *name)
 {
-	struct ph_slice rest = entry->facts;
 	struct record_field field;
 
-	while (record_next(&rest, &field))
+	while (record_next(&facts, &field))
 		if (ph_slice_eq(record_get(field.value, F_NAME),
 		        ph_slice_str(name)))
 			return record_get(field.value, F_TEXT);
 	return (struct ph_slice){ NULL, 0 };
+}
+
+/* --- from the store --- */
+
+/* The texts of a recipient; a mailbox with the name of its address is written
+ * once. */
+struct recipient_texts {
+	struct ph_slice address, user, notify, orcpt;
+	bool user_is_address;
+};
+
+static struct recipient_texts
+texts_of(const struct queue_db_recipient *from)
+{
+	struct recipient_texts texts = { .address = from->address,
+		.user = record_get(from->record, ENV_USER),
+		.notify = record_get(from->record, ENV_NOTIFY),
+		.orcpt = record_get(from->record, ENV_ORCPT) };
+
+	texts.user_is_address = texts.user.p != NULL &&
+	    ph_slice_eq(texts.user, texts.address);
+	return texts;
+}
+
+static size_t
+room_for(struct ph_slice text)
+{
+	return text.p != NULL ? text.n + 1 : 0;
+}
+
+static size_t
+room_for_texts(const struct queue_db_message *message)
+{
+	size_t room = room_for(record_get(message->envelope, ENV_SENDER)) +
+	    room_for(record_get(message->envelope, ENV_SESSION));
+
+	for (size_t i = 0; i < message->recipient_count; i++) {
+		struct recipient_texts texts =
+		    texts_of(&message->recipients[i]);
+
+		room += room_for(texts.address) + room_for(texts.notify) +
+		    room_for(texts.orcpt);
+		if (!texts.user_is_address)
+			room += room_for(texts.user);
+	}
+	return room;
+}
+
+/* *at is the free room behind what was put before. */
+static const char *
+put_text(char **at, struct ph_slice text)
+{
+	char *to = *at;
+
+	if (text.p == NULL)
+		return NULL;
+	memcpy(to, text.p, text.n);
+	to[text.n] = '\0';
+	*at += text.n + 1;
+	return to;
+}
+
+static void
+take_recipient(char **at, const struct queue_db_recipient *from,
+    struct queue_recipient *to)
+{
+	struct recipient_texts texts = texts_of(from);
+
+	to->number = from->number;
+	to->state = from->state;
+	to->attempts = from->attempts & ATTEMPTS_MASK;
+	to->next_ms = from->next_ms;
+	to->address = put_text(at, texts.address);
+	to->user = texts.user_is_address ? to->address :
+	                                   put_text(at, texts.user);
+	to->notify = put_text(at, texts.notify);
+	to->orcpt = put_text(at, texts.orcpt);
+	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
+	if (to->state == QUEUE_DB_WAITING)
+		to->lane = lane_of(to);
+	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
+	    record_get(from->record, ENV_ENHANCED),
+	    record_get(from->record, ENV_HOST),
+	    record_get(from->record, ENV_REASON));
+}
+
+struct entry *
+entry_create(const struct queue_db_message *message)
+{
+	struct ph_slice envelope = message->envelope;
+	struct entry *entry;
+	char *at;
+
+	if (!record_is_sound(envelope) ||
+	    record_get(envelope, ENV_SENDER).p == NULL)
+		return NULL;
+	entry = calloc(1, sizeof(*entry) +
+	    message->recipient_count * sizeof(entry->recipients[0]) +
+	    room_for_texts(message));
+	ph_assert(entry != NULL);
+	at = (char *)&entry->recipients[message->recipient_count];
+	entry->id = message->id;
+	id_format(entry->id, entry->name);
+	entry->is_held = message->held;
+	entry->is_by_user = record_get(envelope, ENV_AUTH_USER).p != NULL;
+	entry->size_bytes = message->size_bytes;
+	entry->sender = put_text(&at, record_get(envelope, ENV_SENDER));
+	entry->session = put_text(&at, record_get(envelope, ENV_SESSION));
+	entry->received_at = (int64_t)record_get_u64(envelope,
+	    ENV_RECEIVED_AT, 0);
+	entry->recipient_count = (uint32_t)message->recipient_count;
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		take_recipient(&at, &message->recipients[i],
+		    &entry->recipients[i]);
+	return entry;
 }

@@ -20,44 +20,54 @@ enum {
 	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
 };
 
-struct queue_recipient {
-	uint32_t number;
-	enum queue_db_state state;
-	unsigned attempts;
-	int64_t next_ms;          /* wall time */
-	struct job *job;          /* that waits or runs with it; NULL: none */
-	const char *address, *user; /* user NULL: remote */
-	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
-	const char *transport, *destination; /* routed so; NULL: not */
-	bool is_warned;           /* its sender was told of the delay */
-	struct lane *lane;        /* referenced while it waits */
-	/* what the last attempt said; code 0, NULL: nothing */
-	int code;
-	char *enhanced, *host, *reason; /* malloc'd */
+/* What an attempt was told; shared, never changed. */
+struct said {
+	unsigned references;
+	int code;                 /* 0: none */
+	const char *enhanced, *host, *reason; /* NULL: none */
 };
 
+/* A million of these must fit: no more than what is asked of all of them. */
+struct queue_recipient {
+	int64_t next_ms;          /* wall time */
+	struct job *job;          /* that waits or runs with it; NULL: none */
+	struct lane *lane;        /* referenced while it waits */
+	const char *address, *user; /* user NULL: remote */
+	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
+	struct said *said;        /* in an entry not NULL */
+	uint32_t number;
+	enum queue_db_state state : 7;
+	bool is_warned : 1;       /* its sender was told of the delay */
+	unsigned attempts : 24;
+};
+
+/* In memory from the acceptance to the first attempt: what is else read. */
+struct kept {
+	size_t facts_n, content_n;
+	char octets[];            /* facts, content */
+};
+
+/* One allocation with its recipients and all texts. */
 struct entry {
 	struct entry *next_all, *prev_all; /* by id */
 	struct entry *next_hash;
-	size_t heap;              /* index + 1 in the schedule; 0: not in it */
-	int64_t due_ms;
 	uint64_t id;
-	char name[ID_TEXT_MAX];
-	struct ph_arena *arena;
-	const char *sender, *session, *client, *auth_user;
-	struct ph_slice facts;    /* F_FACT fields */
+	int64_t due_ms;
 	int64_t received_at;      /* s */
 	uint64_t size_bytes;
+	const char *sender, *session;
+	struct kept *kept;        /* NULL: read from the store */
+	struct ph_event recorded;
+	uint32_t heap;            /* index + 1 in the schedule; 0: not in it */
+	unsigned jobs;            /* running or waiting */
+	uint32_t recipient_count;
 	bool is_held, is_removed;
 	bool is_bounced;          /* by hand: the next attempt asks nobody */
+	bool is_by_user;          /* who sent it had logged in */
 	bool is_recording;        /* a job puts its outcome on disk */
-	struct ph_event recorded;
-	unsigned jobs;            /* running or waiting */
-	unsigned troubles;        /* in a row: nobody took a job of it */
-	struct queue_recipient *recipients;
-	size_t recipient_count;
-	char *content;            /* malloc'd while it is kept in memory */
-	size_t content_n;
+	uint8_t troubles;         /* in a row: nobody took a job of it */
+	char name[ID_TEXT_MAX];
+	struct queue_recipient recipients[];
 };
 
 struct job {
@@ -69,7 +79,6 @@ struct job {
 struct lane {
 	struct lane *next_hash;
 	char *name;               /* domain; local: "mail/N" */
-	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
 	unsigned shard;           /* of the mail process */
 	unsigned running, references;
@@ -77,6 +86,7 @@ struct lane {
 	uint64_t not_before_ms;   /* ph_now_ms's clock */
 	struct lane_timer *timer; /* NULL: it never waited */
 	struct job *first, **last; /* waiting */
+	struct said *said;        /* the last of its recipients; NULL: none */
 	struct lane *next_ready;  /* waits for relay_concurrency */
 	bool is_ready;
 	bool is_suspended;        /* by hand: nothing is handed out */
@@ -92,30 +102,46 @@ struct queue_state {
 	unsigned users;           /* fibers that wait for the store */
 	uint64_t accepted, delivered, relayed, deferred, bounced;
 	bool is_stopping, is_full;
+	bool is_loading;          /* more waits in the store */
 	struct ph_event moved;
 };
 extern struct queue_state queue;
 
 /* --- entry.c: what is in memory --- */
 
-/* From a stored message, or one about to be (the same encoding). The arena of
- * the entry is its own. NULL: the envelope can't be read. */
+/* From a stored message, or one about to be (the same encoding). NULL: the
+ * envelope can't be read. */
 struct entry *entry_create(const struct queue_db_message *message);
 void entry_free(struct entry *entry);
 void entry_add(struct entry *entry);
 /* Takes it out of the lists; frees it when no job holds it. */
 void entry_remove(struct entry *entry);
 struct entry *entry_find(uint64_t id);
-void entry_keep_content(struct entry *entry, struct ph_slice content);
+/* Facts of the envelope and the content, unless too much is kept already. */
+void entry_keep_content(struct entry *entry, struct ph_slice envelope,
+    struct ph_slice content);
 void entry_drop_content(struct entry *entry);
-/* Set what the last attempt said (copied, bounded). */
-void recipient_say(struct queue_recipient *recipient, int code,
-    struct ph_slice enhanced, struct ph_slice host, struct ph_slice reason);
 /* The durable part that changes with attempts. */
 struct ph_slice recipient_record(struct ph_arena *arena,
     const struct queue_recipient *recipient);
-/* A fact kept with the message ("body", "envid"); absent. */
-struct ph_slice entry_fact(const struct entry *entry, const char *name);
+/* What is known of a message ("body", "envid"): F_FACT fields of its envelope.
+ * arena NULL: malloc'd, to be freed. */
+struct ph_slice envelope_facts(struct ph_arena *arena,
+    struct ph_slice envelope);
+/* One of them; absent. */
+struct ph_slice fact_of(struct ph_slice facts, const char *name);
+
+/* --- said.c: what came back --- */
+
+/* Set what the last attempt was told (copied, bounded). */
+void recipient_say(struct queue_recipient *recipient, int code,
+    struct ph_slice enhanced, struct ph_slice host, struct ph_slice reason);
+void said_put(struct said *said);
+
+/* --- load.c: from the store --- */
+
+/* Begin to fill the schedule, newest first; before anything is accepted. */
+void load_start(void);
 
 /* --- commit.c: the store, from a fiber --- */
 
@@ -139,6 +165,9 @@ void accept_serve(void);
 void schedule_start(void);
 /* After recipients changed: find the next time, or take it out. */
 void schedule_entry(struct entry *entry);
+/* The same for one that was read from the store: its times may be from before
+ * the clock was set back, so none is later than the longest retry. */
+void schedule_loaded(struct entry *entry);
 /* Due now: jobs for all that is due. */
 void schedule_due(struct entry *entry);
 void schedule_stop(void);
@@ -178,6 +207,7 @@ struct report {
 	enum report_action action;
 	/* whom it is about, and that the sender wants to hear of it */
 	const bool *concerned; /* by index of the recipient */
+	struct ph_slice facts;   /* of the message */
 	struct ph_slice content; /* of the message, or only its header */
 };
 enum report_result {

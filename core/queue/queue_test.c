@@ -61,12 +61,9 @@ recipient(uint32_t number, const char *address, const char *user,
 		.record = recipient_record(arena, &memory) };
 }
 
-static struct entry *
-make(uint64_t id, const char *sender, const struct queue_db_recipient *list,
-    size_t count)
+static struct ph_slice
+envelope(const char *sender)
 {
-	struct queue_db_message message = { .id = id, .body.fd = -1,
-		.recipients = list, .recipient_count = count };
 	struct ph_buf buf;
 	size_t mark;
 
@@ -78,7 +75,17 @@ make(uint64_t id, const char *sender, const struct queue_db_recipient *list,
 	record_put_str(&buf, F_NAME, "envid");
 	record_put_str(&buf, F_TEXT, "QQ314159");
 	record_end(&buf, mark);
-	message.envelope = ph_buf_content(&buf);
+	return ph_buf_content(&buf);
+}
+
+static struct entry *
+make(uint64_t id, const char *sender, const struct queue_db_recipient *list,
+    size_t count)
+{
+	struct queue_db_message message = { .id = id, .body.fd = -1,
+		.recipients = list, .recipient_count = count,
+		.envelope = envelope(sender) };
+
 	return entry_create(&message);
 }
 
@@ -96,7 +103,6 @@ START_TEST(reads_back_what_it_wrote)
 	ck_assert_str_eq(entry->recipients[0].user, "bob@example.test");
 	ck_assert_ptr_null(entry->recipients[1].user);
 	ck_assert_str_eq(entry->recipients[1].notify, "NEVER");
-	ck_assert(ph_slice_eq(entry_fact(entry, "envid"), PH_LIT("QQ314159")));
 	ck_assert(entry->recipients[0].lane->is_local);
 	ck_assert_str_eq(entry->recipients[1].lane->name, "far.test");
 	recipient_say(&entry->recipients[1], 450, PH_LIT("4.2.1"),
@@ -105,10 +111,55 @@ START_TEST(reads_back_what_it_wrote)
 	again.record = recipient_record(arena, &entry->recipients[1]);
 	entry_free(entry);
 	entry = make(6, "", &again, 1);
-	ck_assert_int_eq(entry->recipients[0].code, 450);
-	ck_assert_str_eq(entry->recipients[0].reason, "come  back");
+	ck_assert_int_eq(entry->recipients[0].said->code, 450);
+	ck_assert_str_eq(entry->recipients[0].said->reason, "come  back");
 	entry_free(entry);
 	ck_assert_uint_eq(lane_count(), 0);
+}
+END_TEST
+
+START_TEST(keeps_what_was_said_once_for_all_of_a_destination)
+{
+	struct queue_db_recipient list[] = {
+		recipient(0, "x@far.test", NULL, NULL),
+		recipient(1, "y@far.test", NULL, NULL),
+		recipient(2, "z@near.test", NULL, NULL),
+	};
+	struct entry *entry = make(5, "a@b.test", list, 3);
+	struct queue_recipient *r = entry->recipients;
+
+	ck_assert_int_eq(r[0].said->code, 0);
+	ck_assert_ptr_null(r[0].said->reason);
+	for (size_t i = 0; i < 3; i++)
+		recipient_say(&r[i], 450, PH_LIT("4.2.1"), PH_LIT("mx"),
+		    PH_LIT("later"));
+	ck_assert_ptr_eq(r[0].said, r[1].said);
+	ck_assert_ptr_ne(r[0].said, r[2].said);
+	/* its own words may be said again, in part */
+	recipient_say(&r[0], r[0].said->code, PH_LIT("4.4.7"),
+	    ph_slice_str(r[0].said->host), ph_slice_str(r[0].said->reason));
+	recipient_say(&r[1], 550, PH_LIT("5.1.1"), PH_LIT("mx"), PH_LIT("no"));
+	ck_assert_str_eq(r[0].said->reason, "later");
+	ck_assert_str_eq(r[0].said->enhanced, "4.4.7");
+	ck_assert_str_eq(r[1].said->reason, "no");
+	entry_free(entry);
+}
+END_TEST
+
+START_TEST(takes_older_entries_after_newer_ones)
+{
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	static const uint64_t ids[] = { 50, 40, 60, 30, 45, 10 };
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < 6; i++)
+		entry_add(make(ids[i], "a@b.test", &one, 1));
+	for (struct entry *at = queue.oldest; at != NULL; at = at->next_all) {
+		ck_assert_uint_gt(at->id, last);
+		last = at->id;
+	}
+	ck_assert_uint_eq(last, 60);
+	ck_assert_uint_eq(queue.count, 6);
 }
 END_TEST
 
@@ -134,7 +185,7 @@ START_TEST(keeps_entries_by_id_until_their_jobs_end)
 	ck_assert_ptr_eq(queue.oldest, first);
 	ck_assert_ptr_eq(queue.newest, second);
 	ck_assert_ptr_eq(entry_find(20), second);
-	entry_keep_content(second, PH_LIT("content"));
+	entry_keep_content(second, PH_LIT(""), PH_LIT("content"));
 	second->jobs = 1;
 	entry_remove(second);
 	ck_assert_ptr_null(entry_find(20));
@@ -187,7 +238,8 @@ START_TEST(makes_a_report_that_parses)
 	struct entry *entry = make(9, "a@b.test", list, 2), *made = NULL;
 	struct report report = { .about = entry, .action = REPORT_FAILED,
 		.concerned = concerned,
-		.content = PH_LIT("Subject: lost\r\n\r\nbody\r\n") };
+		.content = PH_LIT("Subject: lost\r\n\r\nbody\r\n"),
+		.facts = envelope_facts(arena, envelope("a@b.test")) };
 	struct queue_db_op *op = queue_db_op_create();
 	const struct ph_mime_part *root;
 	struct ph_slice text;
@@ -196,7 +248,8 @@ START_TEST(makes_a_report_that_parses)
 	recipient_say(&entry->recipients[1], 550, PH_LIT("5.1.1"),
 	    PH_LIT("mx.far.test"), PH_LIT("no such user"));
 	ck_assert_int_eq(report_make(&report, op, arena, &made), REPORT_MADE);
-	text = (struct ph_slice){ made->content, made->content_n };
+	text = (struct ph_slice){ made->kept->octets + made->kept->facts_n,
+		made->kept->content_n };
 	root = ph_mime_parse(arena, text);
 	ck_assert(ph_slice_eq_nocase(root->subtype, PH_LIT("report")));
 	ck_assert_uint_eq(root->child_count, 3);
@@ -294,7 +347,8 @@ START_TEST(makes_a_report_about_a_hundred_that_ends)
 		recipient_say(&entry->recipients[i], 550, PH_LIT("5.1.1"),
 		    PH_LIT("mx.far.test"), (struct ph_slice){ said, 400 });
 	ck_assert_int_eq(report_make(&report, op, arena, &made), REPORT_MADE);
-	text = (struct ph_slice){ made->content, made->content_n };
+	text = (struct ph_slice){ made->kept->octets + made->kept->facts_n,
+		made->kept->content_n };
 	ck_assert_uint_eq(ph_mime_parse(arena, text)->child_count, 3);
 	ck_assert_ptr_nonnull(memmem(text.p, text.n, "; 0099x", 7));
 	ck_assert_int_eq(memcmp(text.p + text.n - 4, "--\r\n", 4), 0);
@@ -330,6 +384,8 @@ main(void)
 
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, reads_back_what_it_wrote);
+	tcase_add_test(all, keeps_what_was_said_once_for_all_of_a_destination);
+	tcase_add_test(all, takes_older_entries_after_newer_ones);
 	tcase_add_test(all, refuses_a_damaged_envelope);
 	tcase_add_test(all, keeps_entries_by_id_until_their_jobs_end);
 	tcase_add_test(all, reports_to_who_wants_to_hear);

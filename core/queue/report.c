@@ -75,7 +75,7 @@ report_is_wanted(const struct entry *entry,
 		return has_word(recipient->notify, kinds[action].notify);
 	/* Warnings unasked only to our own users: other senders may be forged. */
 	return action == REPORT_FAILED ||
-	    (action == REPORT_DELAYED && entry->auth_user != NULL);
+	    (action == REPORT_DELAYED && entry->is_by_user);
 }
 
 /* --- who is the sender --- */
@@ -101,8 +101,7 @@ find_routed(const char **sender, struct ph_arena *arena,
 	const struct route_result *results;
 	size_t count;
 
-	if (route_ask(PH_LIT(""), &address, 1, arena, &results, &count) !=
-	    PH_OK)
+	if (route_ask(&address, 1, arena, &results, &count) != PH_OK)
 		return REPORT_LATER;
 	for (size_t i = 0; i < count; i++) {
 		if (results[i].answer == ROUTE_UNSURE)
@@ -153,10 +152,10 @@ static void
 put_recipient_line(const struct queue_recipient *r, struct ph_buf *buf)
 {
 	ph_buf_printf(buf, "  <%s>", r->address);
-	if (r->host != NULL)
-		ph_buf_printf(buf, ": host %s said", r->host);
-	if (r->reason != NULL)
-		ph_buf_printf(buf, ":\r\n    %s", r->reason);
+	if (r->said->host != NULL)
+		ph_buf_printf(buf, ": host %s said", r->said->host);
+	if (r->said->reason != NULL)
+		ph_buf_printf(buf, ":\r\n    %s", r->said->reason);
 	ph_buf_str(buf, "\r\n\r\n");
 }
 
@@ -182,30 +181,33 @@ put_words(const struct report *report, const char *hostname,
 static const char *
 status_of(const struct report *report, const struct queue_recipient *r)
 {
-	if (report->action == REPORT_DELIVERED)
-		return r->enhanced != NULL && r->enhanced[0] == '2' ?
-		    r->enhanced : "2.0.0";
-	if (r->enhanced != NULL && r->enhanced[0] ==
-	    (report->action == REPORT_DELAYED ? '4' : '5'))
-		return r->enhanced;
-	if (report->action == REPORT_DELAYED)
-		return "4.4.1";
-	return r->enhanced != NULL && r->enhanced[0] == '4' ? r->enhanced :
-	    "5.0.0"; /* 4.4.7: it was tried long enough */
+	const char *enhanced = r->said->enhanced;
+	char class = enhanced != NULL ? enhanced[0] : '\0';
+
+	switch (report->action) {
+	case REPORT_DELIVERED:
+		return class == '2' ? enhanced : "2.0.0";
+	case REPORT_DELAYED:
+		return class == '4' ? enhanced : "4.4.1";
+	default: /* 4.4.7: it was tried long enough */
+		return class == '4' || class == '5' ? enhanced : "5.0.0";
+	}
 }
 
 static void
 put_details(const struct queue_recipient *r, struct ph_buf *buf)
 {
-	if (r->host != NULL && r->user == NULL)
-		ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", r->host);
-	if (r->reason != NULL && r->code != 0)
+	const struct said *said = r->said;
+
+	if (said->host != NULL && r->user == NULL)
+		ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", said->host);
+	if (said->reason != NULL && said->code != 0)
 		ph_buf_printf(buf, "Diagnostic-Code: smtp; %d %s %s\r\n",
-		    r->code, r->enhanced != NULL ? r->enhanced : "",
-		    r->reason);
-	else if (r->reason != NULL)
+		    said->code, said->enhanced != NULL ? said->enhanced : "",
+		    said->reason);
+	else if (said->reason != NULL)
 		ph_buf_printf(buf, "Diagnostic-Code: X-Posthouse; %s\r\n",
-		    r->reason);
+		    said->reason);
 }
 
 static void
@@ -213,7 +215,7 @@ put_status(const struct report *report, const char *hostname,
     struct ph_buf *buf)
 {
 	const struct entry *entry = report->about;
-	struct ph_slice envid = entry_fact(entry, "envid");
+	struct ph_slice envid = fact_of(report->facts, "envid");
 	char date[PH_DATE_MAX];
 
 	ph_date_format(entry->received_at, date);
@@ -256,7 +258,7 @@ make_text(const struct report *report, const char *hostname,
 	size_t header = ph_header_size(content);
 	bool whole = report->action == REPORT_FAILED &&
 	    content.n <= RETURN_MAX && content.n == entry->size_bytes &&
-	    !ph_slice_eq_nocase(entry_fact(entry, "ret"), PH_LIT("HDRS"));
+	    !ph_slice_eq_nocase(fact_of(report->facts, "ret"), PH_LIT("HDRS"));
 	size_t room;
 	char boundary[64], date[PH_DATE_MAX], id[ID_TEXT_MAX];
 	struct ph_buf buf;
@@ -355,7 +357,7 @@ report_make(const struct report *report, struct queue_db_op *op,
 	queue_db_op_message(op, &message);
 	entry = entry_create(&message);
 	ph_assert(entry != NULL);
-	entry_keep_content(entry, message.body.octets);
+	entry_keep_content(entry, message.envelope, message.body.octets);
 	ph_log(PH_INFO, "reported", ph_f_str("queue", about->name),
 	    ph_f_str("report", entry->name),
 	    ph_f_str("action", kinds[report->action].action),

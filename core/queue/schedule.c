@@ -25,6 +25,7 @@ static struct {
 	size_t count, room;
 	uv_timer_t timer;
 	bool is_started;
+	int64_t longest_ms; /* of the waits between attempts, at the start */
 	int64_t offset_ms; /* of the wall clock to the one that only ascends */
 } s;
 
@@ -41,7 +42,7 @@ static void
 place(struct entry *entry, size_t i)
 {
 	s.heap[i] = entry;
-	entry->heap = i + 1;
+	entry->heap = (uint32_t)(i + 1);
 }
 
 static void
@@ -218,29 +219,34 @@ schedule_due(struct entry *entry)
 	schedule_entry(entry);
 }
 
-/* What the store says may be from before the clock was set back, too. */
-static void
-bound_waits(void)
+void
+schedule_loaded(struct entry *entry)
+{
+	int64_t latest = wall_ms() + s.longest_ms;
+
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		if (entry->recipients[i].next_ms > latest)
+			entry->recipients[i].next_ms = latest - s.longest_ms;
+	schedule_entry(entry);
+}
+
+static int64_t
+longest_retry_ms(void)
 {
 	const struct core_conf *core = &generation_current()->core;
-	int64_t longest = 0, now = wall_ms();
+	int64_t longest = 0;
 
 	for (unsigned i = 0; i < RETRIES_MAX; i++)
 		if ((int64_t)core_retry_ms(core, i) > longest)
 			longest = (int64_t)core_retry_ms(core, i);
-	for (struct entry *at = queue.oldest; at != NULL; at = at->next_all)
-		for (size_t i = 0; i < at->recipient_count; i++)
-			if (at->recipients[i].next_ms > now + longest) {
-				at->recipients[i].next_ms = now;
-				schedule_entry(at);
-			}
+	return longest;
 }
 
 void
 schedule_start(void)
 {
 	s.offset_ms = wall_ms() - (int64_t)ph_now_ms();
-	bound_waits();
+	s.longest_ms = longest_retry_ms();
 	uv_timer_init(fiber_loop(), &s.timer);
 	uv_unref((uv_handle_t *)&s.timer);
 	s.is_started = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * queue.c - the role that owns the durable queue: opens and recovers it, fills
- * the schedule, and tells edge when there is no room.
+ * queue.c - the role that owns the durable queue: opens and recovers it, has
+ * the schedule filled, and tells edge when there is no room.
  */
 #include "queue/queue.h"
 #include "queue/kv.h"
@@ -12,70 +12,9 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 
-enum { LOAD_AT_ONCE = 256, ROOM_EVERY_MS = 1000 };
+enum { ROOM_EVERY_MS = 1000 };
 
 static uv_timer_t room_timer;
-
-/* --- filling the schedule --- */
-
-struct page {
-	uint64_t after;
-	struct ph_arena *arena;
-	const struct queue_db_message *list;
-	size_t count;
-	int status;
-};
-
-static void
-read_page(void *arg)
-{
-	struct page *page = arg;
-
-	page->status = queue_db_list(queue.db, page->after, LOAD_AT_ONCE,
-	    page->arena, &page->list, &page->count);
-}
-
-static void
-take_page(const struct page *page)
-{
-	for (size_t i = 0; i < page->count; i++) {
-		const struct queue_db_message *message = &page->list[i];
-		struct entry *entry = entry_create(message);
-		char name[ID_TEXT_MAX];
-
-		if (entry == NULL) {
-			ph_log(PH_ERROR, "message_unreadable", ph_f_str(
-			    "queue", id_format(message->id, name)));
-			continue;
-		}
-		entry_add(entry);
-		schedule_entry(entry);
-	}
-}
-
-static int
-load(struct ph_err *err)
-{
-	uint64_t after = 0;
-
-	for (;;) {
-		struct page page = { .after = after,
-			.arena = ph_arena_create(NULL) };
-
-		ph_work(read_page, &page);
-		if (page.status == PH_OK && page.count > 0) {
-			after = page.list[page.count - 1].id;
-			take_page(&page);
-		}
-		ph_arena_free(page.arena);
-		if (page.status != PH_OK)
-			return ph_err_set(err, page.status, 0,
-			    "the queue can't be read: %s",
-			    ph_status_name(page.status));
-		if (page.count == 0)
-			return PH_OK;
-	}
-}
 
 /* --- room --- */
 
@@ -116,13 +55,11 @@ queue_start(struct generation *generation, struct ph_err *err)
 
 	if (status == PH_OK)
 		status = lane_load(err);
-	if (status == PH_OK)
-		status = load(err);
 	if (status != PH_OK)
 		return status;
 	queue_db_stats(queue.db, &stats);
 	ph_log(PH_INFO, "queue_open", ph_f_int("messages",
-	    (int64_t)queue.count),
+	    (int64_t)stats.messages),
 	    ph_f_int("recovery_ms", (int64_t)stats.recovery_ms),
 	    ph_f_int("defects", (int64_t)stats.defects));
 	uv_timer_init(fiber_loop(), &room_timer);
@@ -132,6 +69,7 @@ queue_start(struct generation *generation, struct ph_err *err)
 	admin_serve();
 	kv_serve();
 	schedule_start();
+	load_start(); /* nothing was accepted so far */
 	return PH_OK;
 }
 
@@ -146,9 +84,9 @@ queue_stop(unsigned timeout_ms)
 	while (queue.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
 	kv_serve_stop();
-	while (queue.users > 0 && ph_now_ms() < end)
+	while ((queue.users > 0 || queue.is_loading) && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
-	if (queue.running == 0 && queue.users == 0)
+	if (queue.running == 0 && queue.users == 0 && !queue.is_loading)
 		queue_close();
 }
 

@@ -41,9 +41,7 @@ struct ph_routing {
 	struct ph_arena *arena;
 	const struct generation *generation;
 	struct node *node;
-	struct ph_slice sender;
-	bool is_unknown, is_accepted;
-	const char *transport, *destination;
+	bool is_unknown;
 	struct ph_slice *added;
 	size_t added_count;
 };
@@ -54,7 +52,6 @@ struct tree {
 	struct generation *generation;
 	struct node *first, **last, *settled;
 	size_t nodes, number;
-	struct ph_slice sender;
 	struct ph_buf *reply;
 };
 
@@ -130,26 +127,6 @@ ph_routing_add(struct ph_routing *routing, struct ph_slice address)
 	}
 	routing->added[routing->added_count++] =
 	    ph_arena_slice(routing->arena, address);
-}
-
-struct ph_slice
-ph_routing_sender(const struct ph_routing *routing)
-{
-	return routing->sender;
-}
-
-void
-ph_routing_accept(struct ph_routing *routing)
-{
-	routing->is_accepted = true;
-}
-
-void
-ph_routing_to(struct ph_routing *routing, const char *transport,
-    const char *destination)
-{
-	routing->transport = ph_arena_strdup(routing->arena, transport);
-	routing->destination = ph_arena_strdup(routing->arena, destination);
 }
 
 const char *
@@ -254,10 +231,9 @@ stands_above_itself(const struct node *node)
 }
 
 static void
-put_result(struct tree *tree, const struct ph_routing *routing,
-    enum route_answer answer, struct ph_slice user)
+put_result(struct tree *tree, struct node *node, enum route_answer answer,
+    struct ph_slice user)
 {
-	struct node *node = routing->node;
 	size_t mark;
 
 	for (const struct node *other = tree->settled; other != NULL;
@@ -274,13 +250,6 @@ put_result(struct tree *tree, const struct ph_routing *routing,
 		record_put(tree->reply, F_USER, user);
 	if (node->parent != NULL)
 		record_put_u64(tree->reply, F_FLAG, 1);
-	if (routing->is_accepted)
-		record_put_u64(tree->reply, F_ACCEPTED, 1);
-	if (routing->transport != NULL && routing->transport[0] != '\0')
-		record_put_str(tree->reply, F_TRANSPORT, routing->transport);
-	if (routing->destination != NULL && routing->destination[0] != '\0')
-		record_put_str(tree->reply, F_DESTINATION,
-		    routing->destination);
 	record_end(tree->reply, mark);
 }
 
@@ -322,7 +291,7 @@ replace(struct tree *tree, const struct ph_routing *routing)
 	ph_log(PH_ERROR, "route_too_large",
 	    ph_f_slice("recipient", routing->node->address),
 	    ph_f_int("addresses", (int64_t)tree->nodes));
-	put_result(tree, routing, ROUTE_UNSURE, none);
+	put_result(tree, routing->node, ROUTE_UNSURE, none);
 }
 
 /* What an address is that no router replaces. */
@@ -348,7 +317,7 @@ settle(struct tree *tree, struct ph_routing *routing)
 			break;
 		}
 	}
-	put_result(tree, routing, answer, user);
+	put_result(tree, node, answer, user);
 }
 
 static void
@@ -356,8 +325,7 @@ visit(struct tree *tree, struct node *node)
 {
 	const struct ph_slice none = { NULL, 0 };
 	struct ph_routing routing = { .arena = tree->arena,
-		.generation = tree->generation, .node = node,
-		.sender = tree->sender };
+		.generation = tree->generation, .node = node };
 	enum ph_route route = stands_above_itself(node) ? PH_ROUTE_KEEP :
 	    ask_routers(&routing, tree->generation);
 
@@ -366,13 +334,10 @@ visit(struct tree *tree, struct node *node)
 		replace(tree, &routing);
 		break;
 	case PH_ROUTE_FAIL:
-		put_result(tree, &routing, ROUTE_NO_USER, none);
+		put_result(tree, node, ROUTE_NO_USER, none);
 		break;
 	case PH_ROUTE_DEFER:
-		put_result(tree, &routing, ROUTE_UNSURE, none);
-		break;
-	case PH_ROUTE_SEND:
-		put_result(tree, &routing, ROUTE_REMOTE, none);
+		put_result(tree, node, ROUTE_UNSURE, none);
 		break;
 	case PH_ROUTE_NEXT:
 	case PH_ROUTE_KEEP:
@@ -386,8 +351,7 @@ route_one(struct bus_request *request, struct generation *generation,
     size_t number, struct ph_slice address, struct ph_buf *reply)
 {
 	struct tree tree = { .arena = ph_arena_create(request->arena),
-		.generation = generation, .number = number, .reply = reply,
-		.sender = record_get(request->message.record, F_SENDER) };
+		.generation = generation, .number = number, .reply = reply };
 
 	tree.last = &tree.first;
 	tree_add(&tree, NULL, address);

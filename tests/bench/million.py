@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A very long queue: how soon a restarted server delivers, lists, and what it
+takes in memory.
+
+    million.py [--recipients 1000000] [--build DIR] [--shape NAME ...]
+
+Each shape is loaded into the queue of a stopped server by queue_load; one
+message in the middle is for a mailbox and due. Bars, for a million recipients:
+restart to that delivery under 5 s, a page of the list under 100 ms, the queue's
+process under 400 MiB. Exits 1 when one is missed.
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+
+# recipients of a message, state
+SHAPES = {"one": (1, "deferred"), "ten": (10, "deferred"), "due": (1, "due")}
+BARS = {"first_s": 5.0, "list_ms": 100.0, "rss_mib": 400.0}
+
+
+def rss_mib(pid, what="VmRSS"):
+    with open(f"/proc/{pid}/status") as lines:
+        for line in lines:
+            if line.startswith(what + ":"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def load(box, build, messages, recipients, state):
+    folder = box.env["PH_QUEUE"]
+    owner = os.stat(folder)
+    subprocess.run([os.path.join(build, "core", "queue", "queue_load"), folder,
+                    str(messages), str(recipients), state], check=True)
+    for path in [folder] + glob.glob(folder + "/**", recursive=True):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as line:
+        words = line.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def queue_pid(box):
+    return next(p for p, a in box.children().items() if "--role=queue" in a)
+
+
+def timed_list(box, *words):
+    start = time.monotonic()
+    text = box.ctl("queue", "list", *words).stdout
+    return 1000 * (time.monotonic() - start), text
+
+
+def measure(build, shape, total):
+    from sandbox import Sandbox, until
+    recipients, state = SHAPES[shape]
+    with Sandbox() as box:
+        box.stop()
+        start = time.monotonic()
+        load(box, build, total // recipients, recipients, state)
+        print(f"{shape}: loaded in {time.monotonic() - start:.1f} s", flush=True)
+        seen = len(box.log())
+        start = time.monotonic()
+        box.run("restart")
+        ready = time.monotonic() - start
+        until(lambda: " delivered " in box.log()[seen:] and
+              time.monotonic() - start, "a delivery", 600)
+        result = {"first_s": time.monotonic() - start}
+        until(lambda: "queue_loaded" in box.log()[seen:], "all of it", 600)
+        loaded = time.monotonic() - start
+        pid = queue_pid(box)
+        cpu = cpu_s(pid)
+        result["list_ms"] = sorted(timed_list(box)[0] for _ in range(7))[3]
+        result["rss_mib"] = rss_mib(pid)
+        print(f"{shape}: ready {ready:.2f} s, loaded {loaded:.2f} s "
+              f"(the queue used {cpu:.2f} s of CPU), peak "
+              f"{rss_mib(pid, 'VmHWM'):.0f} MiB, "
+              + re.sub(r"(?m)^(?!.* of ).*\n", "", timed_list(box)[1]).strip())
+        if state == "due":
+            box.kill()
+        return result
+
+
+def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("--recipients", type=int, default=1000000)
+    words.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
+    words.add_argument("--shape", action="append", choices=sorted(SHAPES))
+    words = words.parse_args()
+    build = os.path.abspath(words.build)
+    os.environ["PH_BUILD"] = build
+    missed = 0
+    for shape in words.shape or SHAPES:
+        result = measure(build, shape, words.recipients)
+        for name, value in result.items():
+            good = value < BARS[name]
+            missed += not good
+            print(f"{shape}: {name} {value:.1f} (bar {BARS[name]:.0f})"
+                  + ("" if good else "  MISSED"), flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
