@@ -31,9 +31,9 @@ info@shop.test bob@example.test
 """
 
 
-def message(n=0):
-    return (b"From: <a@x.test>\r\nTo: <b@example.test>\r\nSubject: %d\r\n"
-            b"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nhello\r\n" % n)
+def message(sender=b"a@x.test"):
+    return (b"From: <%s>\r\nTo: <b@example.test>\r\nSubject: x\r\n"
+            b"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nhello\r\n" % sender)
 
 
 class Routing(unittest.TestCase):
@@ -154,6 +154,36 @@ class Routing(unittest.TestCase):
             self.assertEqual(client.data(message())[0], 250)
         self.assertIn(b"Final-Recipient: rfc822; alice@example.test",
                       box.inbox("bob", 1)[0])
+
+    def test_routes_choose_the_transport(self):
+        one, two = Remote(), Remote(address="127.0.0.3")
+        self.addCleanup(one.close)
+        self.addCleanup(two.close)
+        box = self.box(
+            "router_routes: { routes = [ \"a.test other [127.0.0.3]\", "
+            "\"example.test other [127.0.0.3]\" ]; "
+            "senders = [ \"alice@example.test other [127.0.0.3]\" ]; "
+            "relay_domains = [ \".plain.test\", \"a.test\" ]; };",
+            f" transport_smtp: {{ port = {one.port}; allow_loopback = true; }};"
+            f" other: {{ module = \"transport_smtp\"; order = 200; "
+            f"port = {two.port}; allow_loopback = true; }};")
+        self.send(box, "x@a.test", "who@example.test",
+                  refused=[("x@plain.test", 550), ("x@b.test", 550)])
+        self.lines(box, " delivered ", "host=127.0.0.3", count=2)
+        self.assertEqual(len(two.messages), 1)
+        self.send(box, "x@sub.plain.test")
+        self.lines(box, " bounced ", "to=x@sub.plain.test", "status=5.1.2")
+        client = box.submission("bob")
+        client.sendmail("bob@example.test", ["x@plain.test"],
+                        message(b"bob@example.test"))
+        client.quit()
+        self.lines(box, " delivered ", "to=x@plain.test", "host=plain.test")
+        client = box.submission("alice")
+        client.sendmail("alice@example.test", ["y@plain.test"],
+                        message(b"alice@example.test"))
+        client.quit()
+        self.lines(box, " delivered ", "to=y@plain.test", "host=127.0.0.3")
+        self.assertEqual(len(one.messages), 1)
 
     def test_no_answer_is_no_refusal(self):
         box = self.box()

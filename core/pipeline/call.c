@@ -195,7 +195,7 @@ ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 void *
 ph_call_session_state(struct ph_call *call, size_t size)
 {
-	return session_state_of(call->state, call->instance->module, size);
+	return session_state_of(call->state, call->instance, size);
 }
 
 struct ph_arena *

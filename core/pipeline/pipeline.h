@@ -50,8 +50,9 @@ bool pipeline_honours(enum ph_stage stage, enum ph_verdict verdict);
  * at the session's end or after an hour. */
 struct session_state *session_state_obtain(struct ph_slice session);
 void session_state_drop(struct ph_slice session);
+/* A section's own; it outlives a reload. */
 void *session_state_of(struct session_state *state,
-    const struct ph_module *module, size_t size);
+    const struct module_instance *instance, size_t size);
 struct ph_arena *session_state_arena(struct session_state *state);
 /* While a call uses it. */
 void session_state_get(struct session_state *state);

@@ -503,25 +503,32 @@ END_TEST
 
 /* --- what modules keep --- */
 
-START_TEST(a_session_keeps_the_memory_of_each_module)
+static const struct module_instance one = { .name = "one", .module = &fake };
+
+START_TEST(a_session_keeps_the_memory_of_each_section)
 {
-	static const struct ph_module other = { .name = "other" };
+	const struct module_instance other = { .name = "other",
+		.module = &fake };
+	const struct module_instance reloaded = { .name = "one",
+		.module = &fake };
 	struct ph_slice id = PH_LIT("0000000000001");
 	struct session_state *state = session_state_obtain(id);
-	unsigned *mine = session_state_of(state, &fake, sizeof(*mine));
+	unsigned *mine = session_state_of(state, &one, sizeof(*mine));
 	unsigned *others = session_state_of(state, &other, sizeof(*others));
 
 	ck_assert_uint_eq(*mine, 0);
 	*mine = 1;
 	*others = 2;
 	ck_assert_ptr_eq(session_state_obtain(id), state);
-	ck_assert_ptr_eq(session_state_of(state, &fake, sizeof(*mine)), mine);
+	ck_assert_ptr_eq(session_state_of(state, &one, sizeof(*mine)), mine);
+	ck_assert_ptr_eq(session_state_of(state, &reloaded, sizeof(*mine)),
+	    mine);
 	ck_assert_ptr_ne(session_state_obtain(PH_LIT("0000000000002")), state);
 	session_state_get(state);
 	session_state_drop(id);
 	ck_assert_uint_eq(*mine, 1); /* a call still uses it */
 	ck_assert_uint_eq(*(unsigned *)session_state_of(
-	    session_state_obtain(id), &fake, sizeof(*mine)), 0);
+	    session_state_obtain(id), &one, sizeof(*mine)), 0);
 	session_state_put(state);
 	session_state_drop(id);
 	session_state_drop(id);
@@ -538,16 +545,16 @@ START_TEST(the_oldest_sessions_make_room)
 	for (unsigned i = 0; i < MORE_THAN_KEPT; i++) {
 		snprintf(id, sizeof(id), "%013u", i);
 		state = session_state_obtain(ph_slice_str(id));
-		*(unsigned *)session_state_of(state, &fake,
+		*(unsigned *)session_state_of(state, &one,
 		    sizeof(unsigned)) = i + 1;
 		if (i > 0) /* the first stays in use */
 			session_state_obtain(PH_LIT("0000000000000"));
 	}
 	state = session_state_obtain(PH_LIT("0000000000000"));
-	ck_assert_uint_eq(*(unsigned *)session_state_of(state, &fake,
+	ck_assert_uint_eq(*(unsigned *)session_state_of(state, &one,
 	    sizeof(unsigned)), 1);
 	state = session_state_obtain(PH_LIT("0000000000001"));
-	ck_assert_uint_eq(*(unsigned *)session_state_of(state, &fake,
+	ck_assert_uint_eq(*(unsigned *)session_state_of(state, &one,
 	    sizeof(unsigned)), 0);
 	for (unsigned i = 0; i < MORE_THAN_KEPT; i++) {
 		snprintf(id, sizeof(id), "%013u", i);
@@ -590,7 +597,7 @@ main(void)
 	tcase_add_test(pure, the_stronger_verdict_wins_from_either_side);
 	tcase_add_test(pure,
 	    nothing_is_dropped_or_held_before_there_is_a_recipient);
-	tcase_add_test(pure, a_session_keeps_the_memory_of_each_module);
+	tcase_add_test(pure, a_session_keeps_the_memory_of_each_section);
 	tcase_add_test(pure, the_oldest_sessions_make_room);
 	add_running(running);
 	suite_add_tcase(suite, pure);

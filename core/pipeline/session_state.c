@@ -13,6 +13,7 @@ enum {
 
 struct module_state {
 	struct module_state *next;
+	const char *section;
 	const struct ph_module *module;
 	size_t size;
 	void *memory;
@@ -116,16 +117,18 @@ session_state_drop(struct ph_slice session)
 }
 
 void *
-session_state_of(struct session_state *state, const struct ph_module *module,
-    size_t size)
+session_state_of(struct session_state *state,
+    const struct module_instance *instance, size_t size)
 {
 	struct module_state *at = state->modules;
 
-	while (at != NULL && at->module != module)
+	while (at != NULL && (at->module != instance->module ||
+	    strcmp(at->section, instance->name) != 0))
 		at = at->next;
 	if (at == NULL) {
 		at = ph_arena_alloc(state->arena, sizeof(*at));
-		at->module = module;
+		at->module = instance->module;
+		at->section = ph_arena_strdup(state->arena, instance->name);
 		at->size = size;
 		at->memory = ph_arena_alloc(state->arena, size);
 		at->next = state->modules;

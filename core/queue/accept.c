@@ -197,6 +197,7 @@ may_relay(struct ph_slice record)
 /* What edge, and the routers, say of one recipient. */
 struct claim {
 	struct ph_slice address, user, notify, orcpt;
+	struct ph_slice transport, destination; /* of the routers alone */
 };
 
 static bool
@@ -206,6 +207,7 @@ take_claim(struct ph_slice from, struct claim *claim)
 	claim->user = record_get(from, F_USER);
 	claim->notify = record_get(from, F_DSN_NOTIFY);
 	claim->orcpt = record_get(from, F_ORCPT);
+	claim->transport = claim->destination = (struct ph_slice){ NULL, 0 };
 	return is_sane(claim->address, QUEUE_RCPT_MAX) &&
 	    claim->address.n > 0 &&
 	    is_sane_or_absent(claim->user, QUEUE_RCPT_MAX) &&
@@ -225,8 +227,8 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 
 	if (user.p != NULL && !is_our_domain(ph_address_domain(user)))
 		return PH_DENIED;
-	if (user.p == NULL && (domain.p == NULL || is_our_domain(domain) ||
-	        !relay))
+	if (user.p == NULL && (domain.p == NULL || !relay ||
+	        (is_our_domain(domain) && claim->transport.p == NULL)))
 		return PH_DENIED;
 	if (user.p != NULL)
 		memory.user = ph_arena_slice(arena, user).p;
@@ -234,6 +236,11 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 		memory.notify = ph_arena_slice(arena, claim->notify).p;
 	if (claim->orcpt.p != NULL)
 		memory.orcpt = ph_arena_slice(arena, claim->orcpt).p;
+	if (claim->transport.p != NULL)
+		memory.transport = ph_arena_slice(arena, claim->transport).p;
+	if (claim->destination.p != NULL)
+		memory.destination = ph_arena_slice(arena,
+		    claim->destination).p;
 	to->state = QUEUE_DB_WAITING;
 	to->address = claim->address;
 	to->destination = user.p != NULL ? PH_LIT("") : domain;
@@ -270,6 +277,7 @@ original_recipient(struct ph_arena *arena, struct ph_slice address)
 struct routed {
 	struct ph_arena *arena;
 	bool relay;
+	struct ph_slice sender;
 	const struct claim *claims;
 	struct queue_db_recipient *all;
 	struct ph_slice *where; /* mailbox or address of each, for doubles */
@@ -310,13 +318,17 @@ take_routed(struct routed *r, const struct claim *asked,
 {
 	struct claim claim = { .address = ph_arena_slice(r->arena,
 		result->address), .user = result->user,
-		.notify = asked->notify, .orcpt = asked->orcpt };
+		.notify = asked->notify, .orcpt = asked->orcpt,
+		.transport = result->transport,
+		.destination = result->destination };
 	struct ph_slice where = result->user.p != NULL ? result->user :
 	    claim.address;
 	int status;
 
 	if (!is_sane(claim.address, QUEUE_RCPT_MAX) ||
-	    !is_sane_or_absent(claim.user, QUEUE_RCPT_MAX))
+	    !is_sane_or_absent(claim.user, QUEUE_RCPT_MAX) ||
+	    !is_sane_or_absent(claim.transport, 64) ||
+	    !is_sane_or_absent(claim.destination, 255))
 		return PH_INVALID;
 	if (!result->is_replaced)
 		claim.address = asked->address; /* as it was written */
@@ -329,7 +341,8 @@ take_routed(struct routed *r, const struct claim *asked,
 	if (r->count == r->room)
 		make_room(r);
 	status = take_recipient(r->arena, &claim,
-	    r->relay || result->is_replaced, &r->all[r->count]);
+	    r->relay || result->is_replaced || result->is_accepted,
+	    &r->all[r->count]);
 	if (status != PH_OK)
 		return status;
 	r->all[r->count].number = (uint32_t)r->count;
@@ -350,7 +363,8 @@ route_some(struct routed *r, const struct claim *claims, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		addresses[i] = claims[i].address;
-	status = route_ask(addresses, n, r->arena, &results, &count);
+	status = route_ask(r->sender, addresses, n, r->arena, &results,
+	    &count);
 	for (size_t i = 0; i < count && status == PH_OK; i++) {
 		bool is_last = i + 1 == count ||
 		    results[i + 1].asked != results[i].asked;
@@ -391,7 +405,8 @@ take_recipients(struct bus_request *request, struct queue_db_message *message)
 {
 	struct ph_slice rest = request->message.record;
 	struct routed r = { .arena = request->arena,
-		.relay = may_relay(rest) };
+		.relay = may_relay(rest),
+		.sender = record_get(rest, F_SENDER) };
 	struct record_field field;
 	struct claim *claims;
 	int status = PH_OK;

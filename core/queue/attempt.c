@@ -105,7 +105,11 @@ ask(struct attempt *a, struct bus_message *reply)
 	record_put_str(&buf, F_SENDER, entry->sender);
 	record_put_u64(&buf, F_RECEIVED_AT, (uint64_t)entry->received_at);
 	if (!lane->is_local) {
-		record_put_str(&buf, F_DESTINATION, lane->name);
+		if (lane->transport_n > 0)
+			record_put(&buf, F_TRANSPORT, (struct ph_slice){
+			    lane->name, lane->transport_n });
+		record_put_str(&buf, F_DESTINATION, lane->name +
+		    (lane->transport_n > 0 ? lane->transport_n + 1 : 0));
 		ph_buf_slice(&buf, a->facts);
 	}
 	put_recipients(a, &buf);

@@ -144,6 +144,10 @@ recipient_record(struct ph_arena *arena,
 		record_put_str(&buf, ENV_ORCPT, recipient->orcpt);
 	if (recipient->is_warned)
 		record_put_u64(&buf, ENV_WARNED, 1);
+	if (recipient->transport != NULL)
+		record_put_str(&buf, ENV_TRANSPORT, recipient->transport);
+	if (recipient->destination != NULL)
+		record_put_str(&buf, ENV_DESTINATION, recipient->destination);
 	if (said != NULL && said->code != 0)
 		record_put_u64(&buf, ENV_CODE, (uint64_t)said->code);
 	if (said != NULL && said->enhanced != NULL)
@@ -185,7 +189,7 @@ fact_of(struct ph_slice facts, const char *name)
 /* The texts of a recipient; a mailbox with the name of its address is written
  * once. */
 struct recipient_texts {
-	struct ph_slice address, user, notify, orcpt;
+	struct ph_slice address, user, notify, orcpt, transport, destination;
 	bool user_is_address;
 };
 
@@ -195,7 +199,9 @@ texts_of(const struct queue_db_recipient *from)
 	struct recipient_texts texts = { .address = from->address,
 		.user = record_get(from->record, ENV_USER),
 		.notify = record_get(from->record, ENV_NOTIFY),
-		.orcpt = record_get(from->record, ENV_ORCPT) };
+		.orcpt = record_get(from->record, ENV_ORCPT),
+		.transport = record_get(from->record, ENV_TRANSPORT),
+		.destination = record_get(from->record, ENV_DESTINATION) };
 
 	texts.user_is_address = texts.user.p != NULL &&
 	    ph_slice_eq(texts.user, texts.address);
@@ -219,7 +225,8 @@ room_for_texts(const struct queue_db_message *message)
 		    texts_of(&message->recipients[i]);
 
 		room += room_for(texts.address) + room_for(texts.notify) +
-		    room_for(texts.orcpt);
+		    room_for(texts.orcpt) + room_for(texts.transport) +
+		    room_for(texts.destination);
 		if (!texts.user_is_address)
 			room += room_for(texts.user);
 	}
@@ -255,6 +262,8 @@ take_recipient(char **at, const struct queue_db_recipient *from,
 	                                   put_text(at, texts.user);
 	to->notify = put_text(at, texts.notify);
 	to->orcpt = put_text(at, texts.orcpt);
+	to->transport = put_text(at, texts.transport);
+	to->destination = put_text(at, texts.destination);
 	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
 	if (to->state == QUEUE_DB_WAITING)
 		to->lane = lane_of(to);

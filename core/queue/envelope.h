@@ -23,6 +23,8 @@ enum envelope_tag {
 	ENV_HOST,
 	ENV_REASON,
 	ENV_WARNED,      /* n: 1 the sender was told of the delay */
+	ENV_TRANSPORT,   /* section that routing chose */
+	ENV_DESTINATION, /* for it; absent: the domain */
 };
 
 #endif

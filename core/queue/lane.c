@@ -72,10 +72,10 @@ struct lane *
 lane_of(const struct queue_recipient *recipient)
 {
 	const struct core_conf *core = &generation_current()->core;
-	char name[QUEUE_RCPT_MAX + 1];
-	struct ph_slice domain;
+	char name[2 * QUEUE_RCPT_MAX + 2];
+	struct ph_slice to;
 	struct lane *lane;
-	unsigned shard, processes;
+	unsigned shard, processes, n = 0;
 
 	if (recipient->user != NULL) {
 		/* That run: a reload may name another number. */
@@ -89,12 +89,20 @@ lane_of(const struct queue_recipient *recipient)
 		lane->shard = shard;
 		return lane;
 	}
-	domain = ph_address_domain(ph_slice_str(recipient->address));
-	snprintf(name, sizeof(name), "%.*s", PH_SLICE_ARG(domain));
-	for (char *at = name; *at != '\0'; at++)
+	to = recipient->destination != NULL ?
+	    ph_slice_str(recipient->destination) :
+	    ph_address_domain(ph_slice_str(recipient->address));
+	if (recipient->transport != NULL)
+		n = (unsigned)strlen(recipient->transport);
+	/* "mail" is no transport's name: the core has a section of it. */
+	snprintf(name, sizeof(name), "%s%s%.*s", n > 0 ?
+	    recipient->transport : "", n > 0 ? "/" : "", PH_SLICE_ARG(to));
+	for (char *at = name + n; *at != '\0'; at++)
 		if (*at >= 'A' && *at <= 'Z')
 			*at = (char)(*at - 'A' + 'a');
-	return obtain(name);
+	lane = obtain(name);
+	lane->transport_n = n;
+	return lane;
 }
 
 static void

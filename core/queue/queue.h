@@ -34,6 +34,7 @@ struct queue_recipient {
 	struct lane *lane;        /* referenced while it waits */
 	const char *address, *user; /* user NULL: remote */
 	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
+	const char *transport, *destination; /* routed so; NULL: not */
 	struct said *said;        /* in an entry not NULL */
 	uint32_t number;
 	enum queue_db_state state : 7;
@@ -79,6 +80,7 @@ struct job {
 struct lane {
 	struct lane *next_hash;
 	char *name;               /* domain; local: "mail/N" */
+	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
 	unsigned shard;           /* of the mail process */
 	unsigned running, references;

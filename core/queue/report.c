@@ -101,7 +101,8 @@ find_routed(const char **sender, struct ph_arena *arena,
 	const struct route_result *results;
 	size_t count;
 
-	if (route_ask(&address, 1, arena, &results, &count) != PH_OK)
+	if (route_ask(PH_LIT(""), &address, 1, arena, &results, &count) !=
+	    PH_OK)
 		return REPORT_LATER;
 	for (size_t i = 0; i < count; i++) {
 		if (results[i].answer == ROUTE_UNSURE)

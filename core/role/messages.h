@@ -71,9 +71,10 @@ enum message_type {
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */
 	MSG_SESSION_END = 41,
-	/* from edge and queue: F_RECIPIENT* (at most 200); reply F_RESULT*
+	/* from edge and queue: F_SENDER? F_RECIPIENT* (at most 200); reply F_RESULT*
 	 * (nested: F_NUMBER, which of them; F_ADDRESS F_ANSWER (enum
-	 * route_answer) F_USER? F_FLAG? 1: a router put it there), at least one
+	 * route_answer) F_USER? F_TRANSPORT? F_DESTINATION? F_FLAG? 1: a router
+	 * put it there, F_ACCEPTED? 1: it is ours to take), at least one
 	 * for each and in their order */
 	MSG_ROUTE = 42,
 
@@ -209,6 +210,7 @@ enum field_tag {
 	F_CERT_MORE,     /* PEM of certificate, chain and key */
 	F_TLS_PEER,      /* SHA-256 in hex of the client's certificate */
 	F_ROUTERS,       /* n: router modules of the configuration */
+	F_ACCEPTED,      /* n: 0, 1 */
 };
 
 #endif

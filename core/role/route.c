@@ -41,7 +41,9 @@ struct ph_routing {
 	struct ph_arena *arena;
 	const struct generation *generation;
 	struct node *node;
-	bool is_unknown;
+	struct ph_slice sender;
+	bool is_unknown, is_accepted;
+	const char *transport, *destination;
 	struct ph_slice *added;
 	size_t added_count;
 };
@@ -52,6 +54,7 @@ struct tree {
 	struct generation *generation;
 	struct node *first, **last, *settled;
 	size_t nodes, number;
+	struct ph_slice sender;
 	struct ph_buf *reply;
 };
 
@@ -127,6 +130,26 @@ ph_routing_add(struct ph_routing *routing, struct ph_slice address)
 	}
 	routing->added[routing->added_count++] =
 	    ph_arena_slice(routing->arena, address);
+}
+
+struct ph_slice
+ph_routing_sender(const struct ph_routing *routing)
+{
+	return routing->sender;
+}
+
+void
+ph_routing_accept(struct ph_routing *routing)
+{
+	routing->is_accepted = true;
+}
+
+void
+ph_routing_to(struct ph_routing *routing, const char *transport,
+    const char *destination)
+{
+	routing->transport = ph_arena_strdup(routing->arena, transport);
+	routing->destination = ph_arena_strdup(routing->arena, destination);
 }
 
 const char *
@@ -231,9 +254,10 @@ stands_above_itself(const struct node *node)
 }
 
 static void
-put_result(struct tree *tree, struct node *node, enum route_answer answer,
-    struct ph_slice user)
+put_result(struct tree *tree, const struct ph_routing *routing,
+    enum route_answer answer, struct ph_slice user)
 {
+	struct node *node = routing->node;
 	size_t mark;
 
 	for (const struct node *other = tree->settled; other != NULL;
@@ -250,6 +274,13 @@ put_result(struct tree *tree, struct node *node, enum route_answer answer,
 		record_put(tree->reply, F_USER, user);
 	if (node->parent != NULL)
 		record_put_u64(tree->reply, F_FLAG, 1);
+	if (routing->is_accepted)
+		record_put_u64(tree->reply, F_ACCEPTED, 1);
+	if (routing->transport != NULL && routing->transport[0] != '\0')
+		record_put_str(tree->reply, F_TRANSPORT, routing->transport);
+	if (routing->destination != NULL && routing->destination[0] != '\0')
+		record_put_str(tree->reply, F_DESTINATION,
+		    routing->destination);
 	record_end(tree->reply, mark);
 }
 
@@ -291,7 +322,7 @@ replace(struct tree *tree, const struct ph_routing *routing)
 	ph_log(PH_ERROR, "route_too_large",
 	    ph_f_slice("recipient", routing->node->address),
 	    ph_f_int("addresses", (int64_t)tree->nodes));
-	put_result(tree, routing->node, ROUTE_UNSURE, none);
+	put_result(tree, routing, ROUTE_UNSURE, none);
 }
 
 /* What an address is that no router replaces. */
@@ -317,7 +348,7 @@ settle(struct tree *tree, struct ph_routing *routing)
 			break;
 		}
 	}
-	put_result(tree, node, answer, user);
+	put_result(tree, routing, answer, user);
 }
 
 static void
@@ -325,7 +356,8 @@ visit(struct tree *tree, struct node *node)
 {
 	const struct ph_slice none = { NULL, 0 };
 	struct ph_routing routing = { .arena = tree->arena,
-		.generation = tree->generation, .node = node };
+		.generation = tree->generation, .node = node,
+		.sender = tree->sender };
 	enum ph_route route = stands_above_itself(node) ? PH_ROUTE_KEEP :
 	    ask_routers(&routing, tree->generation);
 
@@ -334,10 +366,13 @@ visit(struct tree *tree, struct node *node)
 		replace(tree, &routing);
 		break;
 	case PH_ROUTE_FAIL:
-		put_result(tree, node, ROUTE_NO_USER, none);
+		put_result(tree, &routing, ROUTE_NO_USER, none);
 		break;
 	case PH_ROUTE_DEFER:
-		put_result(tree, node, ROUTE_UNSURE, none);
+		put_result(tree, &routing, ROUTE_UNSURE, none);
+		break;
+	case PH_ROUTE_SEND:
+		put_result(tree, &routing, ROUTE_REMOTE, none);
 		break;
 	case PH_ROUTE_NEXT:
 	case PH_ROUTE_KEEP:
@@ -351,7 +386,8 @@ route_one(struct bus_request *request, struct generation *generation,
     size_t number, struct ph_slice address, struct ph_buf *reply)
 {
 	struct tree tree = { .arena = ph_arena_create(request->arena),
-		.generation = generation, .number = number, .reply = reply };
+		.generation = generation, .number = number, .reply = reply,
+		.sender = record_get(request->message.record, F_SENDER) };
 
 	tree.last = &tree.first;
 	tree_add(&tree, NULL, address);

@@ -16,7 +16,7 @@ enum {
 /* What a recipient came to be; on the bus, never renumbered. */
 enum route_answer {
 	ROUTE_LOCAL = 1, /* a mailbox: F_USER */
-	ROUTE_REMOTE,    /* of a domain elsewhere */
+	ROUTE_REMOTE,    /* to be sent: F_TRANSPORT? F_DESTINATION? */
 	ROUTE_NO_USER,   /* nobody */
 	ROUTE_UNSURE,    /* can't be told now */
 };
@@ -26,18 +26,20 @@ struct route_result {
 	size_t asked; /* index of the recipient */
 	enum route_answer answer;
 	bool is_replaced; /* a router put it in the recipient's place */
+	bool is_accepted; /* a router says that it is ours to take */
 	struct ph_slice address, user;
+	struct ph_slice transport, destination; /* absent: not chosen */
 };
 
 /* Check: answer MSG_ROUTE. */
 void route_serve(void);
 
 /*
- * Ask for count (<= ROUTE_ASKED_MAX) addresses. Each has at least one result,
+ * The sender may be absent. Ask for count (<= ROUTE_ASKED_MAX) addresses. Each has at least one result,
  * in order. PH_OK, or a status when nobody could tell. Suspends.
  */
-int route_ask(const struct ph_slice *addresses, size_t count,
-    struct ph_arena *arena, const struct route_result **results_out,
+int route_ask(struct ph_slice sender, const struct ph_slice *addresses,
+    size_t count, struct ph_arena *arena, const struct route_result **results_out,
     size_t *count_out);
 
 #endif

@@ -14,6 +14,9 @@ take_result(struct ph_slice record, size_t asked, struct route_result *result)
 	result->asked = (size_t)record_get_u64(record, F_NUMBER, UINT64_MAX);
 	result->address = record_get(record, F_ADDRESS);
 	result->user = record_get(record, F_USER);
+	result->transport = record_get(record, F_TRANSPORT);
+	result->destination = record_get(record, F_DESTINATION);
+	result->is_accepted = record_get_u64(record, F_ACCEPTED, 0) != 0;
 	result->is_replaced = record_get_u64(record, F_FLAG, 0) != 0;
 	result->answer = (enum route_answer)answer;
 	return answer >= ROUTE_LOCAL && answer <= ROUTE_UNSURE &&
@@ -52,8 +55,8 @@ take_reply(struct ph_slice record, size_t asked, struct ph_arena *arena,
 }
 
 int
-route_ask(const struct ph_slice *addresses, size_t count,
-    struct ph_arena *arena, const struct route_result **results_out,
+route_ask(struct ph_slice sender, const struct ph_slice *addresses,
+    size_t count, struct ph_arena *arena, const struct route_result **results_out,
     size_t *count_out)
 {
 	struct bus_message reply;
@@ -61,6 +64,8 @@ route_ask(const struct ph_slice *addresses, size_t count,
 	int status;
 
 	ph_buf_init(&buf, arena, BUS_MESSAGE_LIMIT);
+	if (sender.p != NULL)
+		record_put(&buf, F_SENDER, sender);
 	for (size_t i = 0; i < count; i++)
 		record_put(&buf, F_RECIPIENT, addresses[i]);
 	status = bus_call(ROLE_CHECK, BUS_ANY_SHARD, MSG_ROUTE,

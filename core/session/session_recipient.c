@@ -97,7 +97,7 @@ judge(const struct route_result *results, size_t count,
 	}
 	if (!is_good)
 		return PH_RCPT_NO_USER;
-	if (count > 1 || results[0].is_replaced)
+	if (count > 1 || results[0].is_replaced || results[0].is_accepted)
 		return PH_RCPT_LOCAL;
 	*only_out = &results[0];
 	return results[0].answer == ROUTE_LOCAL ? PH_RCPT_LOCAL :
@@ -110,13 +110,15 @@ ask_routers(struct ph_session *session, struct ph_slice address,
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	const struct route_result *results, *only = NULL;
+	const struct ph_slice none = { NULL, 0 };
 	enum ph_recipient found = PH_RCPT_UNSURE;
 	size_t count;
 
-	if (route_ask(&address, 1, arena, &results, &count) == PH_OK)
+	if (route_ask(none, &address, 1, arena, &results, &count) == PH_OK)
 		found = judge(results, count, &only);
 	if (found == PH_RCPT_LOCAL) {
 		struct ph_slice user = only != NULL ? only->user : PH_LIT("");
+
 
 		memcpy(slot->address, address.p, address.n);
 		slot->address[address.n] = '\0';

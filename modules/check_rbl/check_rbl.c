@@ -32,6 +32,7 @@ enum { AT_CONNECT, AT_MAIL, AT_RCPT };
 /* What a session's hooks leave each other. */
 struct rbl_session {
 	bool was_begun, is_concluded, was_scored;
+	uint64_t config;       /* that the session began with */
 	struct ph_dns_batch *batch;
 	enum rbl_state states[RBL_LISTS_MAX];
 	const char *questions[RBL_LISTS_MAX];
@@ -133,8 +134,9 @@ rbl_begin(struct ph_call *call, const struct rbl_conf *conf,
     struct rbl_session *session)
 {
 	session->was_begun = true;
+	session->config = number_of_conf(conf);
 	session->is_concluded = rbl_known_client(ph_call_session_arena(call),
-	    ph_call_client(call), number_of_conf(conf), &session->found);
+	    ph_call_client(call), session->config, &session->found);
 	if (!session->is_concluded)
 		ask_lists(call, conf, session);
 }
@@ -241,7 +243,7 @@ rbl_conclude(struct ph_call *call, const struct rbl_conf *conf,
 		    session->questions[tally.decisive]);
 	if (!session->has_failed)
 		rbl_know_client(ph_call_arena(call), ph_call_client(call),
-		    number_of_conf(conf), &session->found, conf->cache_ms);
+		    session->config, &session->found, conf->cache_ms);
 }
 
 /* --- the verdict --- */
@@ -275,7 +277,8 @@ rbl_verdict(struct ph_call *call, const struct rbl_conf *conf)
 	    sizeof(*session));
 	const int refused = ph_call_stage(call) == PH_AT_CONNECT ? 554 : 550;
 
-	if (!session->was_begun) /* allowed at connect, or check was restarted */
+	/* not begun: allowed at connect, or check was restarted */
+	if (!session->was_begun || session->config != number_of_conf(conf))
 		return PH_NEXT;
 	if (!session->is_concluded)
 		rbl_conclude(call, conf, session);

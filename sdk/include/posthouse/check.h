@@ -70,8 +70,9 @@ PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
     const char *fmt, ...) PH_PRINTF(3, 4);
 
 /*
- * Memory of this module for this session (kept between stages): the same
- * zeroed size octets each time. From the session's arena.
+ * Memory of this module's section for this session (kept between stages): the
+ * same zeroed size octets each time, also when the configuration changed in
+ * between. From the session's arena.
  */
 PH_EXPORT void *ph_call_session_state(struct ph_call *call, size_t size);
 /* Where that memory lives: what must outlive the call and end with the session.

@@ -25,6 +25,7 @@ enum ph_route {
 	PH_ROUTE_NEXT,    /* nothing to say of this recipient */
 	PH_ROUTE_KEEP,    /* it stands; no other router is asked */
 	PH_ROUTE_REPLACE, /* by the addresses added, at least one */
+	PH_ROUTE_SEND,    /* by the transport set; a mailbox is not looked for */
 	PH_ROUTE_FAIL,    /* there is no such recipient */
 	PH_ROUTE_DEFER,   /* can't be told now */
 };
@@ -57,6 +58,19 @@ PH_EXPORT bool ph_routing_is_unknown(const struct ph_routing *routing);
 /* With PH_ROUTE_REPLACE; copied. An address that is none is passed over. */
 PH_EXPORT void ph_routing_add(struct ph_routing *routing,
     struct ph_slice address);
+/*
+ * With PH_ROUTE_SEND; copied: the section of a transport, and what it is told as
+ * the destination, "": the recipient's domain.
+ */
+PH_EXPORT void ph_routing_to(struct ph_routing *routing,
+    const char *transport, const char *destination);
+/*
+ * The recipient is ours to take from anybody: a domain we relay for. With
+ * PH_ROUTE_KEEP and PH_ROUTE_SEND.
+ */
+PH_EXPORT void ph_routing_accept(struct ph_routing *routing);
+/* Absent when a client names the recipient, before the message is there. */
+PH_EXPORT struct ph_slice ph_routing_sender(const struct ph_routing *routing);
 /* A folder of the check role's own, for files without an absolute path. */
 PH_EXPORT const char *ph_router_dir(void);
 
