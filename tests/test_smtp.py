@@ -248,7 +248,7 @@ class Smtp(unittest.TestCase):
         client = self.box.submission()
         client.ehlo_or_helo_if_needed()
         self.assertEqual(client.mail("bob@example.test")[0], 553)
-        for header in (b"From: bob@example.test\r\n", b"Subject: none\r\n",
+        for header in (b"From: bob@example.test\r\n", b"From: nobody\r\n",
                        b"From: alice@example.test\r\nFrom: bob@example.test\r\n"):
             client.mail("alice@example.test")
             client.rcpt("bob@example.test")

@@ -224,6 +224,27 @@ START_TEST(sender_check_has_three_degrees)
 }
 END_TEST
 
+START_TEST(a_from_that_is_added_is_the_users)
+{
+	static const char script[] = "EHLO c\r\nAUTH PLAIN Z29vZA==\r\n"
+	    "MAIL FROM:<eve@x.test>\r\nRCPT TO:<bob@example.test>\r\n"
+	    "DATA\r\nSubject: x\r\n\r\n.\r\n";
+
+	fake.tls = "TLSv1.3 X";
+	conf.sender_check = SMTP_SENDER_OFF;
+	conf.check_from = true;
+	talk_as(script, &submission);
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "\r\nFrom: <alice@example.test>\r\n"));
+	setup();
+	fake.tls = "TLSv1.3 X";
+	conf.sender_check = SMTP_SENDER_OFF;
+	talk_as(script, &submission);
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "\r\nFrom: <eve@x.test>\r\n"));
+}
+END_TEST
+
 START_TEST(the_client_can_be_hidden)
 {
 	fake.tls = "TLSv1.3 X";
@@ -403,6 +424,7 @@ policy_suite(void)
 	tcase_add_test(tc, an_ipv6_client_counts_by_its_64);
 	tcase_add_test(tc, rates_of_a_user);
 	tcase_add_test(tc, sender_check_has_three_degrees);
+	tcase_add_test(tc, a_from_that_is_added_is_the_users);
 	tcase_add_test(tc, the_client_can_be_hidden);
 	tcase_add_test(tc, a_front_end_names_its_client);
 	tcase_add_test(tc, others_name_nobody);

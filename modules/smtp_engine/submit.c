@@ -90,9 +90,11 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 static void
 add_from(struct smtp *c, struct ph_buf *out)
 {
+	/* sender_check may be off where check_from is on */
+	const bool is_good = c->sender.n > 0 &&
+	    (!c->conf->check_from || smtp_owns(c, c->sender));
 	struct ph_slice sender = ph_path_format(smtp_scratch(c),
-	    c->sender.n > 0 ? c->sender :
-	                      ph_slice_str(ph_session_user(c->session)));
+	    is_good ? c->sender : ph_slice_str(ph_session_user(c->session)));
 
 	if (sender.n > 0)
 		ph_buf_printf(out, "From: <" PH_SLICE_FMT ">\r\n",
