@@ -62,7 +62,8 @@ transport_smtp: { port = $(second PH_SMTP); allow_loopback = true; };
 CONF
 run "$top/tests/sandbox.sh" start "$work/first" --dns "$dns" --conf "$work/first.d"
 first() { sed -n "s/^$1=//p" "$work/first/env"; }
-run "$(first PH_CTL)" status
+echo "\$ $(first PH_CTL) status | grep state"
+"$(first PH_CTL)" status | grep state
 
 # A message with what mail servers like to get wrong: lone dots, 8-bit text, a
 # line of 998 octets, trailing blanks, no text on the last line.
@@ -144,6 +145,7 @@ if [ -n "$keep" ]; then
    user alice, bob or carol, password secret
    IMAP        localhost port $(first PH_IMAP) (STARTTLS) or $(first PH_IMAPS) (TLS)
    POP3        localhost port $(first PH_POP3) (STLS) or $(first PH_POP3S) (TLS)
+   inbound     localhost port $(first PH_SMTP), as other servers see it
    submission  localhost port $(first PH_SUBMISSION) (STARTTLS) or $(first PH_SUBMISSIONS) (TLS)
    the CA      $(first PH_CA)
    the log     $(first PH_LOG)

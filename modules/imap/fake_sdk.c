@@ -261,6 +261,15 @@ ph_mail_size_limit(const struct ph_session *session)
 	return UINT64_MAX;
 }
 
+const struct ph_addr *
+ph_session_client(const struct ph_session *session)
+{
+	static const struct ph_addr client = { 0 };
+
+	(void)session;
+	return &client;
+}
+
 const char *
 ph_session_hostname(const struct ph_session *session)
 {

@@ -445,6 +445,7 @@ imap_login_session(struct ph_session *session, const void *conf)
 		.conf = conf,
 		.arena = ph_session_arena(session),
 	};
+	char client[PH_ADDR_TEXT_MAX];
 
 	login.deadline_ms = ph_now_ms() + login.conf->login_timeout_ms;
 	collect_init(&login.collect, LOGIN_COMMAND_MAX);
@@ -458,6 +459,8 @@ imap_login_session(struct ph_session *session, const void *conf)
 		return;
 	ph_stream_flush(login.stream);
 	ph_log(PH_INFO, "session_end", ph_f_str("end", login.reason),
+	    ph_f_str("client",
+	        ph_addr_format(ph_session_client(session), client)),
 	    ph_f_str("user", ph_session_user(session)),
 	    ph_f_int("in", (int64_t)ph_stream_octets_in(login.stream)),
 	    ph_f_int("out", (int64_t)ph_stream_octets_out(login.stream)));

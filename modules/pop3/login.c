@@ -181,6 +181,7 @@ pop3_session(struct ph_session *session, const void *conf)
 		.state = POP3_AUTHORIZATION,
 	};
 	uint64_t deadline_ms = ph_deadline_push(p.conf->login_timeout_ms);
+	char client[PH_ADDR_TEXT_MAX];
 
 	(void)ph_stream_printf(p.stream, "+OK %s POP3 posthouse\r\n",
 	    ph_session_hostname(session));
@@ -188,6 +189,8 @@ pop3_session(struct ph_session *session, const void *conf)
 	ph_deadline_restore(deadline_ms);
 	if (strcmp(p.end, "login") != 0)
 		ph_log(PH_INFO, "session_end", ph_f_str("end", p.end),
+		    ph_f_str("client",
+		        ph_addr_format(ph_session_client(session), client)),
 		    ph_f_str("user", ph_session_user(session)),
 		    ph_f_int("errors", p.errors));
 }
