@@ -182,7 +182,7 @@ big.test MX 10 mail.good.test
 
     def test_users_send_as_they_like(self):
         box = self.box(self.ZONE, "check_sender_domain: { exempt = [ ]; };"
-                       "smtp_submission: { check_sender = false; };")
+                       'smtp_submission: { sender_check = "off"; };')
         client = box.submission("alice")
         self.assertEqual(client.mail("x@none.test")[0], 250)
         client.close()
