@@ -185,6 +185,23 @@ class Routing(unittest.TestCase):
         self.lines(box, " delivered ", "to=y@plain.test", "host=127.0.0.3")
         self.assertEqual(len(one.messages), 1)
 
+    def test_a_program_takes_mail_and_tells_what_became_of_it(self):
+        box = self.box(
+            "router_routes: { routes = [ \"tool.test tool\" ]; "
+            "relay_domains = [ \"tool.test\" ]; };",
+            " tool: { module = \"transport_pipe\"; order = 200; "
+            "command = [ \"/bin/sh\", \"-c\", "
+            "\"grep -c hello; echo $RECIPIENT; "
+            "case $1 in no@*) exit 67;; late@*) exit 75;; esac\", \"sh\", "
+            "\"${recipient}\" ]; };")
+        self.send(box, "yes@tool.test", "no@tool.test", "late@tool.test",
+                  "-x@tool.test")
+        self.assertIn("1 yes@tool.test", self.lines(
+            box, " delivered ", "to=yes@tool.test", "host=/bin/sh")[0])
+        self.lines(box, " bounced ", "to=no@tool.test", "status=5.1.1")
+        self.lines(box, " deferred ", "to=late@tool.test", "status=4.3.0")
+        self.lines(box, " bounced ", "to=-x@tool.test", "status=5.1.3")
+
     def test_no_answer_is_no_refusal(self):
         box = self.box()
         path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check")

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* program.h - a program run once with content as its input. */
+#ifndef TRANSPORT_PIPE_PROGRAM_H
+#define TRANSPORT_PIPE_PROGRAM_H
+
+#include <posthouse/arena.h>
+
+enum { PROGRAM_OUTPUT_MAX = 400 };
+
+enum program_end {
+	PROGRAM_EXITED,   /* code is its status */
+	PROGRAM_KILLED,   /* code is the signal */
+	PROGRAM_LATE,     /* it was killed when its time was over */
+	PROGRAM_CANCELED, /* it was killed since the attempt is to end */
+	PROGRAM_NOT_RUN,  /* code is the errno */
+};
+
+struct program_result {
+	enum program_end end;
+	int code;
+	char output[PROGRAM_OUTPUT_MAX + 1]; /* the beginning, one line */
+};
+
+/*
+ * argv[0] is an absolute path; no shell. Descriptors but 0 to 2 are closed in
+ * it, output and errors are one. Suspends.
+ */
+void program_run(const char *const *argv, const char *const *environment,
+    struct ph_slice input, unsigned timeout_ms,
+    struct program_result *result);
+/* EX_... of sysexits.h: the enhanced code, of class 2, 4 or 5. Pure. */
+const char *program_exit_means(int code);
+
+#endif
