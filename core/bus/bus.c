@@ -23,6 +23,7 @@ enum {
 	BUS_INDEXES = 64,    /* processes of one role */
 	BUS_OPEN_MAX = 8192, /* requests of one peer being answered */
 	BUS_OPEN_OCTETS = 128 << 20, /* in them */
+	FIBERS_SPARE = 500,  /* for what answering them takes */
 	BUS_COMPLAINTS = 16, /* log lines about one peer's bad requests */
 	BUS_DOWN_FNS = 4,
 	NO_SLOT = 0xffff,
@@ -235,8 +236,11 @@ admit(struct peer *peer, const struct link_header *header,
 		complain(peer, header, "damaged record");
 		return PH_INVALID;
 	}
+	if (peer->role == ROLE_MASTER)
+		return PH_OK;
 	return peer->open < BUS_OPEN_MAX &&
-	    peer->open_octets + record.n <= BUS_OPEN_OCTETS ? PH_OK : PH_BUSY;
+	    peer->open_octets + record.n <= BUS_OPEN_OCTETS &&
+	    fiber_has_room(FIBERS_SPARE) ? PH_OK : PH_BUSY;
 }
 
 static void

@@ -68,6 +68,10 @@ void fiber_on_context(void (*fn)(void *context));
 
 /* Figures for `posthousectl status` and the tests. */
 size_t fiber_count(void);
+/* Whether that many more can be started. A stack is two mappings, and the
+ * system grants a process so many (vm.max_map_count); without one the process
+ * ends, so who begins work for strangers asks first. */
+bool fiber_has_room(size_t more);
 /* Give back the unused stack pages of parked fibers; called by a timer of the
  * runtime, exported for the memory test. */
 void fiber_trim(void);

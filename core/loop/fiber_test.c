@@ -287,6 +287,15 @@ START_TEST(only_owned_fibers_inherit_the_context)
 }
 END_TEST
 
+START_TEST(tells_when_stacks_run_out)
+{
+	fiber_runtime_init();
+	ck_assert(fiber_has_room(10000));
+	ck_assert(!fiber_has_room((size_t)1 << 40));
+	fiber_runtime_fini();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -303,6 +312,7 @@ main(void)
 	tcase_add_test(tc, work_ends_before_its_scope_does);
 	tcase_add_test(tc, thousands_of_fibers_keep_their_stacks);
 	tcase_add_test(tc, turn_end_is_called_once_a_turn);
+	tcase_add_test(tc, tells_when_stacks_run_out);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

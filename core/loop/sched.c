@@ -10,6 +10,7 @@
  */
 #include "loop/fiber_inner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <uv.h>
@@ -20,6 +21,8 @@ enum {
 	TURN_END_MAX = 8,
 	HELD_LIMIT_MS = 100,
 	TRIM_EVERY_MS = 1000,
+	MAPPINGS_USUAL = 65530, /* where the system does not say */
+	MAPPINGS_OTHER = 5000,  /* libraries, heaps, mapped mail */
 };
 
 static struct {
@@ -31,7 +34,7 @@ static struct {
 	bool trim_armed, stopping;
 	struct fiber *run_first, *run_last;
 	struct fiber *all;
-	size_t count;
+	size_t count, limit;
 	struct fiber **heap; /* from index 1, least wake_at_ms first */
 	size_t heap_count, heap_capacity;
 	uint64_t armed_for_ms;
@@ -303,10 +306,32 @@ on_check(uv_check_t *check)
 
 /* --- life --- */
 
+/* Of stacks: each has a guard page, which is a mapping of its own. */
+static size_t
+find_limit(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	size_t mappings = 0;
+
+	if (file == NULL || fscanf(file, "%zu", &mappings) != 1)
+		mappings = MAPPINGS_USUAL;
+	if (file != NULL)
+		fclose(file);
+	return mappings > 2 * MAPPINGS_OTHER ?
+	    (mappings - MAPPINGS_OTHER) / 2 : MAPPINGS_OTHER / 2;
+}
+
+bool
+fiber_has_room(size_t more)
+{
+	return rt.count + more <= rt.limit;
+}
+
 void
 fiber_runtime_init(void)
 {
 	memset(&rt, 0, sizeof(rt));
+	rt.limit = find_limit();
 	rt.armed_for_ms = UINT64_MAX;
 	ph_assert(uv_loop_init(&rt.loop) == 0);
 	uv_prepare_init(&rt.loop, &rt.prepare);

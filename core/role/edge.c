@@ -30,6 +30,7 @@ enum {
 	PROXY_MS = 10000,
 	RELAY_IDLE_MS = 2100000,  /* over any time-out behind it */
 	FAREWELL_MS = 2000,
+	FIBERS_SPARE = 4000,      /* for what the connections there are do */
 };
 
 /* A bound socket, until MSG_UNLISTEN. */
@@ -282,6 +283,7 @@ begin_connection(const struct listening *listening, int fd,
 
 	/* A word of farewell costs a fiber: not to a flood. */
 	if (instance == NULL || edge.count / 2 >= limits->connections ||
+	    !fiber_has_room(FIBERS_SPARE) ||
 	    (listening->implicit_tls && edge.tls == NULL)) {
 		edge.refused += instance != NULL;
 		close(fd);

@@ -20,7 +20,11 @@
 #include "role/mailbox.h"
 #include "session/session.h"
 
-enum { RECIPIENTS_MAX = 10000, FAREWELL_MS = 2000 };
+enum {
+	RECIPIENTS_MAX = 10000,
+	FAREWELL_MS = 2000,
+	FIBERS_SPARE = 4000, /* for deliveries */
+};
 
 struct user_session {
 	struct user_session *next, *prev;
@@ -252,7 +256,8 @@ on_handover(struct bus_request *request)
 	struct ph_slice record = request->message.record;
 	int fd = request->message.fds[0];
 	struct ph_session *session = fd >= 0 && !mail.is_stopping &&
-	    mailbox_store() != NULL ? take_session(request) : NULL;
+	    fiber_has_room(FIBERS_SPARE) && mailbox_store() != NULL ?
+	    take_session(request) : NULL;
 	struct user_session *user;
 
 	if (session == NULL) {

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "loop/fiber.h"
 #include "net/stream.h"
+
+enum { FIBERS_SPARE = 2000 };
 
 static int
 give(struct ph_session *session, struct ph_slice state,
@@ -35,6 +38,8 @@ give_relayed(struct ph_session *session, struct ph_slice state)
 {
 	int pair[2], status;
 
+	if (!fiber_has_room(FIBERS_SPARE)) /* relaying takes another one */
+		return PH_UNAVAILABLE;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
 	        pair) != 0)
 		return PH_UNAVAILABLE;
