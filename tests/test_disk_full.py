@@ -15,7 +15,8 @@ BODY = b"Subject: %d\r\n\r\n" + b"0123456789" * 2000 + b"\r\n"
 CONF = ("limits: { connections_per_client = 0; };\n"
         "queue: { soft_free_bytes = \"8M\"; ballast_bytes = \"16M\"; "
         "cache_bytes = \"16M\"; retry = [ \"1s\" ]; };\n"
-        "processes: { mail = 1; };\n")
+        "processes: { mail = 1; };\n"
+        "smtp_inbound: { max_errors = 1000; };\n")
 
 
 @unittest.skipUnless(os.geteuid() == 0, "root mounts a small file system")
