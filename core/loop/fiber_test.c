@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "log/log.h"
 #include "loop/fiber.h"
 
 static char trail[4096];
@@ -277,7 +278,7 @@ context_main(void *arg)
 
 START_TEST(only_owned_fibers_inherit_the_context)
 {
-	static char context;
+	static struct log_context context;
 
 	seen[0] = &context;
 	run(context_main, &context);
