@@ -79,6 +79,29 @@ class Outcomes(unittest.TestCase):
             until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
                   "the queue empty")
 
+    def test_a_report_that_must_wait_doubles_no_delivery(self):
+        gate = Gate()
+        gate.close("x@one.test", "550 5.1.1 nobody of that name")
+        with Remote(rule=gate.rule) as remote:
+            box = self.box(remote, retry="1h")
+            self.send(box, "x@one.test", "y@one.test")
+            self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
+            # who alice is can't be told while her report is made
+            pids = box.kill_role("auth", signal.SIGSTOP)
+            try:
+                gate.open["x@one.test"].set()
+                until(lambda: " report_not_made " in box.log(),
+                      "the queue to go on without the report")
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            box.ctl("queue", "retry", "all")
+            report = box.inbox("alice", 1)[0]
+            self.assertIn(b"x@one.test", report)
+            until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+                  "the queue empty")
+            self.assertEqual(len(remote.messages), 1)
+
     def test_a_relay_that_dies_is_not_the_fault_of_the_destination(self):
         gate = Gate()
         gate.close("x@one.test")

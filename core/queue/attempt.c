@@ -395,8 +395,31 @@ is_of_report(const struct attempt *a, const struct queue_recipient *r,
 	}
 }
 
-/* Add the report of one kind, if any recipient changed so. False: later. */
-static bool
+/*
+ * Who the sender is can't be told now (auth is down, or unsure). What was
+ * delivered stays so, or it would be sent twice; a failure is found again at
+ * the next attempt, and its report with it; a warning waits for that, too.
+ */
+static void
+report_later(struct attempt *a, enum report_action action,
+    const bool *concerned)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (!concerned[i] || action != REPORT_FAILED)
+			continue;
+		r->state = QUEUE_DB_WAITING;
+		r->next_ms = wall_ms() + TROUBLE_MS;
+	}
+	ph_log(PH_WARN, "report_not_made", ph_f_str("queue", a->entry->name),
+	    ph_f_str("to", a->entry->sender),
+	    ph_f_str("counts_as", action == REPORT_FAILED ? "deferred" :
+	        action == REPORT_DELIVERED ? "delivered" : "not warned"));
+}
+
+/* Add the report of one kind, if any recipient changed so. */
+static void
 add_report(struct attempt *a, enum report_action action,
     struct queue_db_op *op, struct entry **made)
 {
@@ -407,19 +430,23 @@ add_report(struct attempt *a, enum report_action action,
 		.concerned = concerned };
 
 	for (size_t i = 0; i < n; i++) {
-		struct queue_recipient *r = &a->entry->recipients[i];
+		const struct queue_recipient *r = &a->entry->recipients[i];
 
 		concerned[i] = a->changed[i] && is_of_report(a, r, action) &&
 		    report_is_wanted(a->entry, r, action);
 		any = any || concerned[i];
-		if (action == REPORT_DELAYED && concerned[i])
-			r->is_warned = true;
 	}
 	if (!any)
-		return true;
+		return;
 	report.facts = a->facts;
 	report.content = content_for_report(a);
-	return report_make(&report, op, a->arena, made) != REPORT_LATER;
+	if (report_make(&report, op, a->arena, made) == REPORT_LATER) {
+		report_later(a, action, concerned);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (concerned[i] && action == REPORT_DELAYED)
+			a->entry->recipients[i].is_warned = true;
 }
 
 static void
@@ -438,7 +465,7 @@ put_updates(struct attempt *a, struct queue_db_op *op)
 	}
 }
 
-/* The store or the report could not take it: as if it had not happened. A
+/* The store could not take it: as if it had not happened. A
  * local delivery is repeated into its own file; a remote one may double. */
 static void
 take_back(struct attempt *a)
@@ -459,19 +486,18 @@ enum { ACTIONS = sizeof(actions) / sizeof(actions[0]) };
 
 /* The outcome and its reports in one op; a status when it did not happen. */
 static int
-submit_outcome(struct attempt *a, struct entry *made[ACTIONS])
+submit_outcome(struct attempt *a, struct entry *made[ACTIONS],
+    bool *finished_out)
 {
 	struct queue_db_op *op = queue_db_op_create();
 	bool any = false;
 
 	for (size_t i = 0; i < ACTIONS; i++) {
-		if (!add_report(a, actions[i], op, &made[i])) {
-			queue_db_op_free(op);
-			return PH_UNAVAILABLE;
-		}
+		add_report(a, actions[i], op, &made[i]);
 		any = any || made[i] != NULL;
 	}
-	if (is_finished(a->entry))
+	*finished_out = is_finished(a->entry);
+	if (*finished_out)
 		queue_db_op_remove(op, a->entry->id);
 	else
 		put_updates(a, op);
@@ -486,8 +512,8 @@ static bool
 record_outcome(struct attempt *a)
 {
 	struct entry *made[ACTIONS] = { NULL };
-	bool finished = is_finished(a->entry);
-	int status = submit_outcome(a, made);
+	bool finished;
+	int status = submit_outcome(a, made, &finished);
 
 	if (status != PH_OK) {
 		ph_log(PH_ERROR, "outcome_not_recorded",
