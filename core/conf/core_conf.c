@@ -159,6 +159,15 @@ core_conf_fill(struct ph_arena *arena, const struct conf *conf,
 	return errors->count > before ? PH_INVALID : PH_OK;
 }
 
+bool
+core_is_local_domain(const struct core_conf *core, struct ph_slice domain)
+{
+	for (const char *const *at = core->domains; *at != NULL; at++)
+		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+			return true;
+	return false;
+}
+
 unsigned
 core_retry_ms(const struct core_conf *core, unsigned attempt)
 {

@@ -85,6 +85,9 @@ bool core_section_is(const char *name);
 int core_conf_fill(struct ph_arena *arena, const struct conf *conf,
     struct core_conf *core_out, struct conf_errors *errors);
 
+/* Whether mail for the domain is for mailboxes here; any case. Pure. */
+bool core_is_local_domain(const struct core_conf *core,
+    struct ph_slice domain);
 /* The wait after a recipient's attempt number `attempt` (0: the first) failed
  * for now, in milliseconds. */
 unsigned core_retry_ms(const struct core_conf *core, unsigned attempt);

@@ -167,17 +167,6 @@ is_sane_or_absent(struct ph_slice text, size_t max)
 	return text.p == NULL || is_sane(text, max);
 }
 
-static bool
-is_our_domain(struct ph_slice domain)
-{
-	const struct core_conf *core = &generation_current()->core;
-
-	for (const char *const *at = core->domains; *at != NULL; at++)
-		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
-			return true;
-	return false;
-}
-
 /* Proven by auth's token, or by a network the configuration names. */
 static bool
 may_relay(struct ph_slice record)
@@ -223,12 +212,15 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 {
 	struct ph_slice user = claim->user;
 	struct ph_slice domain = ph_address_domain(claim->address);
+	const struct core_conf *core = &generation_current()->core;
 	struct queue_recipient memory = { .user = NULL };
 
-	if (user.p != NULL && !is_our_domain(ph_address_domain(user)))
+	if (user.p != NULL &&
+	    !core_is_local_domain(core, ph_address_domain(user)))
 		return PH_DENIED;
 	if (user.p == NULL && (domain.p == NULL || !relay ||
-	        (is_our_domain(domain) && claim->transport.p == NULL)))
+	        (core_is_local_domain(core, domain) &&
+	        claim->transport.p == NULL)))
 		return PH_DENIED;
 	if (user.p != NULL)
 		memory.user = ph_arena_slice(arena, user).p;

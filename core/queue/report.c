@@ -80,17 +80,6 @@ report_is_wanted(const struct entry *entry,
 
 /* --- who is the sender --- */
 
-static bool
-is_our_domain(struct ph_slice domain)
-{
-	const struct core_conf *core = &generation_current()->core;
-
-	for (const char *const *at = core->domains; *at != NULL; at++)
-		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
-			return true;
-	return false;
-}
-
 /* As find_sender, for a server with routers: the first of those that the sender
  * stands for has the report, be it here or elsewhere. */
 static enum report_result
@@ -127,7 +116,8 @@ find_mailbox(const char *sender, struct ph_arena *arena, const char **user_out)
 	struct ph_buf buf;
 
 	*user_out = NULL;
-	if (domain.p != NULL && !is_our_domain(domain))
+	if (domain.p != NULL &&
+	    !core_is_local_domain(&generation_current()->core, domain))
 		return REPORT_MADE;
 	ph_buf_init(&buf, arena, 1024);
 	record_put_str(&buf, F_ADDRESS, sender);

@@ -79,11 +79,7 @@ is_ours(const struct generation *generation, struct ph_slice address)
 
 	if (domain.p == NULL) /* <postmaster> */
 		return true;
-	for (const char *const *at = generation->core.domains; *at != NULL;
-	     at++)
-		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
-			return true;
-	return false;
+	return core_is_local_domain(&generation->core, domain);
 }
 
 bool

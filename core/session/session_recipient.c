@@ -43,15 +43,6 @@ fold(char text[ADDRESS_MAX + 1], struct ph_slice address)
 	return (struct ph_slice){ text, address.n };
 }
 
-static bool
-is_ours(const struct core_conf *core, struct ph_slice domain)
-{
-	for (const char *const *at = core->domains; *at != NULL; at++)
-		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
-			return true;
-	return false;
-}
-
 /* What the session asked last, so that another session's question can't take
  * the answer away between RCPT and its reply. */
 struct last_recipient {
@@ -178,7 +169,7 @@ ph_recipient_lookup(struct ph_session *session, struct ph_slice address)
 	char text[ADDRESS_MAX + 1];
 	struct kept *slot;
 
-	if (domain.p != NULL && !is_ours(core, domain) &&
+	if (domain.p != NULL && !core_is_local_domain(core, domain) &&
 	    session->generation->router_count == 0)
 		return PH_RCPT_REMOTE;
 	if (address.n == 0 || address.n > ADDRESS_MAX)
@@ -228,6 +219,6 @@ ph_session_owns_address(struct ph_session *session, struct ph_slice address)
 			return true;
 	return ph_slice_eq_nocase(ph_address_local(address),
 	        PH_LIT("postmaster")) &&
-	    is_ours(core, ph_address_domain(address)) &&
+	    core_is_local_domain(core, ph_address_domain(address)) &&
 	    strcmp(session->user, core->postmaster) == 0;
 }
