@@ -32,6 +32,9 @@ void fiber_runtime_fini(void);
  */
 void fiber_at_turn_end(void (*fn)(void));
 
+/* Milliseconds since 1970, UTC; may be set back. */
+int64_t fiber_wall_ms(void);
+
 /* Start a fiber that nobody owns; it begins in this or the next turn of the
  * loop. It has no context and no deadline: it may outlive whose they are. Those
  * of a scope inherit both, joinable ones the context. */

@@ -64,6 +64,15 @@ ph_wall_time(void)
 	return time(NULL);
 }
 
+int64_t
+fiber_wall_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* --- the heap of wake-up times --- */
 
 static void

@@ -7,10 +7,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include "base/record.h"
+#include "loop/fiber.h"
 #include "queue/envelope.h"
 
 enum {
@@ -19,15 +19,6 @@ enum {
 	SHOW_CONTENT = 4096,
 	COUNTS_MAX = 10000,   /* destinations told apart */
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
 
 static const char *
 when(int64_t wall_s, char text[32])
@@ -142,7 +133,7 @@ text_list(const struct selection *s, struct ph_buf *buf)
 {
 	uint64_t limit = s->limit > 0 ? s->limit : LIST_DEFAULT;
 	const struct entry *last = NULL, *at = queue.oldest;
-	int64_t now = now_ms();
+	int64_t now = fiber_wall_ms();
 	size_t shown = 0;
 
 	for (; at != NULL && shown < limit &&
@@ -249,7 +240,7 @@ void
 text_counts(const struct selection *s, struct ph_buf *buf)
 {
 	struct count *all;
-	size_t n = gather(s, now_ms(), &all);
+	size_t n = gather(s, fiber_wall_ms(), &all);
 
 	qsort(all, n, sizeof(*all), by_recipients);
 	for (size_t i = 0; i < n && i < COUNTS_MAX &&
@@ -314,7 +305,7 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 void
 text_why(const struct entry *entry, struct ph_buf *buf)
 {
-	int64_t now = now_ms();
+	int64_t now = fiber_wall_ms();
 
 	ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n", entry->name,
 	    entry->sender,

@@ -5,7 +5,6 @@
  */
 #include "queue/queue.h"
 
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <posthouse/transport.h>
@@ -34,15 +33,6 @@ struct attempt {
 	enum lane_end end;
 	bool *changed;          /* by index of the recipient */
 };
-
-static int64_t
-wall_ms(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
 
 /* --- asking --- */
 
@@ -150,11 +140,11 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("status", r->said->enhanced),
 	    ph_f_str("reason", r->said->reason),
 	    ph_f_int("attempts", r->attempts),
-	    ph_f_int("delay_ms", wall_ms() - id_wall_ms(entry->id)),
+	    ph_f_int("delay_ms", fiber_wall_ms() - id_wall_ms(entry->id)),
 	    ph_f_slice("next_ms", delivered || failed ?
 	        (struct ph_slice){ NULL, 0 } :
 	        ph_slice_str(ph_arena_printf(a->arena, "%lld",
-	            (long long)(r->next_ms - wall_ms())))));
+	            (long long)(r->next_ms - fiber_wall_ms())))));
 }
 
 /* Try again later, or never when it is too old. */
@@ -162,7 +152,7 @@ static void
 defer(struct attempt *a, struct queue_recipient *r)
 {
 	const struct core_conf *core = &generation_current()->core;
-	int64_t age_ms = wall_ms() - a->entry->received_at * 1000;
+	int64_t age_ms = fiber_wall_ms() - a->entry->received_at * 1000;
 
 	if (age_ms >= core->queue.lifetime_ms) {
 		r->state = QUEUE_DB_FAILED;
@@ -173,7 +163,7 @@ defer(struct attempt *a, struct queue_recipient *r)
 			        "delivery time expired"));
 		return;
 	}
-	r->next_ms = wall_ms() + core_retry_ms(core, r->attempts - 1);
+	r->next_ms = fiber_wall_ms() + core_retry_ms(core, r->attempts - 1);
 }
 
 static void
@@ -313,7 +303,7 @@ not_taken(struct attempt *a, int status)
 {
 	unsigned doublings = a->entry->troubles < AGAIN_DOUBLINGS ?
 	    a->entry->troubles++ : AGAIN_DOUBLINGS;
-	int64_t next_ms = wall_ms() + ((int64_t)AGAIN_MS << doublings);
+	int64_t next_ms = fiber_wall_ms() + ((int64_t)AGAIN_MS << doublings);
 
 	if (status != PH_UNAVAILABLE && status != PH_TIMEOUT &&
 	    status != PH_CANCELED && status != PH_BUSY) {
@@ -381,7 +371,7 @@ is_of_report(const struct attempt *a, const struct queue_recipient *r,
     enum report_action action)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t age_ms = wall_ms() - a->entry->received_at * 1000;
+	int64_t age_ms = fiber_wall_ms() - a->entry->received_at * 1000;
 
 	switch (action) {
 	case REPORT_FAILED:
@@ -410,7 +400,7 @@ report_later(struct attempt *a, enum report_action action,
 		if (!concerned[i] || action != REPORT_FAILED)
 			continue;
 		r->state = QUEUE_DB_WAITING;
-		r->next_ms = wall_ms() + TROUBLE_MS;
+		r->next_ms = fiber_wall_ms() + TROUBLE_MS;
 	}
 	ph_log(PH_WARN, "report_not_made", ph_f_str("queue", a->entry->name),
 	    ph_f_str("to", a->entry->sender),
@@ -476,7 +466,7 @@ take_back(struct attempt *a)
 		if (!a->changed[i])
 			continue;
 		r->state = QUEUE_DB_WAITING;
-		r->next_ms = wall_ms() + TROUBLE_MS;
+		r->next_ms = fiber_wall_ms() + TROUBLE_MS;
 	}
 }
 
@@ -573,7 +563,7 @@ set_aside(struct attempt *a, int status)
 		a->entry->is_held = true;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
 		if (a->entry->recipients[i].job == a->job)
-			a->entry->recipients[i].next_ms = wall_ms() +
+			a->entry->recipients[i].next_ms = fiber_wall_ms() +
 			    TROUBLE_MS;
 }
 

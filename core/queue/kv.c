@@ -7,7 +7,6 @@
 #include "queue/kv.h"
 
 #include <stdlib.h>
-#include <sys/time.h>
 
 #include "log/log.h"
 #include "loop/fiber.h"
@@ -46,15 +45,6 @@ static struct {
 	uint64_t log_again_ms;
 	struct kv_stats stats;
 } kv = { .last_dirty = &kv.dirty };
-
-static int64_t
-wall_ms(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
 
 /* --- the cache --- */
 
@@ -193,7 +183,7 @@ write_some(void)
 {
 	struct pair **batch = calloc(WRITE_PAIRS, sizeof(struct pair *));
 	struct queue_db_op *op = queue_db_op_create();
-	int64_t now_ms = wall_ms();
+	int64_t now_ms = fiber_wall_ms();
 	size_t count = 0, octets = 0;
 	int status;
 
@@ -298,7 +288,7 @@ read_pair(void *arg)
 static void
 load_pair(struct pair *pair)
 {
-	struct load load = { .key = pair->key, .now_ms = wall_ms(),
+	struct load load = { .key = pair->key, .now_ms = fiber_wall_ms(),
 		.arena = ph_arena_create(NULL) };
 
 	pair->is_loading = true;
@@ -356,7 +346,7 @@ obtain(struct ph_slice key, bool must_read, struct pair **pair_out)
 	}
 	unlink_use(pair);
 	link_newest(pair);
-	if (pair->value.p != NULL && pair->expires_ms <= wall_ms())
+	if (pair->value.p != NULL && pair->expires_ms <= fiber_wall_ms())
 		set_value(pair, (struct ph_slice){ NULL, 0 });
 	*pair_out = pair;
 	return PH_OK;
@@ -369,7 +359,7 @@ end_of_life(uint64_t ttl_ms)
 {
 	uint64_t most = KV_LIFE_MAX_DAYS * DAY_MS;
 
-	return wall_ms() + (int64_t)(ttl_ms < most ? ttl_ms : most);
+	return fiber_wall_ms() + (int64_t)(ttl_ms < most ? ttl_ms : most);
 }
 
 int

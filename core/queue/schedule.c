@@ -8,7 +8,6 @@
 #include "queue/queue.h"
 
 #include <stdlib.h>
-#include <sys/time.h>
 #include <uv.h>
 
 #include "log/log.h"
@@ -28,15 +27,6 @@ static struct {
 	int64_t longest_ms; /* of the waits between attempts, at the start */
 	int64_t offset_ms; /* of the wall clock to the one that only ascends */
 } s;
-
-static int64_t
-wall_ms(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
 
 static void
 place(struct entry *entry, size_t i)
@@ -117,7 +107,7 @@ arm(void)
 		uv_timer_stop(&s.timer);
 		return;
 	}
-	wait = s.heap[0]->due_ms - wall_ms();
+	wait = s.heap[0]->due_ms - fiber_wall_ms();
 	if (wait < 0)
 		wait = 0;
 	if (wait > LOOK_MS)
@@ -129,7 +119,7 @@ arm(void)
 static void
 follow_clock(void)
 {
-	int64_t offset = wall_ms() - (int64_t)ph_now_ms();
+	int64_t offset = fiber_wall_ms() - (int64_t)ph_now_ms();
 	int64_t back = s.offset_ms - offset;
 
 	s.offset_ms = offset;
@@ -150,7 +140,7 @@ on_timer(uv_timer_t *timer)
 
 	(void)timer;
 	follow_clock();
-	now = wall_ms();
+	now = fiber_wall_ms();
 	while (s.count > 0 && s.heap[0]->due_ms <= now) {
 		struct entry *entry = s.heap[0];
 
@@ -207,7 +197,7 @@ begin_job(struct entry *entry, size_t i, int64_t now)
 void
 schedule_due(struct entry *entry)
 {
-	int64_t now = wall_ms();
+	int64_t now = fiber_wall_ms();
 
 	if (queue.is_stopping || entry->is_removed)
 		return;
@@ -222,7 +212,7 @@ schedule_due(struct entry *entry)
 void
 schedule_loaded(struct entry *entry)
 {
-	int64_t latest = wall_ms() + s.longest_ms;
+	int64_t latest = fiber_wall_ms() + s.longest_ms;
 
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		if (entry->recipients[i].next_ms > latest)
@@ -245,7 +235,7 @@ longest_retry_ms(void)
 void
 schedule_start(void)
 {
-	s.offset_ms = wall_ms() - (int64_t)ph_now_ms();
+	s.offset_ms = fiber_wall_ms() - (int64_t)ph_now_ms();
 	s.longest_ms = longest_retry_ms();
 	uv_timer_init(fiber_loop(), &s.timer);
 	uv_unref((uv_handle_t *)&s.timer);
