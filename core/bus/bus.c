@@ -467,7 +467,7 @@ bus_on_peer_down(void (*fn)(enum role role, unsigned index))
 			return;
 		}
 	}
-	ph_assert(!"too many functions for bus_on_peer_down");
+	ph_assert(false && "too many functions for bus_on_peer_down");
 }
 
 /* --- asking --- */

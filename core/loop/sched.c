@@ -290,7 +290,7 @@ fiber_at_turn_end(void (*fn)(void))
 			return;
 		}
 	}
-	ph_assert(!"more than 8 functions at the turn's end");
+	ph_assert(false && "more than 8 functions at the turn's end");
 }
 
 static void

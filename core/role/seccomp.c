@@ -96,7 +96,7 @@ deny_families(scmp_filter_ctx filter)
 	    i < sizeof(denied_families) / sizeof(denied_families[0]); i++)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, denied_families[i]));
+		    SCMP_A0(SCMP_CMP_EQ, denied_families[i], 0));
 	return rc;
 }
 
@@ -118,7 +118,7 @@ deny_processes(scmp_filter_ctx filter)
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(tgkill), 1,
-		    SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+		    SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
 	return rc;
 }
 

@@ -318,9 +318,10 @@ static void
 write_users(const char *text)
 {
 	static time_t stamp = 1000000000; /* old enough, and always another */
-	struct timespec times[2] = { { ++stamp, 0 }, { stamp, 0 } };
+	struct timespec times[2] = { { stamp, 0 }, { stamp, 0 } };
 	FILE *f = fopen(conf.file, "w");
 
+	stamp++;
 	ck_assert_ptr_nonnull(f);
 	fputs(text, f);
 	fclose(f);
