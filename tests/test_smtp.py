@@ -4,6 +4,7 @@ one test for each, and what the RFCs promise to a client."""
 import base64
 import socket
 import ssl
+import struct
 import unittest
 
 from sandbox import DEADLINE, Sandbox, until
@@ -452,6 +453,12 @@ class Proxy(unittest.TestCase):
     def v1(client):
         return b"PROXY TCP4 " + client + b" 192.0.2.1 4711 25\r\n"
 
+    @staticmethod
+    def v2(kind, client, tlvs=b""):
+        body = (socket.inet_aton(client) + socket.inet_aton("192.0.2.1") +
+                b"\x12\x34\0\x19" + tlvs)
+        return b"\r\n\r\n\0\r\nQUIT\n" + kind + struct.pack(">H", len(body)) + body
+
     def deliver(self, wire):
         """The Received field that a message got."""
         before = self.box.log().count(" delivered ")
@@ -465,12 +472,15 @@ class Proxy(unittest.TestCase):
         self.assertIn(b"from c.test ([203.0.113.1])", text)
 
     def test_the_header_may_come_octet_by_octet(self):
-        wire = Wire(self.box, "smtp", False, "127.0.0.9")
-        self.addCleanup(wire.close)
-        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for octet in self.v1(b"203.0.113.2"):
-            wire.send(bytes([octet]))
-        self.assertEqual(wire.reply()[0], 220)
+        tls = b"\x20\0\x0c\x05\0\0\0\0\x21\0\x04TLSv"
+        for header in (self.v1(b"203.0.113.2"),
+                       self.v2(b"\x21\x11", "203.0.113.2", tls)):
+            wire = Wire(self.box, "smtp", False, "127.0.0.9")
+            self.addCleanup(wire.close)
+            wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for octet in header:
+                wire.send(bytes([octet]))
+            self.assertEqual(wire.reply()[0], 220)
 
     def test_version_2_stands_before_tls(self):
         header = (b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" +
@@ -490,7 +500,10 @@ class Proxy(unittest.TestCase):
         until(lambda: "client=127.0.0.9" in self.box.log(), "the front end")
 
     def test_no_header_no_session(self):
-        for octets in (HELLO, b"PROXY TCP4 x\r\n", b"\x16\x03\x01\0"):
+        for octets in (HELLO, b"PROXY TCP4 x\r\n", b"\x16\x03\x01\0",
+                       self.v2(b"\x21\x41", "203.0.113.5"),
+                       self.v2(b"\x21\x11", "203.0.113.5", b"\x03\0\x04nope"),
+                       self.v2(b"\x21\x11", "203.0.113.5", b"\x04\0\x04x")):
             wire = self.wire(octets, greeting=False)
             try:
                 self.assertEqual(wire.socket.recv(1), b"")
@@ -500,6 +513,13 @@ class Proxy(unittest.TestCase):
     def test_others_may_not_name_anybody(self):
         wire = self.wire(self.v1(b"203.0.113.3") + b"QUIT\r\n", source="127.0.0.8")
         self.assertEqual((wire.greeting[0], wire.rest()), (220, [500, 221]))
+        wire = self.wire(self.v2(b"\x21\x11", "203.0.113.4"), source="127.0.0.8")
+        wire.socket.shutdown(socket.SHUT_WR)
+        self.assertEqual(wire.greeting[0], 220)
+        self.assertIn(500, wire.rest())
+        until(lambda: self.box.log().count("client=127.0.0.8") >= 2, "both")
+        self.assertNotIn("client=203.0.113.3", self.box.log())
+        self.assertNotIn("client=203.0.113.4", self.box.log())
 
     def test_limits_are_of_the_client_not_of_the_front_end(self):
         wires = [self.wire(self.v1(b"203.0.113.%d" % n)) for n in range(50, 56)]
