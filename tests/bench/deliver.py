@@ -29,27 +29,28 @@ def count_files(top):
     return total
 
 
-def load(port, sessions, messages):
+def load(port, sessions, messages, to):
     each = messages // sessions
     return [subprocess.Popen(
         ["smtp-source", "-s", "1", "-m", str(each), "-l", "4096", "-c",
-         "-f", f"sender@outside.test", "-t", f"u{n + 1:04d}@example.test",
+         "-f", f"sender{n}@outside.test", "-t", to.format(n + 1),
          f"inet:127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
         for n in range(sessions)], each * sessions
 
 
-def measure(name, port, mail, roots, sessions, messages):
+def measure(name, port, count, roots, sessions, messages, to):
+    """From the first message sent until count() has grown by all of them."""
     from usage import tree
-    before, cpu = count_files(mail), tree(roots)
+    before, cpu = count(), tree(roots)
     start = time.monotonic()
-    clients, wanted = load(port, sessions, messages)
+    clients, wanted = load(port, sessions, messages, to)
     failed = sum(1 for c in clients if c.wait() != 0)
     sent = time.monotonic() - start
     end = time.monotonic() + 300
-    while count_files(mail) - before < wanted and time.monotonic() < end:
+    while count() - before < wanted and time.monotonic() < end:
         time.sleep(0.05)
     took = time.monotonic() - start
-    got = count_files(mail) - before
+    got = count() - before
     used = tree(roots) - cpu
     if failed or got != wanted:
         print(f"{name}: {failed} clients failed, {got} of {wanted} arrived")
@@ -57,7 +58,7 @@ def measure(name, port, mail, roots, sessions, messages):
                 took=took)
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=20)
@@ -66,6 +67,24 @@ def main():
     args = parser.parse_args()
     if args.build:
         os.environ["PH_BUILD"] = os.path.abspath(args.build)
+    return args
+
+
+def report(rows, args):
+    print(f"{args.messages} messages of 4 KiB, {args.sessions} sessions, one a "
+          f"connection, median of {args.rounds} rounds")
+    print(f"{'':20}{'messages/s':>12}{'CPU ms/message':>16}")
+    median = []
+    for name, got in rows.items():
+        median.append((statistics.median(r["rate"] for r in got),
+                       statistics.median(r["cpu"] for r in got)))
+        print("{:20}{:12.0f}{:16.2f}".format(name, *median[-1]))
+    a, b = median
+    print(f"{'ratio':20}{a[0] / b[0]:11.2f}x{b[1] / max(a[1], 1e-9):15.2f}x")
+
+
+def main():
+    args = arguments()
     from rival import Rival
     from sandbox import Sandbox
     users = [f"u{n + 1:04d}" for n in range(args.sessions)]
@@ -80,22 +99,15 @@ def main():
                          [int(ours.env["PH_PID"])]),
                         ("Postfix + Dovecot", rival.ports["smtp"], rival.mail,
                          rival.roots())):
-                    row = measure(name, port, mail, roots, args.sessions,
-                                  args.messages if n else args.sessions * 5)
+                    row = measure(name, port, lambda: count_files(mail), roots,
+                                  args.sessions,
+                                  args.messages if n else args.sessions * 5,
+                                  "u{:04d}@example.test")
                     if n:
                         rows[name].append(row)
         finally:
             rival.close()
-    print(f"{args.messages} messages of 4 KiB, {args.sessions} sessions, one a "
-          f"connection, median of {args.rounds} rounds")
-    print(f"{'':20}{'messages/s':>12}{'CPU ms/message':>16}")
-    median = {}
-    for name, got in rows.items():
-        median[name] = (statistics.median(r["rate"] for r in got),
-                        statistics.median(r["cpu"] for r in got))
-        print(f"{name:20}{median[name][0]:12.0f}{median[name][1]:16.2f}")
-    a, b = median["posthouse"], median["Postfix + Dovecot"]
-    print(f"{'ratio':20}{a[0] / b[0]:11.2f}x{b[1] / max(a[1], 1e-9):15.2f}x")
+    report(rows, args)
 
 
 if __name__ == "__main__":

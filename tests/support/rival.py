@@ -44,6 +44,13 @@ default_process_limit = 100
 lmtp_destination_concurrency_limit = 20
 """
 
+POSTFIX_RELAY = """
+relayhost = [127.0.0.1]:{relay}
+smtp_destination_concurrency_limit = 20
+relay_destination_concurrency_limit = 20
+initial_destination_concurrency = 20
+"""
+
 POSTFIX_MASTER = """
 {smtp} inet n - n - - smtpd
 {submissions} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes
@@ -143,9 +150,10 @@ def free_ports(count):
 
 
 class Rival:
-    """Postfix and Dovecot for example.test, users u0001.. of the list."""
+    """Postfix and Dovecot for example.test, users u0001.. of the list. All other
+    mail goes to the port `relay` of this machine, when one is given."""
 
-    def __init__(self, users, cert, key):
+    def __init__(self, users, cert, key, relay=None):
         self.dir = tempfile.mkdtemp(prefix="rival-", dir="/var/tmp")
         os.chmod(self.dir, 0o755)
         names = ("smtp", "submissions", "imap", "imaps", "pop3")
@@ -155,7 +163,8 @@ class Rival:
             os.mkdir(os.path.join(self.dir, folder))
         shutil.chown(os.path.join(self.dir, "data"), "postfix")
         shutil.chown(os.path.join(self.dir, "mail"), "mail", "mail")
-        self.write("conf/main.cf", POSTFIX_MAIN.format(**fill))
+        self.write("conf/main.cf", POSTFIX_MAIN.format(**fill) + (
+            POSTFIX_RELAY.format(relay=relay) if relay else ""))
         self.write("conf/master.cf", POSTFIX_MASTER.format(**fill))
         self.write("dovecot.conf", DOVECOT.format(**fill))
         hashed = subprocess.check_output(
