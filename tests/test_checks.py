@@ -213,6 +213,14 @@ broken.test RCODE SERVFAIL
                 ("127.0.0.9", "helo", 550), ("localhost", "helo", 450)):
             self.assertEqual(self.talk(box, helo=name)[:2], (step, code), name)
 
+    def test_a_name_refused_within_a_transaction_ends_it(self):
+        box = self.box(self.ZONE, 'check_helo: { exempt = [ ]; address = "reject"; };')
+        client, *_ = self.client(box, "127.0.0.9", "good.test")
+        codes = [client.docmd(line)[0] for line in (
+            "MAIL FROM:<x@good.test>", "RCPT TO:<bob@example.test>",
+            "EHLO 127.0.0.9", "DATA", "MAIL FROM:<>", "EHLO good.test", "DATA")]
+        self.assertEqual(codes, [250, 250, 550, 503, 503, 250, 503])
+
     def test_by_default_a_bad_name_only_scores(self):
         box = self.box(self.ZONE, 'log: { level = "debug"; }; '
                        'check_helo: { exempt = [ ]; };')

@@ -17,8 +17,10 @@ static const struct smtp_reply bad_sender = { 501, "5.1.7",
 	"syntax error in the sender address", false };
 static const struct smtp_reply bad_recipient = { 501, "5.1.3",
 	"syntax error in the recipient address", false };
-static const struct smtp_reply long_address = { 501, "5.1.3",
-	"the address is too long", false };
+static const struct smtp_reply long_sender = { 501, "5.1.7",
+	"the sender address is too long", false };
+static const struct smtp_reply long_recipient = { 501, "5.1.3",
+	"the recipient address is too long", false };
 static const struct smtp_reply bad_helo = { 501, "5.5.4",
 	"a host name or an address literal is needed", false };
 static const struct smtp_reply bad_bdat = { 501, "5.5.4",
@@ -189,6 +191,15 @@ static const struct param mail_params[] = {
 	{ "AUTH", true, take_auth },
 };
 
+void
+smtp_skip_blanks(struct ph_slice *text)
+{
+	while (text->n > 0 && text->p[0] == ' ') {
+		text->p++;
+		text->n--;
+	}
+}
+
 /* "FROM:" or "TO:"; blanks behind it, which many clients send, are passed. */
 static bool
 skip_word(struct ph_slice *text, const char *word)
@@ -199,10 +210,7 @@ skip_word(struct ph_slice *text, const char *word)
 		return false;
 	text->p += n;
 	text->n -= n;
-	while (text->n > 0 && text->p[0] == ' ') {
-		text->p++;
-		text->n--;
-	}
+	smtp_skip_blanks(text);
 	return true;
 }
 
@@ -219,7 +227,7 @@ smtp_mail_parse(struct ph_arena *arena, struct ph_slice text,
 		return &bad_syntax;
 	status = ph_path_parse(arena, text, &args.path, &rest, NULL);
 	if (status != PH_OK)
-		return status == PH_TOO_BIG ? &long_address : &bad_sender;
+		return status == PH_TOO_BIG ? &long_sender : &bad_sender;
 	args.has_params = rest.n > 0;
 	wrong = take_params(mail_params,
 	    sizeof(mail_params) / sizeof(mail_params[0]), &args, rest);
@@ -304,7 +312,7 @@ smtp_rcpt_parse(struct ph_arena *arena, struct ph_slice text,
 	} else {
 		status = ph_path_parse(arena, text, &args.path, &rest, NULL);
 		if (status == PH_TOO_BIG)
-			return &long_address;
+			return &long_recipient;
 		if (status != PH_OK || args.path.is_null ||
 		    args.path.domain.n == 0)
 			return &bad_recipient;
@@ -346,7 +354,7 @@ smtp_helo_parse(struct ph_slice text, struct ph_slice *name_out)
 		const char c = (char)(text.p[i] | 0x20);
 
 		if (!(c >= 'a' && c <= 'z') &&
-		    (text.p[i] <= 0 || strchr("0123456789.-_:[]",
+		    (text.p[i] <= 0 || strchr("0123456789.-_:[]%'+/",
 		                           text.p[i]) == NULL))
 			return &bad_helo;
 	}
@@ -361,6 +369,7 @@ smtp_auth_parse(struct ph_slice text, struct ph_slice *mechanism_out,
 {
 	struct ph_slice mechanism = ph_slice_cut(&text, ' ');
 
+	smtp_skip_blanks(&text);
 	if (mechanism.n == 0 || mechanism.n > 20 ||
 	    (text.p != NULL &&
 	        (text.n == 0 || memchr(text.p, ' ', text.n) != NULL)))

@@ -51,7 +51,7 @@ const struct smtp_reply *smtp_rcpt_parse(struct ph_arena *arena,
 const struct smtp_reply *smtp_bdat_parse(struct ph_slice text,
     struct smtp_bdat_args *args_out);
 /* A host name or address literal, wide enough for what clients say of
- * themselves ("my_pc"), narrow enough for a Received field. */
+ * themselves ("my_pc", "[IPv6:fe80::1%eth0]"), narrow enough for a Received field. */
 const struct smtp_reply *smtp_helo_parse(struct ph_slice text,
     struct ph_slice *name_out);
 /* AUTH mechanism [initial-response]; initial absent when not given. */
@@ -59,5 +59,7 @@ const struct smtp_reply *smtp_auth_parse(struct ph_slice text,
     struct ph_slice *mechanism_out, struct ph_slice *initial_out);
 /* RFC 3461 s4: printable without "+" and "=", which are "+HH". */
 bool smtp_xtext_is_valid(struct ph_slice text);
+/* Past blanks at the start. */
+void smtp_skip_blanks(struct ph_slice *text);
 
 #endif

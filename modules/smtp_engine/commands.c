@@ -3,7 +3,7 @@
  * commands.c - the order of commands (RFC 5321 s4.1.4) as data. In these states
  * this verb is parsed so, allowed so, asks this stage, acts so, leads there.
  * DATA, BDAT and AUTH ask their stages themselves, when what is asked about
- * has come in.
+ * has come in. A command that is not parsed or not allowed changes no state.
  */
 #include "conversation.h"
 
@@ -15,6 +15,8 @@
 
 static const struct smtp_reply no_argument = { 501, "5.5.4",
 	"this command takes no argument", false };
+static const struct smtp_reply needs_argument = { 501, "5.5.4",
+	"this command needs an argument", false };
 
 /* --- parse --- */
 
@@ -31,6 +33,13 @@ parse_any(struct smtp *c, struct ph_slice arg)
 	(void)c;
 	(void)arg;
 	return NULL;
+}
+
+static const struct smtp_reply *
+parse_some(struct smtp *c, struct ph_slice arg)
+{
+	(void)c;
+	return arg.p != NULL ? NULL : &needs_argument;
 }
 
 static const struct smtp_reply *
@@ -158,9 +167,9 @@ do_no_recipients(struct smtp *c)
 
 const struct smtp_command smtp_commands[] = {
 	{ "EHLO", OPEN, parse_helo, allow_helo, PH_AT_HELO, smtp_do_ehlo,
-	    SMTP_READY, SMTP_SAME },
+	    SMTP_READY, SMTP_GREETED },
 	{ "HELO", OPEN, parse_helo, allow_helo, PH_AT_HELO, do_helo,
-	    SMTP_READY, SMTP_SAME },
+	    SMTP_READY, SMTP_GREETED },
 	{ "MAIL", IN(READY), parse_mail, smtp_allow_mail, PH_AT_MAIL,
 	    smtp_do_mail, SMTP_MAIL, SMTP_SAME },
 	{ "RCPT", IN(MAIL) | IN(RCPT), parse_rcpt, smtp_allow_rcpt, PH_AT_RCPT,
@@ -187,7 +196,7 @@ const struct smtp_command smtp_commands[] = {
 	    SMTP_SAME },
 	{ "HELP", OPEN, parse_any, NULL, SMTP_NO_STAGE, do_help, SMTP_SAME,
 	    SMTP_SAME },
-	{ "VRFY", OPEN, parse_any, NULL, SMTP_NO_STAGE, do_vrfy, SMTP_SAME,
+	{ "VRFY", OPEN, parse_some, NULL, SMTP_NO_STAGE, do_vrfy, SMTP_SAME,
 	    SMTP_SAME },
 	{ "EXPN", OPEN, parse_any, NULL, SMTP_NO_STAGE, do_expn, SMTP_SAME,
 	    SMTP_SAME },

@@ -121,7 +121,8 @@ struct smtp_command {
 	int stage; /* enum ph_stage asked then, or SMTP_NO_STAGE */
 	void (*act)(struct smtp *c);
 	enum smtp_state next;   /* after a good reply */
-	enum smtp_state failed; /* after a refusal; SMTP_SAME: no change */
+	/* After a refusal by stage or act; SMTP_SAME: no change. */
+	enum smtp_state failed;
 };
 enum { SMTP_NO_STAGE = -1 };
 

@@ -98,14 +98,26 @@ smtp_lost(struct smtp *c, int status)
 
 /* --- one command --- */
 
-/* ABNF: verb [ SP argument ]; blanks at the end are passed. The argument is
- * absent when there is none. */
+/* RFC 5321 s4.1.1: blanks at the end are passed; some clients add a tab. */
+static void
+trim_end(struct ph_slice *line)
+{
+	while (line->n > 0 && (line->p[line->n - 1] == ' ' ||
+	                          line->p[line->n - 1] == '\t'))
+		line->n--;
+}
+
+/* ABNF: verb [ SP argument ]; more blanks before either are passed, as Postfix
+ * does. The argument is absent when there is none. */
 static struct ph_slice
 cut_verb(struct ph_slice *line)
 {
-	while (line->n > 0 && line->p[line->n - 1] == ' ')
-		line->n--;
-	return ph_slice_cut(line, ' ');
+	struct ph_slice verb;
+
+	smtp_skip_blanks(line);
+	verb = ph_slice_cut(line, ' ');
+	smtp_skip_blanks(line);
+	return verb;
 }
 
 static bool
@@ -146,7 +158,7 @@ run_row(struct smtp *c, const struct smtp_command *row, struct ph_slice arg)
 
 	c->next = row->next == SMTP_SAME ? c->state : row->next;
 	/* What brings no message on its way: EHLO, RSET, NOOP and the like. */
-	if (row->failed == SMTP_SAME && row->next != SMTP_MAIL &&
+	if (row->failed != SMTP_READY && row->next != SMTP_MAIL &&
 	    row->next != SMTP_RCPT)
 		c->tally.idle_commands++;
 	wrong = row->parse(c, arg);
@@ -154,7 +166,11 @@ run_row(struct smtp *c, const struct smtp_command *row, struct ph_slice arg)
 		c->reply = *wrong;
 	else if (row->allow != NULL)
 		row->allow(c);
-	if (c->reply.code == 0 && row->stage != SMTP_NO_STAGE)
+	if (c->reply.code != 0) { /* as if it had not been said */
+		c->next = c->state;
+		return;
+	}
+	if (row->stage != SMTP_NO_STAGE)
 		(void)smtp_ask(c, (enum ph_stage)row->stage);
 	if (c->reply.code == 0)
 		row->act(c);
@@ -162,25 +178,37 @@ run_row(struct smtp *c, const struct smtp_command *row, struct ph_slice arg)
 		c->next = row->failed == SMTP_SAME ? c->state : row->failed;
 }
 
+/* What is no command line, whatever it says. A chunk may stand behind it: its
+ * octets are no commands. */
+static void
+refuse_line(struct smtp *c, struct ph_slice line, struct ph_slice verb,
+    bool bare_lf)
+{
+	if (has_control_octets(line) || (bare_lf && !c->normalize))
+		smtp_say(c, 500, "5.5.2", "control octets in a command");
+	else if (line.n > SMTP_LINE_MAX &&
+	    !ph_slice_eq_nocase(verb, PH_LIT("AUTH")))
+		smtp_say(c, 500, "5.5.6", "line too long");
+	else
+		return;
+	c->hang_up = ph_slice_starts_nocase(verb, "BDAT");
+}
+
 static void
 run_line(struct smtp *c, struct ph_slice line, bool bare_lf)
 {
-	struct ph_slice arg = line, verb;
+	struct ph_slice arg, verb;
 	const struct smtp_command *row;
 	bool known;
 
+	trim_end(&line);
+	arg = line;
 	c->next = c->state;
-	if (has_control_octets(line) || (bare_lf && !c->normalize)) {
-		smtp_say(c, 500, "5.5.2", "control octets in a command");
-		return;
-	}
-	verb = cut_verb(&arg);
 	c->stage_word = "command";
-	if (line.n > SMTP_LINE_MAX &&
-	    !ph_slice_eq_nocase(verb, PH_LIT("AUTH"))) {
-		smtp_say(c, 500, "5.5.6", "line too long");
+	verb = cut_verb(&arg);
+	refuse_line(c, line, verb, bare_lf);
+	if (c->reply.code != 0)
 		return;
-	}
 	row = smtp_command_find(verb, c->state, &known);
 	if (row != NULL) {
 		c->stage_word = row->verb;

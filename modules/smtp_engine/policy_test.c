@@ -375,10 +375,13 @@ END_TEST
 
 START_TEST(binary_content_needs_chunks_and_a_clean_header)
 {
-	ck_assert_str_eq(talk(BINARY "DATA\r\nMAIL FROM:<>\r\n"
+	ck_assert_str_eq(talk(BINARY "DATA\r\nRSET\r\nMAIL FROM:<>\r\n"
 	                             "RCPT TO:<bob@example.test>\r\n"
 	                             "BDAT 4 LAST\r\nA\nB\n"),
-	    "220 250 250 250 503 250 250 550");
+	    "220 250 250 250 503 250 250 250 550");
+	setup(); /* the recipients are still there for a chunk */
+	ck_assert_str_eq(talk(BINARY "DATA\r\nBDAT 7 LAST\r\nA: b\r\n\n"),
+	    "220 250 250 250 503 550");
 	setup();
 	ck_assert_str_eq(talk(BINARY "BDAT 10 LAST\r\nA: b\nc\r\n\r\n"),
 	    "220 250 250 250 550");

@@ -407,6 +407,10 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 	        ph_slice_str(ph_addr_format(&fake.client, client))))
 		return (struct ph_outcome){ PH_REJECT, 550, "5.7.1",
 			"not you (token)", "m" };
+	if (stage == PH_AT_HELO && fake.refused_helo.p != NULL &&
+	    ph_slice_eq(fake.refused_helo, fake.helo))
+		return (struct ph_outcome){ PH_REJECT, 550, "5.7.1",
+			"not that name (token)", "m" };
 	return fake.outcome[stage];
 }
 

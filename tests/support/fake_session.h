@@ -42,6 +42,7 @@ struct fake {
 	struct ph_outcome outcome[PH_STAGES];
 	struct ph_buf asked; /* "connect helo mail ..." */
 	struct ph_slice refused; /* a client that connect rejects */
+	struct ph_slice refused_helo; /* a name that helo rejects */
 	unsigned slept_ms;
 	int kv_status;
 	struct fake_counter {
