@@ -8,122 +8,8 @@ import struct
 import unittest
 
 from sandbox import DEADLINE, Sandbox, until
-
-HELLO = b"EHLO c.test\r\n"
-ENVELOPE = b"MAIL FROM:<x@outside.test>\r\nRCPT TO:<bob@example.test>\r\n"
-
-
-class Wire:
-    """Raw octets to a port and whole replies back."""
-
-    def __init__(self, box, port, greeting=True, source="127.0.0.1"):
-        self.socket = socket.create_connection(
-            ("127.0.0.1", box.port(port)), timeout=DEADLINE,
-            source_address=(source, 0))
-        self.file = self.socket.makefile("rb")
-        if greeting:
-            self.greeting = self.reply()
-
-    def send(self, octets):
-        self.socket.sendall(octets)
-
-    def reply(self):
-        """(code, text) of one reply; code 0 at the end of the connection."""
-        text = b""
-        while True:
-            line = self.file.readline()
-            if not line:
-                return 0, text
-            text += line[4:]
-            if line[3:4] != b"-":
-                return int(line[:3]), text
-
-    def codes(self, octets, count):
-        self.send(octets)
-        return [self.reply()[0] for _ in range(count)]
-
-    def rest(self):
-        """Codes of all replies until the server closes."""
-        codes = []
-        while (code := self.reply()[0]) != 0:
-            codes.append(code)
-        return codes
-
-    def tls(self, context):
-        self.socket = context.wrap_socket(self.socket,
-                                          server_hostname="localhost")
-        self.file = self.socket.makefile("rb")
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-RELAY_FORMS = """
-victim@elsewhere.test
-VICTIM@ELSEWHERE.TEST
-victim@elsewhere.test.
-victim@sub.example.test
-victim@example.test.elsewhere.test
-victim@xexample.test
-victim@test
-victim@elsewhere.test,alice@example.test
-victim@elsewhere.test alice@example.test
-victim@elsewhere.test@example.test
-victim@example.test@elsewhere.test
-victim@@example.test
-victim%elsewhere.test
-victim%elsewhere.test@
-victim%elsewhere.test@example.test
-victim%elsewhere.test@EXAMPLE.TEST.
-victim%elsewhere.test%third.test@example.test
-victim%elsewhere.test@[127.0.0.1]
-victim%elsewhere.test@[IPv6:::1]
-"victim%elsewhere.test"@example.test
-elsewhere.test!victim
-elsewhere.test!victim@example.test
-elsewhere.test!victim@[127.0.0.1]
-example.test!elsewhere.test!victim@example.test
-"elsewhere.test!victim"@example.test
-@example.test:victim@elsewhere.test
-@example.test,@b.test:victim@elsewhere.test
-@[127.0.0.1]:victim@elsewhere.test
-@example.test:elsewhere.test!victim@example.test
-@example.test:@elsewhere.test:victim@elsewhere.test
-"victim@elsewhere.test"@example.test
-"victim@elsewhere.test"
-"victim\\@elsewhere.test"@example.test
-"victim@elsewhere.test"@[127.0.0.1]
-victim\\@elsewhere.test@example.test
-example.test:victim@elsewhere.test
-victim@[203.0.113.1]
-victim@[IPv6:2001:db8::1]
-victim@[127.0.0.1]
-victim@[0.0.0.0]
-victim@[IPv6:::1]
-victim@203.0.113.1
-victim@127.0.0.1
-victim@
-victim
-nobody@example.test
-nobody+alice@example.test
-""".split("\n")[1:-1]
-
-
-def check_relay_forms(test, wire):
-    """None is taken from a stranger; whatever is, stays in the house."""
-    test.assertGreaterEqual(len(RELAY_FORMS), 40)
-    test.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 250])
-    for form in RELAY_FORMS:
-        code = wire.codes(b"RCPT TO:<" + form.encode() + b">\r\n", 1)[0]
-        test.assertIn(code, (501, 550, 553), form)
-    test.assertEqual(wire.codes(b"DATA\r\n", 1), [554])
+from smtp_wire import (ENVELOPE, HELLO, RELAY_FORMS, Wire,
+                       check_relay_forms)
 
 
 class Smtp(unittest.TestCase):
@@ -241,7 +127,7 @@ class Smtp(unittest.TestCase):
         wire.codes(HELLO + b"STARTTLS\r\n", 2)
         wire.tls(self.box.tls())
         self.assertEqual(wire.codes(HELLO + b"MAIL FROM:<>\r\n", 2), [250, 530])
-        for form in RELAY_FORMS[:40]:
+        for form, _ in RELAY_FORMS:
             self.assertEqual(wire.codes(b"RCPT TO:<" + form.encode() + b">\r\n",
                                         1), [503], form)
 
