@@ -85,6 +85,31 @@ settle_names(struct ph_arena *arena, const struct conf *conf,
 		    core->postmaster, domains[0]);
 }
 
+/* What goes into headers and replies as it stands. */
+static void
+check_policy(const struct conf *conf, const struct core_policy *policy,
+    struct conf_errors *errors)
+{
+	const char *const texts[] = { policy->reject_text,
+		policy->defer_text };
+
+	for (const char *at = policy->header; *at != '\0'; at++)
+		if (!isalnum((unsigned char)*at) && *at != '-') {
+			wrong(conf, "policy", "header",
+			    "is no name of a header field", policy->header,
+			    errors);
+			break;
+		}
+	for (size_t i = 0; i < 2; i++)
+		for (const char *at = texts[i]; *at != '\0'; at++)
+			if (*at < 0x20 || *at >= 0x7f) {
+				wrong(conf, "policy", i == 0 ? "reject_text" :
+				    "defer_text", "is not one line of ASCII",
+				    texts[i], errors);
+				break;
+			}
+}
+
 static void
 check_values(const struct conf *conf, const struct core_conf *core,
     struct conf_errors *errors)
@@ -119,6 +144,7 @@ check_values(const struct conf *conf, const struct core_conf *core,
 		wrong(conf, "log", "target",
 		    "is not \"stderr\", \"journal\" or an absolute path",
 		    core->log.target, errors);
+	check_policy(conf, &core->policy, errors);
 	if (core->data_dir[0] == '\0')
 		wrong(conf, "", "data_dir", "must not be empty", "", errors);
 	if (core->run_dir[0] == '\0')

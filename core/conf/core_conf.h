@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * core_conf.h - the core's own settings: the top level and the sections log,
- * tls, dns, queue, processes, limits. Each has an option table; `posthouse -t`,
+ * tls, dns, queue, processes, policy, limits. Each has an option table; `posthouse -t`,
  * the shipped posthouse.conf and posthouse.conf(5) are made from the same.
  */
 #ifndef CORE_CONF_CORE_CONF_H
@@ -11,6 +11,12 @@
 
 #include "conf/conf.h"
 
+enum policy_stage {
+	POLICY_AT_SETTLED,
+	POLICY_AT_RCPT,
+	POLICY_AT_DATA,
+	POLICY_AT_MESSAGE,
+};
 enum core_client_certificate { CLIENT_CERTIFICATE_NO, CLIENT_CERTIFICATE_ASK };
 
 struct core_conf {
@@ -62,6 +68,14 @@ struct core_conf {
 	struct core_mail {
 		unsigned partitions;        /* fixed when the store is created */
 	} mail;
+	struct core_policy {            /* points of a message; 0: never */
+		unsigned reject_at, defer_at, quarantine_at, tag_at;
+		unsigned stage;         /* enum policy_stage */
+		unsigned mode;          /* as of a module */
+		bool spare_postmaster;
+		const char *header;     /* "" none */
+		const char *reject_text, *defer_text;
+	} policy;
 	struct core_limits {
 		unsigned connections;            /* per edge process */
 		unsigned connections_per_client; /* per address, /64 for IPv6; per edge process */

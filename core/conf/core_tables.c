@@ -7,6 +7,11 @@ static const char *const levels[] = { "debug", "info", "notice", "warn",
 
 static const char *const client_certificates[] = { "no", "ask", NULL };
 
+static const char *const policy_stages[] = { "settled", "rcpt", "data",
+	"message", NULL };
+
+static const char *const policy_modes[] = { "enforce", "shadow", NULL };
+
 static const struct ph_option top[] = {
 	PH_OPT_STRING("include_dir", struct core_conf, include_dir, 1, 1024,
 	    "conf.d",
@@ -130,6 +135,32 @@ static const struct ph_option limits_table[] = {
 	PH_OPT_END,
 };
 
+static const struct ph_option policy_table[] = {
+	PH_OPT_UINT("reject_at", struct core_policy, reject_at, 0, 100000, "0",
+	    "Points from which on to refuse for good; 0: never"),
+	PH_OPT_UINT("defer_at", struct core_policy, defer_at, 0, 100000, "0",
+	    "Points from which on to refuse for now; 0: never"),
+	PH_OPT_UINT("quarantine_at", struct core_policy, quarantine_at, 0,
+	    100000, "0",
+	    "Points from which on to take and hold in the queue; 0: never"),
+	PH_OPT_UINT("tag_at", struct core_policy, tag_at, 0, 100000, "0",
+	    "Points from which on to add the header field; 0: never"),
+	PH_OPT_CHOICE("stage", struct core_policy, stage, policy_stages,
+	    "settled", "From which stage on the score may refuse"),
+	PH_OPT_CHOICE("mode", struct core_policy, mode, policy_modes,
+	    "enforce", "\"shadow\": decides, is recorded, changes nothing"),
+	PH_OPT_BOOL("spare_postmaster", struct core_policy, spare_postmaster,
+	    "true", "Refuse no message that is for postmaster alone"),
+	PH_OPT_STRING("header", struct core_policy, header, 0, 60,
+	    "X-Posthouse-Score", "Name of the header field; empty: none"),
+	PH_OPT_STRING("reject_text", struct core_policy, reject_text, 1, 300,
+	    "The message looks unwanted", "What a client is told for good"),
+	PH_OPT_STRING("defer_text", struct core_policy, defer_text, 1, 300,
+	    "The message looks unwanted, try again later",
+	    "What a client is told for now"),
+	PH_OPT_END,
+};
+
 static const struct core_table tables[] = {
 	{ "", top, 0, "The server as a whole" },
 	{ "log", log_table, offsetof(struct core_conf, log),
@@ -144,6 +175,8 @@ static const struct core_table tables[] = {
 	    "How many processes a role has" },
 	{ "mail", mail_table, offsetof(struct core_conf, mail),
 	    "Mailboxes" },
+	{ "policy", policy_table, offsetof(struct core_conf, policy),
+	    "What the points that checks gave come to" },
 	{ "limits", limits_table, offsetof(struct core_conf, limits),
 	    "What one client may take" },
 };

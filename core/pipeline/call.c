@@ -4,9 +4,10 @@
 #include <stdio.h>
 
 #include "base/record.h"
+#include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 
-enum { TEXT_MAX = 400, HEADER_LINE = 78, HEADER_MAX = 900 };
+enum { TEXT_MAX = 400 };
 
 struct ph_arena *
 ph_call_arena(struct ph_call *call)
@@ -147,47 +148,18 @@ ph_score(struct ph_call *call, double points)
 		call->score += points;
 }
 
-static bool
-is_field_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	for (size_t i = 0; i < n; i++)
-		if (name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':')
-			return false;
-	return n > 0 && n < 64;
-}
-
-/* "Name: value", folded at spaces, with its CRLF. */
 void
 ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 {
 	struct ph_buf field;
 	const char *value;
-	size_t line;
 	va_list args;
 
-	if (!is_field_name(name))
-		return;
 	va_start(args, fmt);
 	value = clean(call, fmt, args);
 	va_end(args);
-	ph_buf_init(&field, call->arena, HEADER_MAX);
-	ph_buf_printf(&field, "%s: ", name);
-	line = field.n;
-	while (*value != '\0') {
-		size_t n = strcspn(value + 1, " ") + 1;
-
-		if (line + n > HEADER_LINE && *value == ' ') {
-			ph_buf_str(&field, "\r\n");
-			line = 0;
-		}
-		ph_buf_add(&field, value, n);
-		line += n;
-		value += n;
-	}
-	ph_buf_str(&field, "\r\n");
-	if (!field.full)
+	ph_buf_init(&field, call->arena, FIELD_MAX);
+	if (field_put(&field, name, value))
 		record_put(&call->headers, F_ADD_HEADER,
 		    ph_buf_content(&field));
 }

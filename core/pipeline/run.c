@@ -158,6 +158,12 @@ run_group(struct group *group, struct ph_arena *arena)
 	ph_scope_end(&group->scope);
 }
 
+static int64_t
+points_of(const struct ph_call *call)
+{
+	return (int64_t)(call->score * 1000);
+}
+
 static void
 log_verdict(const struct ph_call *call)
 {
@@ -188,12 +194,14 @@ put_trace(const struct ph_call *call, struct ph_buf *reply)
 		record_put_str(reply, F_TEXT, call->text);
 	record_put_u64(reply, F_MICROSECONDS, call->micros);
 	record_put_u64(reply, F_SHADOW, !counts(call));
+	if (points_of(call) != 0)
+		record_put_u64(reply, F_SCORE, (uint64_t)points_of(call));
 	record_end(reply, mark);
 }
 
 /* Take the group's answers into the reply; the call that decides, or NULL. */
 static const struct ph_call *
-settle(const struct group *group, const struct ph_call *best, double *score,
+settle(const struct group *group, const struct ph_call *best, int64_t *points,
     struct ph_buf *reply)
 {
 	for (size_t i = 0; i < group->count; i++) {
@@ -205,7 +213,7 @@ settle(const struct group *group, const struct ph_call *best, double *score,
 		put_trace(call, reply);
 		if (!counts(call))
 			continue;
-		*score += call->score;
+		*points += points_of(call);
 		ph_buf_slice(reply, ph_buf_content(&call->headers));
 		if (best == NULL ||
 		    (pipeline_stronger(best->verdict, call->verdict) ==
@@ -216,16 +224,18 @@ settle(const struct group *group, const struct ph_call *best, double *score,
 }
 
 static void
-put_outcome(const struct ph_call *best, double score, struct ph_buf *reply)
+put_outcome(const struct ph_call *best, int64_t points, struct ph_buf *reply)
 {
 	enum ph_verdict verdict = best != NULL && best->verdict != PH_NEXT ?
 	    best->verdict : PH_ACCEPT;
 
 	record_put_u64(reply, F_VERDICT, verdict);
-	record_put_u64(reply, F_SCORE, (uint64_t)(int64_t)(score * 1000));
+	record_put_u64(reply, F_SCORE, (uint64_t)points);
 	if (best == NULL || best->verdict == PH_NEXT)
 		return;
 	record_put_str(reply, F_MODULE, best->instance->name);
+	if (verdict == PH_QUARANTINE && best->text != NULL)
+		record_put_str(reply, F_TEXT, best->text);
 	if (verdict != PH_REJECT && verdict != PH_DEFER)
 		return;
 	record_put_u64(reply, F_CODE, (uint64_t)best->code);
@@ -273,7 +283,7 @@ pipeline_run(const struct generation *generation,
 {
 	const struct module_instance *at = generation->modules.first;
 	const struct ph_call *best = NULL;
-	double score = 0;
+	int64_t points = 0;
 
 	while (at != NULL) {
 		struct group group = next_group(&at, request);
@@ -281,10 +291,10 @@ pipeline_run(const struct generation *generation,
 		if (group.count == 0)
 			continue;
 		run_group(&group, request->arena);
-		best = settle(&group, best, &score, reply);
+		best = settle(&group, best, &points, reply);
 		if (best != NULL && best->verdict != PH_NEXT &&
 		    best->verdict != PH_QUARANTINE)
 			break;
 	}
-	put_outcome(best, score, reply);
+	put_outcome(best, points, reply);
 }

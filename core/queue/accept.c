@@ -453,6 +453,11 @@ take_envelope(struct bus_request *request, struct queue_db_message *message)
 	if (is_sane(record_get(record, F_AUTH_USER), QUEUE_RCPT_MAX))
 		record_put(&buf, ENV_AUTH_USER,
 		    record_get(record, F_AUTH_USER));
+	message->held = record_get_u64(record, F_HOLD, 0) != 0;
+	if (message->held)
+		record_put(&buf, ENV_QUARANTINE,
+		    is_sane(record_get(record, F_TEXT), 512) ?
+		    record_get(record, F_TEXT) : PH_LIT("a check said so"));
 	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
 	while (record_next(&rest, &field)) {
 		if (field.tag == F_FACT &&
@@ -515,8 +520,6 @@ make_durable(struct bus_request *request, struct queue_db_message *message)
 		                             take_body(request, message);
 	if (status != PH_OK)
 		return status;
-	message->held = record_get_u64(request->message.record, F_HOLD, 0) !=
-	    0;
 	self.last_id = id_create_above(self.last_id);
 	message->id = self.last_id;
 	op = queue_db_op_create();
@@ -536,9 +539,11 @@ begin_delivery(const struct queue_db_message *message)
 	entry_add(entry);
 	queue.accepted++;
 	if (entry->is_held)
-		ph_log(PH_NOTICE, "held", ph_f_str("queue", entry->name),
+		ph_log(PH_NOTICE, "quarantined",
+		    ph_f_str("queue", entry->name),
 		    ph_f_str("session", entry->session),
-		    ph_f_str("from", entry->sender));
+		    ph_f_str("from", entry->sender),
+		    ph_f_str("reason", entry->quarantine));
 	else
 		schedule_due(entry);
 }

@@ -59,7 +59,10 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry->name,
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
-	    entry->is_held ? " held" : "");
+	    !entry->is_held ? "" : entry->quarantine != NULL ? " quarantine" :
+	    " held");
+	if (entry->is_held && entry->quarantine != NULL)
+		ph_buf_printf(buf, "  reason=\"%s\"\n", entry->quarantine);
 	for (size_t i = 0; i < entry->recipient_count; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
 
@@ -116,6 +119,10 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 	    (unsigned long long)entry->size_bytes,
 	    entry->is_held ? "true" : "false");
 	put_json(buf, entry->sender);
+	if (entry->is_held && entry->quarantine != NULL) {
+		ph_buf_str(buf, ",\"quarantine\":");
+		put_json(buf, entry->quarantine);
+	}
 	ph_buf_str(buf, ",\"recipients\":[");
 	for (size_t i = 0; i < entry->recipient_count && buf->n < end; i++) {
 		if (entry->recipients[i].state != QUEUE_DB_WAITING)
@@ -283,7 +290,9 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 	if (r->state != QUEUE_DB_WAITING)
 		ph_buf_str(buf, "nothing is to be done for it any more");
 	else if (entry->is_held)
-		ph_buf_str(buf, "the message is held: queue release");
+		ph_buf_printf(buf, "the message is %s%s: queue release",
+		    entry->quarantine != NULL ? "in quarantine, " : "held",
+		    entry->quarantine != NULL ? entry->quarantine : "");
 	else if (lane->is_suspended)
 		ph_buf_printf(buf, "the destination %s is suspended: queue "
 		    "resume", lane->name);
@@ -350,6 +359,9 @@ put_trace(struct ph_slice trace, struct ph_buf *buf)
 		        F_VERDICT, 0)),
 		    (unsigned long long)record_get_u64(in, F_MICROSECONDS, 0),
 		    record_get_u64(in, F_SHADOW, 0) != 0 ? " shadow" : "");
+		if (record_get(in, F_SCORE).p != NULL)
+			ph_buf_printf(buf, " score=%.3g", (double)(int64_t)
+			    record_get_u64(in, F_SCORE, 0) / 1000);
 		if (text.p != NULL)
 			ph_buf_printf(buf, " reason=\"" PH_SLICE_FMT "\"",
 			    PH_SLICE_ARG(text));

@@ -218,7 +218,8 @@ static size_t
 room_for_texts(const struct queue_db_message *message)
 {
 	size_t room = room_for(record_get(message->envelope, ENV_SENDER)) +
-	    room_for(record_get(message->envelope, ENV_SESSION));
+	    room_for(record_get(message->envelope, ENV_SESSION)) +
+	    room_for(record_get(message->envelope, ENV_QUARANTINE));
 
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		struct recipient_texts texts =
@@ -295,6 +296,8 @@ entry_create(const struct queue_db_message *message)
 	entry->size_bytes = message->size_bytes;
 	entry->sender = put_text(&at, record_get(envelope, ENV_SENDER));
 	entry->session = put_text(&at, record_get(envelope, ENV_SESSION));
+	entry->quarantine = put_text(&at, record_get(envelope,
+	    ENV_QUARANTINE));
 	entry->received_at = (int64_t)record_get_u64(envelope,
 	    ENV_RECEIVED_AT, 0);
 	entry->recipient_count = (uint32_t)message->recipient_count;

@@ -25,6 +25,8 @@ enum envelope_tag {
 	ENV_WARNED,      /* n: 1 the sender was told of the delay */
 	ENV_TRANSPORT,   /* section that routing chose */
 	ENV_DESTINATION, /* for it; absent: the domain */
+	/* of the message */
+	ENV_QUARANTINE,  /* why it was held when it came */
 };
 
 #endif

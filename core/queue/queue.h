@@ -57,6 +57,7 @@ struct entry {
 	int64_t received_at;      /* s */
 	uint64_t size_bytes;
 	const char *sender, *session;
+	const char *quarantine;   /* why it came held; NULL: it did not */
 	struct kept *kept;        /* NULL: read from the store */
 	struct ph_event recorded;
 	uint32_t heap;            /* index + 1 in the schedule; 0: not in it */

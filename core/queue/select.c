@@ -24,8 +24,8 @@ take_age(struct ph_slice value, int64_t *ms_out)
 static bool
 is_state(struct ph_slice word)
 {
-	static const char *const states[] = { "held", "active", "deferred",
-		"waiting" };
+	static const char *const states[] = { "quarantine", "held", "active",
+		"deferred", "waiting" };
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (ph_slice_eq(word, ph_slice_str(states[i])))
@@ -109,7 +109,10 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 	case QUEUE_DB_REPLACED:
 		return "replaced";
 	default:
-		return entry->is_held ? "held" : r->job != NULL ? "active" :
+		if (entry->is_held)
+			return entry->quarantine != NULL ? "quarantine" :
+			                                   "held";
+		return r->job != NULL ? "active" :
 		    r->attempts > 0 ? "deferred" : "waiting";
 	}
 }

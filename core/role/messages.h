@@ -67,7 +67,7 @@ enum message_type {
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
 	 * F_ADD_HEADER* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
-	 * F_MICROSECONDS F_SHADOW) */
+	 * F_MICROSECONDS F_SHADOW F_SCORE?: its share) */
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */
 	MSG_SESSION_END = 41,
@@ -83,7 +83,7 @@ enum message_type {
 	MSG_SPOOL = 50,
 	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
 	 * F_DSN_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
-	 * F_AUTH_USER? F_TOKEN? F_HOLD? and F_CONTENT, or F_SPOOL F_SIZE
+	 * F_AUTH_USER? F_TOKEN? F_HOLD? (then F_TEXT?: why) and F_CONTENT, or F_SPOOL F_SIZE
 	 * F_PREFIX? (header fields to go in front of the spooled content);
 	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
 	 * relay), PH_UNAVAILABLE */

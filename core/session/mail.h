@@ -8,10 +8,12 @@
 /* Fields that checks add, F_TRACE fields. */
 struct ph_buf *mail_headers(struct ph_mail *mail);
 struct ph_buf *mail_trace(struct ph_mail *mail);
-/* What checks say of this message alone: thousandths. */
-int64_t *mail_score(struct ph_mail *mail);
-/* A check asked for quarantine. */
-void mail_hold(struct ph_mail *mail);
+/* What checks say of this message alone. */
+struct score *mail_score(struct ph_mail *mail);
+/* Into quarantine, and why; the first reason is kept. */
+void mail_hold(struct ph_mail *mail, const char *why);
+/* An accepted recipient, i < the count. */
+struct ph_slice mail_recipient(const struct ph_mail *mail, size_t i);
 /* Sender, recipients and, when asked, the header section. */
 void mail_put_envelope(struct ph_mail *mail, bool with_header,
     struct ph_buf *buf);

@@ -11,6 +11,7 @@
 
 #include "base/id.h"
 #include "log/log.h"
+#include "pipeline/policy.h"
 #include "role/role.h"
 
 struct tls_server;
@@ -42,7 +43,7 @@ struct ph_session {
 	bool is_handed_over;
 	struct ph_buf trace;           /* F_TRACE fields so far */
 	struct ph_buf headers;         /* fields that checks add */
-	int64_t score;                 /* of all its messages: thousandths */
+	struct score score;            /* of all its messages */
 
 	/* mail only: mailboxes to close */
 	struct ph_mailbox *mailboxes;
@@ -65,6 +66,12 @@ int session_take(struct ph_session *session, struct ph_slice record);
 int session_take_outcome(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice record,
     struct ph_outcome *outcome_out);
+/* A bit for each stage at which a check that enforces is asked about it. */
+unsigned session_stages(const struct ph_session *session);
+/* Hold the message's score against the policy, after a stage's checks. */
+void session_judge(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice recipient,
+    struct ph_outcome *outcome);
 /* Tell check to forget the session, if it was ever asked. */
 void session_end_checks(struct ph_session *session);
 

@@ -42,8 +42,8 @@ struct ph_mail {
 	uint64_t spool;             /* the queue's number for it */
 	uint64_t written;           /* octets in the file */
 	uint64_t size, limit_bytes;
-	int64_t score;
-	bool is_held;
+	struct score score;
+	const char *held_for;       /* NULL: not in quarantine */
 	int failed;                 /* sticky status of a write */
 };
 
@@ -283,16 +283,23 @@ mail_trace(struct ph_mail *mail)
 	return &mail->trace;
 }
 
-int64_t *
+struct score *
 mail_score(struct ph_mail *mail)
 {
 	return &mail->score;
 }
 
 void
-mail_hold(struct ph_mail *mail)
+mail_hold(struct ph_mail *mail, const char *why)
 {
-	mail->is_held = true;
+	if (mail->held_for == NULL)
+		mail->held_for = ph_arena_strdup(mail->arena, why);
+}
+
+struct ph_slice
+mail_recipient(const struct ph_mail *mail, size_t i)
+{
+	return mail->addresses[i];
 }
 
 void
@@ -404,8 +411,10 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 		record_put_str(buf, F_AUTH_USER, session->user);
 		record_put(buf, F_TOKEN, session->token);
 	}
-	if (mail->is_held)
+	if (mail->held_for != NULL) {
 		record_put_u64(buf, F_HOLD, 1);
+		record_put_str(buf, F_TEXT, mail->held_for);
+	}
 	ph_buf_slice(buf, ph_buf_content(&mail->recipients));
 	ph_buf_slice(buf, ph_buf_content(&mail->facts));
 	ph_buf_slice(buf, ph_buf_content(&session->trace));
@@ -474,10 +483,9 @@ make_durable(struct ph_mail *mail, const char **id_out)
 		mail->failed = make_spooled(mail);
 	if (mail->failed != PH_OK)
 		return mail->failed;
-	if (session->score + mail->score != 0)
-		ph_mail_set(mail, "score", ph_slice_str(ph_arena_printf(
-		    mail->arena, "%.3f",
-		    (double)(session->score + mail->score) / 1000)));
+	if (session->score.sum + mail->score.sum != 0)
+		ph_mail_set(mail, "score", ph_slice_str(score_text(mail->arena,
+		    &session->score, &mail->score)));
 	ph_buf_init(&c.buf, NULL, BUS_MESSAGE_LIMIT);
 	put_commit(mail, &c.buf);
 	put_content(mail, &c.buf);

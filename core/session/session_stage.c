@@ -13,7 +13,7 @@
 #include "pipeline/pipeline.h"
 #include "session/mail.h"
 
-enum { STAGE_MARGIN_MS = 2000, SCORE_MAX = 1000000000 };
+enum { STAGE_MARGIN_MS = 2000 };
 
 /* What the F_CHECK facts say of one stage. */
 struct stage_facts {
@@ -71,6 +71,20 @@ facts_of(const struct generation *generation, enum ph_stage stage)
 	}
 	facts.budget_ms += slowest + STAGE_MARGIN_MS;
 	return facts;
+}
+
+unsigned
+session_stages(const struct ph_session *session)
+{
+	struct ph_slice rest = session->generation->checks;
+	struct record_field field;
+	unsigned stages = 0;
+
+	while (rest.n > 0 && record_next(&rest, &field))
+		if (record_get_u64(field.value, F_MODE, 0) == MODE_ENFORCE)
+			stages |= (unsigned)record_get_u64(field.value,
+			    F_STAGES, 0);
+	return stages;
 }
 
 static struct ph_outcome
@@ -131,22 +145,24 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 	    &session->headers;
 	struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
 	    &session->trace;
-	int64_t *sum = mail != NULL ? mail_score(mail) : &session->score;
-	int64_t score = (int64_t)record_get_u64(record, F_SCORE, 0);
+	struct score *score = mail != NULL ? mail_score(mail) :
+	    &session->score;
+	struct ph_arena *arena = mail != NULL ? ph_mail_arena(mail) :
+	    session->arena;
 	struct record_field field;
 
+	score_add_sum(score, (int64_t)record_get_u64(record, F_SCORE, 0));
 	while (record_next(&record, &field)) {
 		if (field.tag == F_ADD_HEADER && is_header_field(field.value))
 			ph_buf_slice(headers, field.value);
-		if (field.tag == F_TRACE)
-			record_put(trace, F_TRACE, field.value);
+		if (field.tag != F_TRACE)
+			continue;
+		record_put(trace, F_TRACE, field.value);
+		if (record_get_u64(field.value, F_SHADOW, 0) == 0)
+			score_add_share(arena, score,
+			    record_get(field.value, F_MODULE),
+			    (int64_t)record_get_u64(field.value, F_SCORE, 0));
 	}
-	if (score > -SCORE_MAX && score < SCORE_MAX)
-		*sum += score;
-	if (*sum > SCORE_MAX)
-		*sum = SCORE_MAX;
-	if (*sum < -SCORE_MAX)
-		*sum = -SCORE_MAX;
 }
 
 static const char *
@@ -171,6 +187,8 @@ session_take_outcome(struct ph_session *session, enum ph_stage stage,
 		return PH_DEFECT;
 	outcome.verdict = (enum ph_verdict)verdict;
 	outcome.module = copy_text(arena, record, F_MODULE);
+	if (verdict == PH_QUARANTINE)
+		outcome.text = copy_text(arena, record, F_TEXT);
 	if (verdict == PH_REJECT || verdict == PH_DEFER) {
 		class = verdict == PH_REJECT ? 5 : 4;
 		outcome.code = (int)record_get_u64(record, F_CODE, 0);
@@ -201,9 +219,9 @@ put_envelope(struct ph_buf *buf, enum ph_stage stage, struct ph_mail *mail,
 		mail_put_envelope(mail, stage >= PH_AT_DATA, buf);
 }
 
-struct ph_outcome
-ph_session_stage(struct ph_session *session, enum ph_stage stage,
-    struct ph_mail *mail, struct ph_slice recipient)
+static struct ph_outcome
+ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
+    struct ph_slice recipient)
 {
 	struct stage_facts facts = facts_of(session->generation, stage);
 	struct ph_outcome outcome = { .verdict = PH_ACCEPT };
@@ -235,9 +253,22 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 		    reply.record, &outcome);
 	if (status != PH_OK)
 		outcome = unanswered(session, facts.on_failure, status);
-	if (outcome.verdict == PH_QUARANTINE && mail != NULL)
-		mail_hold(mail);
 	ph_arena_free(arena);
+	return outcome;
+}
+
+struct ph_outcome
+ph_session_stage(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice recipient)
+{
+	struct ph_outcome outcome = ask(session, stage, mail, recipient);
+
+	session_judge(session, stage, mail, recipient, &outcome);
+	if (outcome.verdict == PH_QUARANTINE && mail != NULL)
+		mail_hold(mail, ph_arena_printf(ph_mail_arena(mail), "%s%s%s",
+		    outcome.module != NULL ? outcome.module : "check",
+		    outcome.text != NULL ? ": " : "",
+		    outcome.text != NULL ? outcome.text : ""));
 	return outcome;
 }
 

@@ -233,16 +233,16 @@ START_TEST(scores_add_up_and_stay_in_bounds)
 	record_put_u64(&buf, F_SCORE, (uint64_t)-1500);
 	ck_assert_int_eq(take(PH_AT_CONNECT), PH_OK);
 	ck_assert_int_eq(take(PH_AT_CONNECT), PH_OK);
-	ck_assert_int_eq(session->score, -3000);
+	ck_assert_int_eq(session->score.sum, -3000);
 	take_verdict(PH_AT_CONNECT, PH_ACCEPT);
 	record_put_u64(&buf, F_SCORE, (uint64_t)INT64_MIN);
 	ck_assert_int_eq(take(PH_AT_CONNECT), PH_OK);
-	ck_assert_int_eq(session->score, -3000);
+	ck_assert_int_eq(session->score.sum, -3000);
 	take_verdict(PH_AT_CONNECT, PH_ACCEPT);
 	record_put_u64(&buf, F_SCORE, 999999999);
 	for (unsigned i = 0; i < 10; i++)
 		ck_assert_int_eq(take(PH_AT_CONNECT), PH_OK);
-	ck_assert_int_eq(session->score, 1000000000);
+	ck_assert_int_eq(session->score.sum, 1000000000);
 }
 END_TEST
 

@@ -214,25 +214,27 @@ rbl_conclude(struct ph_call *call, const struct rbl_conf *conf,
 	const struct ph_dns_answer *answer;
 	const struct rbl_list *lists;
 	size_t count = parse_lists(conf, ph_call_arena(call), &lists);
-	struct rbl_tally tally = rbl_count(lists, session->states, count,
-	    &conf->limits);
+	struct rbl_limits limits = conf->limits;
+	struct rbl_tally tally;
 
+	limits.sum_counts = conf->score > 0;
+	tally = rbl_count(lists, session->states, count, &limits);
 	while (!tally.is_settled &&
 	    (answer = ph_dns_batch_next(session->batch)) != NULL) {
 		take_answer(session, lists, count, answer);
 		tally = rbl_count(lists, session->states, count,
-		    &conf->limits);
+		    &limits);
 		if (!tally.is_settled || tally.outcome == RBL_CLEAN)
 			continue;
 		drop_liars(call, session, lists, count);
 		tally = rbl_count(lists, session->states, count,
-		    &conf->limits);
+		    &limits);
 	}
 	if (!tally.is_settled) {
 		note_failures(call, session, lists, count);
 		drop_liars(call, session, lists, count);
 		tally = rbl_count(lists, session->states, count,
-		    &conf->limits);
+		    &limits);
 	}
 	session->is_concluded = true;
 	session->found = (struct rbl_known){ tally.outcome, tally.sum,

@@ -112,7 +112,8 @@ START_TEST(weighs_and_knows_when_nothing_can_change)
 		{ "oool", RBL_ALLOWED, true },
 		{ "foff", RBL_CLEAN, true },
 	};
-	const struct rbl_limits limits = { 0, 2, 3 };
+	const struct rbl_limits limits = { 0, 2, 3, false },
+	    exact = { 0, 2, 3, true };
 	struct rbl_list lists[4] = { { .weight = 2 }, { .weight = 1 },
 		{ .weight = -3 }, { .weight = 0, .action = RBL_ACCEPT } };
 
@@ -128,6 +129,11 @@ START_TEST(weighs_and_knows_when_nothing_can_change)
 		ck_assert_msg(tally.outcome == row[i].outcome, "%s: %d",
 		    row[i].states, tally.outcome);
 		ck_assert_msg(tally.is_settled == row[i].is_settled, "%s",
+		    row[i].states);
+		tally = rbl_count(lists, states, 4, &exact);
+		ck_assert_msg(tally.is_settled == (row[i].is_settled &&
+		    (tally.outcome >= RBL_DEFERRED ||
+		        strchr(row[i].states, 'o') == NULL)), "exact: %s",
 		    row[i].states);
 	}
 }
@@ -170,7 +176,7 @@ session(const char *client, const struct rbl_conf *conf)
 static struct rbl_conf
 usual(void)
 {
-	return (struct rbl_conf){ .lists = lists, .limits = { 0, 0, 1 },
+	return (struct rbl_conf){ .lists = lists, .limits = { 0, 0, 1, false },
 		.score = 2, .at = 2, .spare_postmaster = true,
 		.explain = true, .timeout_ms = 1000, .cache_ms = 60000 };
 }

@@ -72,7 +72,8 @@ rbl_count(const struct rbl_list *lists, const enum rbl_state *states,
 	tally.decisive = most_decisive(lists, states, count);
 	/* an open list's own action can only make it harder */
 	tally.is_settled = tally.outcome == RBL_ALLOWED ||
-	    (own_open <= tally.outcome &&
+	    ((!limits->sum_counts || tally.outcome >= RBL_DEFERRED ||
+	        lowest == highest) && own_open <= tally.outcome &&
 	        outcome_of(lowest, own, limits) == tally.outcome &&
 	        outcome_of(highest, own, limits) == tally.outcome);
 	return tally;

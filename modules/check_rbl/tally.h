@@ -15,6 +15,7 @@ enum rbl_state { RBL_NOT_ASKED, RBL_OPEN, RBL_FREE, RBL_LISTED };
 /* Sums of weights from which on; 0: never. */
 struct rbl_limits {
 	unsigned tag_at, defer_at, reject_at;
+	bool sum_counts; /* what is not refused takes its sum along, as points */
 };
 
 enum rbl_outcome {

@@ -63,7 +63,7 @@ PH_EXPORT enum ph_verdict ph_defer(struct ph_call *call, int code,
 PH_EXPORT void ph_reason(struct ph_call *call, const char *fmt, ...)
     PH_PRINTF(2, 3);
 /* Add to the message's score, summed over modules and stages; before mail, to
- * that of every message of the session. */
+ * that of every message of the session. The section `policy` decides on it. */
 PH_EXPORT void ph_score(struct ph_call *call, double points);
 /* Prepend a header field to the message; value is folded by the core. */
 PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
