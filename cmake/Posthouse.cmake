@@ -60,7 +60,8 @@ if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
 endif()
 set(PH_MODULE_DIR ${CMAKE_INSTALL_FULL_LIBDIR}/posthouse)
 
-# ph_module(NAME sources...): modules/NAME as NAME.so; SDK headers only.
+# ph_module(NAME sources...): modules/NAME as NAME.so; SDK headers only. Its
+# *.session files are run by the plugin harness.
 function(ph_module name)
 	add_library(${name} MODULE ${ARGN})
 	set_target_properties(${name} PROPERTIES PREFIX ""
@@ -68,6 +69,13 @@ function(ph_module name)
 	target_link_libraries(${name} PRIVATE posthouse)
 	install(TARGETS ${name} LIBRARY DESTINATION
 		${CMAKE_INSTALL_LIBDIR}/posthouse)
+	file(GLOB sessions CONFIGURE_DEPENDS
+		${CMAKE_CURRENT_SOURCE_DIR}/*.session)
+	if(PH_TESTS AND sessions)
+		add_test(NAME session_${name} COMMAND posthouse_sdk run
+			$<TARGET_FILE:${name}> ${sessions})
+		set_tests_properties(session_${name} PROPERTIES TIMEOUT 120)
+	endif()
 	file(GLOB man CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.8)
 	install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 endfunction()

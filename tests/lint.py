@@ -46,7 +46,8 @@ COMMON = {"enabled", "module", "order", "on_failure", "mode", "hook_timeout",
 # As the manual shows it; where a build looks depends on its prefix.
 DEFAULT_MODULE_DIR = "/usr/local/lib/posthouse"
 
-PRIVATE_EXPORTS = {"posthouse_main", "posthousectl_main"}
+PRIVATE_EXPORTS = {"posthouse_main", "posthousectl_main",
+                   "posthouse_sdk_run"}
 VERSIONS = {"POSTHOUSE_1.0", "POSTHOUSE_PRIVATE"}
 
 
@@ -222,12 +223,12 @@ def compile_header(job):
 def headers_alone():
     """Each header by itself, as C; those of the SDK as C++ too."""
     common = ["-D_GNU_SOURCE", "-fsyntax-only", "-Isdk/include", "-Icore",
-              "-Imodules", "-Iqueue-db", "-I."]
+              "-Imodules", "-Iqueue-db", "-Isdk", "-I."]
     jobs = []
     for name in sources("core", "modules", "queue-db", "sdk", ends=(".h",)):
         jobs.append((name, ["gcc", "-std=gnu17", "-x", "c", *common,
                             f"-I{os.path.dirname(name)}", "-"]))
-        if name.startswith("sdk/"):
+        if name.startswith("sdk/include/"):
             jobs.append((name, ["g++", "-std=c++17", "-x", "c++", *common,
                                 "-"]))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -77,6 +77,38 @@ class Sdk(unittest.TestCase):
         run("cmake", "--build", source + "/build")
         self.assertTrue(os.path.exists(source + "/build/check_minimal.so"))
 
+    def test_the_example_passes_its_session(self):
+        source = self.example("with-session")
+        run("make", "-C", source, "check", env=self.env)
+
+    def test_a_new_check_builds_and_passes_both_ways(self):
+        sdk = self.prefix + "/bin/posthouse-sdk"
+        run(sdk, "new", "check_mine", cwd=self.dir)
+        source = self.dir + "/check_mine"
+        for name in os.listdir(source):
+            with open(os.path.join(source, name), encoding="ascii") as f:
+                self.assertNotRegex(f.read(), "@[A-Z]+@")
+        self.assertIn("ok: ", run("make", "-C", source, "check",
+                                  env=self.env))
+        run("make", "-C", source, "install",
+            env=dict(self.env, DESTDIR=self.dir + "/dest"))
+        run("cmake", "-S", source, "-B", source + "/build",
+            f"-DCMAKE_PREFIX_PATH={self.prefix}",
+            f"-DCMAKE_INSTALL_PREFIX={self.dir}/other")
+        run("cmake", "--build", source + "/build")
+        run("ctest", "--test-dir", source + "/build", "--output-on-failure")
+        described = run(self.prefix + "/sbin/posthouse", "--describe",
+                        source + "/check_mine.so")
+        self.assertIn("domains = []", described)
+        again = subprocess.run([sdk, "new", "check_mine"], cwd=self.dir,
+                               capture_output=True, text=True, timeout=60)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("File exists", again.stderr)
+        for bad in ("check_", "Check_x", "check_a/b", "mine", "check_1"):
+            wrong = subprocess.run([sdk, "new", bad], cwd=self.dir,
+                                   capture_output=True, timeout=60)
+            self.assertEqual(wrong.returncode, 2, bad)
+
     def test_the_example_refuses_a_client(self):
         source = self.example("with-make")
         run("make", "-C", source, env=self.env)

@@ -34,6 +34,13 @@ void fiber_at_turn_end(void (*fn)(void));
 
 /* Milliseconds since 1970, UTC; may be set back. */
 int64_t fiber_wall_ms(void);
+/*
+ * After fiber_runtime_init: from now on the clock stands, and shows wall_ms.
+ * When no fiber can run, nothing is at work in the thread pool and on_idle()
+ * did not change that (it returns whether it did), the clock jumps to the next
+ * time somebody waits for. For the plugin harness and tests.
+ */
+void fiber_clock_step(int64_t wall_ms, bool (*on_idle)(void));
 
 /* Start a fiber that nobody owns; it begins in this or the next turn of the
  * loop. It has no context and no deadline: it may outlive whose they are. Those

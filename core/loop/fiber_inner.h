@@ -47,4 +47,8 @@ struct fiber *fiber_start_in(struct fiber_scope *scope, void (*fn)(void *),
 /* Told by the scheduler when a fiber of the scope ended. */
 void fiber_scope_left(struct fiber_scope *scope, struct fiber *fiber);
 
+/* Around each work in the thread pool: a stepped clock waits for it. */
+void fiber_work_begin(void);
+void fiber_work_end(void);
+
 #endif

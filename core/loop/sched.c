@@ -41,6 +41,10 @@ static struct {
 	void (*turn_end[TURN_END_MAX])(void);
 	bool turn_end_asked[TURN_END_MAX];
 	void (*on_context)(void *context);
+	bool (*on_idle)(void); /* the clock is stepped; NULL: it runs */
+	uint64_t stepped_ms;
+	int64_t wall_at_zero_ms;
+	size_t works; /* under way in the thread pool */
 } rt;
 
 uv_loop_t *
@@ -49,8 +53,8 @@ fiber_loop(void)
 	return &rt.loop;
 }
 
-uint64_t
-ph_now_ms(void)
+static uint64_t
+running_ms(void)
 {
 	struct timespec now;
 
@@ -58,10 +62,16 @@ ph_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t
+ph_now_ms(void)
+{
+	return rt.on_idle != NULL ? rt.stepped_ms : running_ms();
+}
+
 int64_t
 ph_wall_time(void)
 {
-	return time(NULL);
+	return rt.on_idle != NULL ? fiber_wall_ms() / 1000 : time(NULL);
 }
 
 int64_t
@@ -69,8 +79,18 @@ fiber_wall_ms(void)
 {
 	struct timespec now;
 
+	if (rt.on_idle != NULL)
+		return rt.wall_at_zero_ms + (int64_t)rt.stepped_ms;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void
+fiber_clock_step(int64_t wall_ms, bool (*on_idle)(void))
+{
+	rt.on_idle = on_idle;
+	rt.stepped_ms = 1;
+	rt.wall_at_zero_ms = wall_ms - 1;
 }
 
 /* --- the heap of wake-up times --- */
@@ -185,7 +205,8 @@ timer_arm(void)
 {
 	uint64_t now;
 
-	if (rt.heap_count == 0 || rt.heap[1]->wake_at_ms >= rt.armed_for_ms)
+	if (rt.heap_count == 0 || rt.on_idle != NULL ||
+	    rt.heap[1]->wake_at_ms >= rt.armed_for_ms)
 		return;
 	now = ph_now_ms();
 	rt.armed_for_ms = rt.heap[1]->wake_at_ms;
@@ -225,7 +246,7 @@ fiber_run_one(struct fiber *fiber)
 {
 	const struct log_context *context = fiber->context;
 	const char *module = context != NULL ? context->module : NULL;
-	uint64_t start = ph_now_ms(), held;
+	uint64_t start = running_ms(), held;
 
 	fiber->queued = false;
 	fiber->ran = true;
@@ -238,7 +259,7 @@ fiber_run_one(struct fiber *fiber)
 	fiber_switch_in(fiber);
 	if (rt.on_context != NULL)
 		rt.on_context(NULL);
-	held = ph_now_ms() - start;
+	held = running_ms() - start;
 	/* The context it began with may be gone; the name lasts as long as what
 	 * the fiber works for. */
 	context = fiber->ended ? NULL : fiber->context;
@@ -293,13 +314,41 @@ fiber_at_turn_end(void (*fn)(void))
 	ph_assert(false && "more than 8 functions at the turn's end");
 }
 
+/* A stepped clock jumps when nothing else can happen. False: it did not. */
+static bool
+clock_jump(void)
+{
+	if (rt.on_idle == NULL || rt.works > 0 || rt.stopping)
+		return false;
+	if (rt.on_idle())
+		return true;
+	if (rt.heap_count == 0)
+		return false;
+	if (rt.heap[1]->wake_at_ms > rt.stepped_ms)
+		rt.stepped_ms = rt.heap[1]->wake_at_ms;
+	on_timer(&rt.timer);
+	return true;
+}
+
+void
+fiber_work_begin(void)
+{
+	rt.works++;
+}
+
+void
+fiber_work_end(void)
+{
+	rt.works--;
+}
+
 static void
 on_prepare(uv_prepare_t *prepare)
 {
 	(void)prepare;
 	do
 		run_ready();
-	while (turn_ends_run() || rt.run_first != NULL);
+	while (turn_ends_run() || rt.run_first != NULL || clock_jump());
 	timer_arm();
 	log_flush();
 	if (rt.stopping)

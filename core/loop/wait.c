@@ -206,6 +206,7 @@ work_after(uv_work_t *request, int status)
 	struct work *work = request->data;
 
 	(void)status;
+	fiber_work_end();
 	work->done = true;
 	fiber_wake(work->fiber);
 }
@@ -220,6 +221,7 @@ ph_work(void (*fn)(void *), void *arg)
 		return;
 	}
 	work.request.data = &work;
+	fiber_work_begin();
 	ph_assert(uv_queue_work(fiber_loop(), &work.request, work_run,
 	    work_after) == 0);
 	while (!work.done)

@@ -102,6 +102,7 @@ refuse(struct ph_call *call, int class, int code, const char *enhanced,
 	call->code = code / 100 == class ? code : class == 5 ? 550 : 451;
 	call->enhanced = enhanced_of(call, enhanced, class);
 	call->text = text;
+	call->answers++;
 	return class == 5 ? PH_REJECT : PH_DEFER;
 }
 

@@ -28,6 +28,8 @@ struct ph_call {
 	/* the answer */
 	enum ph_verdict verdict;
 	int code;
+	unsigned answers;      /* refusals said */
+	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;
 	struct ph_buf headers; /* F_ADD_HEADER fields */

@@ -85,6 +85,16 @@ has_reply(const struct ph_call *call)
 	return call->code / 100 == (call->verdict == PH_REJECT ? 5 : 4);
 }
 
+/* What ph_reject and ph_defer say is to be returned; the last one counts. */
+static const char *
+fault_of(const struct ph_call *call)
+{
+	bool refuses = call->verdict == PH_REJECT || call->verdict == PH_DEFER;
+
+	return call->answers <= refuses ? NULL : refuses ?
+	    "answered more than once" : "a refusal that it did not return";
+}
+
 static void
 run_hook(struct ph_call *call)
 {
@@ -102,6 +112,7 @@ run_hook(struct ph_call *call)
 	ph_deadline_push(instance->common.timeout_ms);
 	call->verdict = hook(call, instance->conf);
 	call->micros = micros_now() - start;
+	call->fault = fault_of(call);
 	if (fiber_is_canceled())
 		call->cut_short = true;
 	else if (fiber_deadline() <= ph_now_ms())
@@ -168,7 +179,7 @@ static void
 log_verdict(const struct ph_call *call)
 {
 	const struct module_instance *instance = call->instance;
-	enum ph_level level = call->failed ? PH_WARN :
+	enum ph_level level = call->failed || call->fault != NULL ? PH_WARN :
 	    call->verdict == PH_NEXT ? PH_DEBUG :
 	    call->verdict == PH_ACCEPT ? PH_INFO : PH_NOTICE;
 
@@ -178,6 +189,7 @@ log_verdict(const struct ph_call *call)
 	    ph_f_str("verdict", ph_verdict_name(call->verdict)),
 	    ph_f_str("mode", counts(call) ? NULL : "shadow"),
 	    ph_f_str("failure", call->failure),
+	    ph_f_str("fault", call->fault),
 	    ph_f_str("reason", call->text),
 	    ph_f_int("us", (int64_t)call->micros));
 }

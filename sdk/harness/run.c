@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.c - the commands of a session file, and a pass through them. */
+#include "run.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+#include "role/generation.h"
+
+enum {
+	CONTENT_MAX = 8 << 20,
+	PORT_CLIENT = 34567,
+	PORT_LOCAL = 25,
+	ROUNDS_WARM = 3, /* before leaks count */
+};
+
+static const char base_conf[] =
+    "hostname = \"mail.example.test\";\n"
+    "domains = [ \"example.test\" ];\n";
+
+void
+run_fail(struct run *run, unsigned line, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	printf("%s:%u: ", run->script->path, line);
+	vprintf(fmt, args);
+	putchar('\n');
+	va_end(args);
+	fflush(stdout);
+	run->progress->failures++;
+}
+
+/* --- before the session: files and options --- */
+
+static bool
+put_file(struct run *run, const struct script_command *command)
+{
+	const char *path = ph_arena_printf(run->arena, "%s/%s", run->dir,
+	    command->rest);
+	const char *text = script_expand(run->arena, command->block,
+	    run->dir);
+	struct timespec times[2];
+	char *beside = ph_arena_printf(run->arena, "%s.new", path);
+	FILE *file = fopen(beside, "we");
+	bool is_put;
+
+	if (file == NULL || strchr(command->rest, '/') != NULL) {
+		if (file != NULL)
+			fclose(file);
+		run_fail(run, command->line, "file: \"%s\" can't be written",
+		    command->rest);
+		return false;
+	}
+	fputs(text, file);
+	/* each writing is seen, however quickly they follow */
+	times[0].tv_sec = (time_t)ph_wall_time();
+	times[0].tv_nsec = (long)++run->files;
+	times[1] = times[0];
+	is_put = fflush(file) == 0 && futimens(fileno(file), times) == 0;
+	fclose(file);
+	return is_put && rename(beside, path) == 0;
+}
+
+static bool
+write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	if (file == NULL)
+		return false;
+	fputs(text, file);
+	return fclose(file) == 0;
+}
+
+/* The commands of one word as a file whose lines have the numbers of the
+ * session's, so that the loader's errors name them. */
+static bool
+write_settings(struct run *run, const char *word, const char *open,
+    const char *end)
+{
+	const struct script_command *at = run->script->first;
+	bool is_open = false;
+	unsigned line = 1;
+	struct ph_buf conf;
+
+	ph_buf_init(&conf, run->arena, CONTENT_MAX);
+	for (; at != NULL; at = at->next) {
+		if (strcmp(at->word, word) != 0)
+			continue;
+		for (; line < at->line; line++)
+			ph_buf_char(&conf, '\n');
+		ph_buf_str(&conf, is_open ? "" : open);
+		is_open = true;
+		ph_buf_printf(&conf, "%s\n%s;", script_expand(run->arena,
+		    at->rest, run->dir), script_expand(run->arena, at->block,
+		    run->dir));
+		for (const char *c = at->block; *c != '\0'; c++)
+			line += *c == '\n';
+		line++;
+	}
+	ph_buf_printf(&conf, "%s%s%c", is_open ? "" : open, end, 0);
+	return write_text(ph_arena_printf(run->arena, "%s/conf.d/%s.conf",
+	    run->dir, word), conf.p);
+}
+
+static bool
+write_conf(struct run *run)
+{
+	struct ph_arena *arena = run->arena;
+	const char *dir = run->dir;
+
+	mkdir(ph_arena_printf(arena, "%s/conf.d", dir), 0700);
+	return write_text(ph_arena_printf(arena, "%s/base.conf", dir),
+	           base_conf) &&
+	    write_settings(run, "conf", "", "") &&
+	    write_settings(run, "option", ph_arena_printf(arena, "%s: { ",
+	        run->section), ph_arena_printf(arena, " module = \"%s\"; };\n",
+	        run->module_path));
+}
+
+static void
+tell_errors(struct run *run, const struct conf_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		run_fail(run, errors->error[i].line <= run->script->last_line ?
+		    errors->error[i].line : 0, "%s", errors->error[i].text);
+}
+
+static bool
+load(struct run *run)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct generation *generation = ph_arena_alloc(arena,
+	    sizeof(*generation));
+	struct conf_errors errors = { .arena = arena };
+	struct conf *conf;
+
+	generation->arena = arena;
+	generation->references = 1;
+	if (!write_conf(run)) {
+		run_fail(run, 0, "%s can't be written", run->dir);
+		return false;
+	}
+	if (conf_load(arena, ph_arena_printf(arena, "%s/base.conf", run->dir),
+	        &conf, &errors) != PH_OK ||
+	    core_conf_fill(arena, conf, &generation->core, &errors) != PH_OK ||
+	    module_set_load(arena, conf, &generation->core, PH_KIND_CHECK,
+	        &generation->modules, &errors) != PH_OK) {
+		tell_errors(run, &errors);
+		return false;
+	}
+	if (generation->modules.first == NULL) {
+		run_fail(run, 0, "%s is no check module", run->module_path);
+		return false;
+	}
+	generation_make_current(generation);
+	run->generation = generation;
+	return true;
+}
+
+/* --- sessions --- */
+
+static void
+end_mail(struct run *run)
+{
+	run->sender = run->header = (struct ph_slice){ NULL, 0 };
+	run->recipient_count = 0;
+	run->score = 0;
+}
+
+static void
+end_session(struct run *run)
+{
+	if (run->session == NULL)
+		return;
+	session_state_drop(ph_slice_str(run->session->id));
+	session_state_put(run->state);
+	session_free(run->session);
+	run->session = NULL;
+	end_mail(run);
+}
+
+/* "ADDRESS [port N] [to ADDRESS] [to-port N] [service S] [listener L]" */
+static bool
+begin_session(struct run *run, const struct script_command *command)
+{
+	const char *rest = command->rest, *key;
+	struct ph_session *session;
+	bool is_good;
+	uint64_t number;
+
+	end_session(run);
+	session = session_create(run->generation, NULL);
+	run->session = session;
+	id_format(id_create(), session->id);
+	session->listener = "smtp_inbound";
+	session->service = "smtp";
+	session->client_port = PORT_CLIENT;
+	session->local_port = PORT_LOCAL;
+	ph_addr_parse(PH_LIT("198.51.100.25"), &session->local);
+	is_good = ph_addr_parse(ph_slice_str(script_word(session->arena,
+	    &rest)), &session->client);
+	while (is_good && *(key = script_word(session->arena, &rest)) != '\0') {
+		const char *value = script_word(session->arena, &rest);
+		struct ph_slice text = ph_slice_str(value);
+
+		if (strcmp(key, "service") == 0)
+			session->service = value;
+		else if (strcmp(key, "listener") == 0)
+			session->listener = value;
+		else if (strcmp(key, "to") == 0)
+			is_good = ph_addr_parse(text, &session->local);
+		else if (ph_slice_number(text, 65535, &number) &&
+		    strcmp(key, "port") == 0)
+			session->client_port = (uint16_t)number;
+		else if (ph_slice_number(text, 65535, &number) &&
+		    strcmp(key, "to-port") == 0)
+			session->local_port = (uint16_t)number;
+		else
+			is_good = false;
+	}
+	if (!is_good)
+		run_fail(run, command->line, "connect: wanted ADDRESS [port N] "
+		    "[to ADDRESS] [to-port N] [service NAME] [listener NAME]");
+	run->state = session_state_obtain(ph_slice_str(session->id));
+	session_state_get(run->state);
+	return is_good;
+}
+
+/* Lines end in CRLF. */
+static struct ph_slice
+as_mail(struct ph_arena *arena, struct ph_slice before, const char *lines)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, CONTENT_MAX);
+	ph_buf_slice(&buf, before);
+	for (; *lines != '\0'; lines++) {
+		if (*lines == '\n')
+			ph_buf_char(&buf, '\r');
+		ph_buf_char(&buf, *lines);
+	}
+	return ph_buf_content(&buf);
+}
+
+static struct ph_slice
+path_of(struct ph_arena *arena, const char *rest)
+{
+	struct ph_slice path = ph_slice_str(rest);
+
+	if (path.n >= 2 && path.p[0] == '<' && path.p[path.n - 1] == '>')
+		path = (struct ph_slice){ path.p + 1, path.n - 2 };
+	return ph_arena_slice(arena, path);
+}
+
+static bool
+is_taken(const struct run_outcome *outcome)
+{
+	return outcome->outcome != PH_REJECT && outcome->outcome != PH_DEFER;
+}
+
+static void
+step_rcpt(struct run *run, const struct script_command *step,
+    struct run_outcome *outcome)
+{
+	struct ph_arena *arena = run->session->arena;
+	struct ph_call call = { .recipient = path_of(arena, step->rest) };
+	struct ph_slice *all;
+
+	run_stage(run, step, PH_AT_RCPT, &call, outcome);
+	if (!is_taken(outcome))
+		return;
+	all = ph_arena_array(arena, run->recipient_count + 1, sizeof(*all));
+	if (run->recipient_count > 0)
+		memcpy(all, run->recipients,
+		    run->recipient_count * sizeof(*all));
+	all[run->recipient_count++] = call.recipient;
+	run->recipients = all;
+}
+
+/* "NAME [certificate HEX]" */
+static void
+step_tls(struct run *run, const struct script_command *step,
+    struct run_outcome *outcome)
+{
+	struct ph_arena *arena = run->session->arena;
+	const char *rest = step->rest, *name = script_word(arena, &rest);
+	struct ph_call call = { 0 };
+
+	run->session->tls = *name != '\0' ? name :
+	                                    "TLSv1.3 TLS_AES_256_GCM_SHA384";
+	if (strcmp(script_word(arena, &rest), "certificate") == 0)
+		run->session->tls_peer = script_word(arena, &rest);
+	run_stage(run, step, PH_AT_TLS, &call, outcome);
+}
+
+static void
+step_message(struct run *run, const struct script_command *step,
+    struct run_outcome *outcome)
+{
+	struct ph_arena *arena = run->session->arena;
+	struct ph_slice header = run->header.p != NULL ? run->header :
+	                                                 PH_LIT("\r\n");
+	struct ph_call call = { .header = header,
+		.content = as_mail(arena, header, step->block) };
+
+	run_stage(run, step, PH_AT_MESSAGE, &call, outcome);
+	end_mail(run);
+}
+
+/* A step of the session by its stage. */
+static void
+run_step(struct run *run, const struct script_command *step,
+    enum ph_stage stage, struct run_outcome *outcome)
+{
+	struct ph_arena *arena = run->session->arena;
+	struct ph_call call = { 0 };
+
+	switch (stage) {
+	case PH_AT_TLS:
+		step_tls(run, step, outcome);
+		return;
+	case PH_AT_RCPT:
+		step_rcpt(run, step, outcome);
+		return;
+	case PH_AT_MESSAGE:
+		step_message(run, step, outcome);
+		return;
+	case PH_AT_HELO:
+		run->session->helo = ph_slice_str(ph_arena_strdup(arena,
+		    step->rest));
+		break;
+	case PH_AT_AUTH:
+		run->session->user = ph_arena_strdup(arena, step->rest);
+		break;
+	case PH_AT_MAIL:
+		end_mail(run);
+		run->sender = path_of(arena, step->rest);
+		break;
+	case PH_AT_DATA:
+		run->header = as_mail(arena, PH_LIT(""),
+		    ph_arena_printf(arena, "%s\n", step->block));
+		call.header = run->header;
+		break;
+	default:
+		break;
+	}
+	run_stage(run, step, stage, &call, outcome);
+	if (stage == PH_AT_MAIL && !is_taken(outcome))
+		end_mail(run);
+}
+
+/* --- commands --- */
+
+static void
+wait_for(struct run *run, const struct script_command *command)
+{
+	uint64_t ms;
+
+	if (!conf_duration_parse(ph_slice_str(command->rest), &ms) ||
+	    ms > 400ull * 86400000) {
+		run_fail(run, command->line, "wait: \"%s\" is no duration",
+		    command->rest);
+		return;
+	}
+	for (; ms > 1000000000; ms -= 1000000000)
+		ph_sleep_ms(1000000000);
+	ph_sleep_ms((unsigned)ms);
+}
+
+static const char *
+to_fakes(struct run *run, const struct script_command *command)
+{
+	if (strcmp(command->word, "dns") == 0)
+		return run->fakes->dns(command->rest);
+	if (strcmp(command->word, "store") == 0)
+		return run->fakes->store(command->rest);
+	return run->fakes->server(command->rest, command->block);
+}
+
+static enum ph_stage
+stage_of(const char *word)
+{
+	unsigned stage = 0;
+
+	while (stage < PH_STAGES &&
+	    strcmp(ph_stage_name((enum ph_stage)stage), word) != 0)
+		stage++;
+	return (enum ph_stage)stage;
+}
+
+static bool
+is_one_of(const char *word, const char *const *words)
+{
+	while (*words != NULL && strcmp(*words, word) != 0)
+		words++;
+	return *words != NULL;
+}
+
+static void
+run_command(struct run *run, const struct script_command *command)
+{
+	static const char *const before[] = { "option", "conf", "clock",
+		"skip", "expect", NULL };
+	static const char *const faked[] = { "dns", "store", "server", NULL };
+	enum ph_stage stage = stage_of(command->word);
+	struct run_outcome outcome = { 0 };
+	const char *wrong;
+
+	if (stage < PH_STAGES) {
+		if (stage == PH_AT_CONNECT && !begin_session(run, command))
+			return;
+		if (run->session == NULL) {
+			run_fail(run, command->line, "%s: nobody is connected",
+			    command->word);
+			return;
+		}
+		run_step(run, command, stage, &outcome);
+		run_judge(run, command, &outcome);
+	} else if (is_one_of(command->word, faked)) {
+		wrong = to_fakes(run, command);
+		if (wrong != NULL)
+			run_fail(run, command->line, "%s: %s", command->word,
+			    wrong);
+	} else if (strcmp(command->word, "file") == 0) {
+		put_file(run, command);
+	} else if (strcmp(command->word, "wait") == 0) {
+		wait_for(run, command);
+	} else if (strcmp(command->word, "reset") == 0) {
+		end_mail(run);
+	} else if (strcmp(command->word, "end") == 0) {
+		end_session(run);
+	} else if (!is_one_of(command->word, before)) {
+		run_fail(run, command->line, "there is no command \"%s\"",
+		    command->word);
+	}
+}
+
+static void
+run_once(struct run *run)
+{
+	const struct script_command *at = run->script->first;
+
+	run->fakes->reset(run->fault);
+	for (; at != NULL; at = at->next) {
+		run->progress->line = at->line;
+		alarm(RUN_HELD_S);
+		run_command(run, at);
+		if (run->cancel_line != 0 && at->line == run->cancel_line)
+			break;
+	}
+	end_session(run);
+	if (run->is_plain && run->fakes->server_missed() != NULL)
+		run_fail(run, run->script->last_line, "%s",
+		    run->fakes->server_missed());
+}
+
+/* --- leaks --- */
+
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t
+heap_octets(void)
+{
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		return __sanitizer_get_current_allocated_bytes();
+	return mallinfo2().uordblks;
+}
+
+static size_t
+open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (dir != NULL && readdir(dir) != NULL)
+		count++;
+	if (dir != NULL)
+		closedir(dir);
+	return count;
+}
+
+/* What a session leaves behind in every round is a leak; what it keeps once
+ * (a table, a buffer) is not. */
+static void
+run_rounds(struct run *run)
+{
+	size_t leak = SIZE_MAX, files = 0, fibers = 0;
+	struct ph_arena *own = run->arena;
+
+	for (unsigned round = 0; round < run->rounds; round++) {
+		size_t before = heap_octets(), after;
+
+		run->arena = ph_arena_create(NULL);
+		run_once(run);
+		ph_arena_free(run->arena);
+		run->arena = own;
+		after = heap_octets();
+		if (round < ROUNDS_WARM) {
+			files = open_files();
+			fibers = fiber_count();
+		} else if (after <= before) {
+			leak = 0;
+		} else if (after - before < leak) {
+			leak = after - before;
+		}
+	}
+	if (run->rounds <= ROUNDS_WARM)
+		return;
+	if (leak > 0)
+		run_fail(run, run->script->last_line,
+		    "leak: each round of the session leaves %zu octets of "
+		    "memory", leak);
+	if (open_files() > files)
+		run_fail(run, run->script->last_line,
+		    "leak: the session leaves descriptors open");
+	if (fiber_count() > fibers)
+		run_fail(run, run->script->last_line,
+		    "leak: the session leaves fibers running");
+}
+
+static void
+main_fiber(void *arg)
+{
+	struct run *run = arg;
+
+	if (load(run))
+		run_rounds(run);
+	fiber_runtime_stop();
+}
+
+static int64_t
+start_of_clock(struct run *run)
+{
+	struct tm tm = { .tm_year = 126, .tm_mday = 1 };
+
+	for (const struct script_command *at = run->script->first; at != NULL;
+	     at = at->next) {
+		if (strcmp(at->word, "clock") != 0)
+			continue;
+		memset(&tm, 0, sizeof(tm));
+		if (strptime(at->rest, "%Y-%m-%dT%H:%M:%SZ", &tm) == NULL)
+			run_fail(run, at->line, "clock: wanted "
+			    "YYYY-MM-DDTHH:MM:SSZ");
+		break;
+	}
+	return (int64_t)timegm(&tm) * 1000;
+}
+
+bool
+run_main(struct run *run)
+{
+	run->log_fd = memfd_create("log", MFD_CLOEXEC);
+	if (run->log_fd < 0)
+		return false;
+	fiber_runtime_init();
+	fiber_clock_step(start_of_clock(run), run_on_idle);
+	log_init(run->log_fd, PH_DEBUG, "check");
+	for (const struct script_command *at = run->script->first; at != NULL;
+	     at = at->next)
+		if (strcmp(at->word, "file") == 0 && !put_file(run, at))
+			return false;
+		else if (strcmp(at->word, "connect") == 0)
+			break;
+	fiber_start(main_fiber, run);
+	fiber_runtime_run();
+	run->progress->is_finished = true;
+	return run->progress->failures == 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * step.c - one stage through the server's pipeline, in a fiber of a scope, so
+ * that it can be canceled while it waits; and what came of it.
+ */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
+#include "run.h"
+
+enum { REPLY_MAX = 1 << 20, LOG_MAX = 4 << 20 };
+
+static struct step {
+	struct run *run;
+	const struct ph_call *call;
+	struct ph_buf reply;
+	struct ph_event moved;
+	unsigned line, waits;
+	bool is_done, is_canceled;
+} *step_now;
+
+static void
+step_main(void *arg)
+{
+	struct step *step = arg;
+
+	pipeline_run(step->run->generation, step->call, &step->reply);
+	step->is_done = true;
+	ph_event_signal(&step->moved);
+}
+
+bool
+run_on_idle(void)
+{
+	struct step *step = step_now;
+
+	if (step == NULL || step->is_canceled)
+		return false;
+	step->waits++;
+	if (step->run->cancel_line != step->line ||
+	    step->run->cancel_at != step->waits)
+		return false;
+	step->is_canceled = true;
+	ph_event_signal(&step->moved);
+	return true;
+}
+
+/* The lines since the last step. */
+static struct ph_slice
+new_log(struct run *run)
+{
+	struct stat st;
+	char *text;
+	ssize_t n;
+
+	log_flush();
+	if (fstat(run->log_fd, &st) != 0 || st.st_size <= run->log_at ||
+	    st.st_size - run->log_at > LOG_MAX)
+		return PH_LIT("");
+	text = ph_arena_alloc(run->arena, (size_t)(st.st_size - run->log_at));
+	n = pread(run->log_fd, text, (size_t)(st.st_size - run->log_at),
+	    run->log_at);
+	run->log_at = st.st_size;
+	return (struct ph_slice){ text, n > 0 ? (size_t)n : 0 };
+}
+
+static const char *
+text_of(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
+{
+	struct ph_slice text = record_get(record, tag);
+
+	return text.p != NULL ? ph_arena_slice(arena, text).p : NULL;
+}
+
+/* "Name: value\r\n", folded, becomes "Name: value\n". */
+static void
+add_header(struct ph_buf *headers, struct ph_slice field)
+{
+	for (size_t i = 0; i < field.n; i++)
+		if (field.p[i] != '\r' &&
+		    (field.p[i] != '\n' || i + 1 == field.n))
+			ph_buf_char(headers, field.p[i]);
+}
+
+static void
+take_trace(struct run *run, struct ph_slice trace, struct run_outcome *outcome)
+{
+	if (!ph_slice_eq(record_get(trace, F_MODULE),
+	        ph_slice_str(run->section)))
+		return;
+	outcome->verdict = (enum ph_verdict)record_get_u64(trace, F_VERDICT,
+	    PH_NEXT);
+	outcome->text = text_of(run->arena, trace, F_TEXT);
+}
+
+static void
+take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
+{
+	struct ph_slice rest = reply;
+	struct record_field field;
+	struct ph_buf headers;
+
+	ph_buf_init(&headers, run->arena, REPLY_MAX);
+	outcome->outcome = (enum ph_verdict)record_get_u64(reply, F_VERDICT,
+	    PH_ACCEPT);
+	outcome->score = (double)(int64_t)record_get_u64(reply, F_SCORE, 0) /
+	    1000;
+	outcome->code = (int)record_get_u64(reply, F_CODE, 0);
+	outcome->enhanced = text_of(run->arena, reply, F_ENHANCED);
+	while (record_next(&rest, &field))
+		if (field.tag == F_TRACE)
+			take_trace(run, field.value, outcome);
+		else if (field.tag == F_ADD_HEADER)
+			add_header(&headers, field.value);
+	outcome->headers = ph_buf_content(&headers);
+}
+
+/* Why the module's on_failure spoke for it, or what its code does wrong, as the
+ * log tells. */
+static void
+take_faults(struct run *run, struct run_outcome *outcome)
+{
+	struct ph_slice rest = outcome->log;
+
+	while (rest.p != NULL && rest.n > 0) {
+		struct ph_slice line = ph_slice_cut(&rest, '\n');
+		const char *module;
+
+		if (!ph_slice_eq(run_log_event(line), PH_LIT("verdict")))
+			continue;
+		module = run_log_field(run->arena, line, "module");
+		if (module == NULL || strcmp(module, run->section) != 0)
+			continue;
+		outcome->failure = run_log_field(run->arena, line, "failure");
+		if (outcome->failure == NULL)
+			outcome->failure = run_log_field(run->arena, line,
+			    "fault");
+	}
+}
+
+static void
+run_scope(struct step *step)
+{
+	struct ph_scope scope;
+
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, step_main, step);
+	step_now = step;
+	while (!step->is_done && !step->is_canceled)
+		(void)ph_event_wait(&step->moved, PH_NO_LIMIT_MS);
+	ph_scope_end(&scope); /* returns when the hook has */
+	step_now = NULL;
+}
+
+void
+run_stage(struct run *run, const struct script_command *at,
+    enum ph_stage stage, const struct ph_call *like,
+    struct run_outcome *outcome_out)
+{
+	struct ph_arena *arena = ph_arena_create(run->arena);
+	struct ph_call call = *like;
+	struct step step = { .run = run, .call = &call, .line = at->line };
+	uint64_t start = ph_now_ms();
+	unsigned asked = run->fakes->dns_asked();
+
+	call.arena = arena;
+	call.session = run->session;
+	call.state = run->state;
+	call.stage = stage;
+	call.sender = run->sender;
+	call.recipient_count = run->recipient_count;
+	if (stage >= PH_AT_DATA) {
+		call.recipients = run->recipients;
+		call.recipients_known = run->recipient_count;
+	}
+	ph_buf_init(&step.reply, arena, REPLY_MAX);
+	run->progress->stage = ph_stage_name(stage);
+	run_scope(&step);
+	run->progress->stage = NULL;
+	if (run->is_plain && at->line < RUN_LINES_MAX)
+		run->progress->waits[at->line] = step.waits;
+	*outcome_out = (struct run_outcome){ .took_ms = ph_now_ms() - start,
+		.asked = run->fakes->dns_asked() - asked,
+		.log = new_log(run) };
+	take_reply(run, ph_buf_content(&step.reply), outcome_out);
+	take_faults(run, outcome_out);
+	run->score += outcome_out->score;
+	ph_arena_free(arena);
+}

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugin harness finds what is wrong with a module: modules that are wrong,
+each in one way, and one session for all of them."""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from sandbox import BUILD, TOP
+
+GOOD = "return PH_NEXT;"
+
+MODULE = """
+#include <posthouse/check.h>
+#include <posthouse/kv.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+struct conf { unsigned n; };
+static enum ph_verdict
+on_mail(struct ph_call *call, const void *conf)
+{
+	(void)call;
+	(void)conf;
+	BODY
+}
+static const struct ph_option options[] = {
+	PH_OPT_UINT("n", struct conf, n, 0, 9, "1", "a number"), PH_OPT_END };
+static const struct ph_check_ops ops = { .at = { [PH_AT_MAIL] = on_mail } };
+PH_MODULE(check_wrong) = { .abi = PH_ABI, .name = "check_wrong",
+	.kinds = PH_KIND_CHECK, .conf_size = sizeof(struct conf),
+	.options = options, .doc = "is wrong", .check = &ops };
+"""
+
+SESSION = """\
+option n = 2
+dns remote.example A 192.0.2.1
+connect 192.0.2.1
+mail a@remote.example
+expect next
+end
+"""
+
+ASK = "ph_dns_a(ph_call_arena(call), \"remote.example\")"
+
+
+class Harness(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="posthouse-harness-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def build(self, body):
+        source = os.path.join(self.dir, "check_wrong.c")
+        with open(source, "w", encoding="ascii") as f:
+            f.write(MODULE.replace("BODY", body))
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-O0",
+             f"-I{TOP}/sdk/include", "-o", self.dir + "/check_wrong.so",
+             source, f"-L{BUILD}/core", "-lposthouse"], check=True)
+
+    def run_session(self, body, session=SESSION):
+        self.build(body)
+        path = os.path.join(self.dir, "the.session")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(session)
+        done = subprocess.run(
+            [f"{BUILD}/bin/posthouse-sdk", "run", "-v",
+             self.dir + "/check_wrong.so", path], capture_output=True,
+            text=True, timeout=120,
+            env=dict(os.environ, LD_LIBRARY_PATH=f"{BUILD}/core"))
+        return done.returncode, done.stdout.replace(path, "S")
+
+    def assert_found(self, body, wanted, session=SESSION):
+        code, said = self.run_session(body, session)
+        self.assertEqual(code, 1, said)
+        self.assertRegex(said, wanted)
+
+    def test_lets_a_good_module_pass(self):
+        code, said = self.run_session(
+            f"return {ASK}->count > 9 ? PH_ACCEPT : PH_NEXT;")
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, r"S: ok: 2 steps, \d+ runs")
+
+    def test_names_the_line_that_was_not_met(self):
+        self.assert_found('return ph_reject(call, 550, "5.7.1", "no");',
+                          r'S:5: wanted next, got reject 550 5\.7\.1 "no"')
+
+    def test_names_the_line_of_a_wrong_option(self):
+        self.assert_found(GOOD, r"S:1: .*\bm\b",
+                          SESSION.replace("option n", "option m"))
+        self.assert_found(GOOD, "S:1: n: .*9",
+                          SESSION.replace("n = 2", "n = 20"))
+
+    def test_finds_leaks(self):
+        self.assert_found(f"volatile char *p = malloc(100); p[0] = 1; {GOOD}",
+                          r"leak: .* leaves \d+ octets")
+        self.assert_found(f'open("/dev/null", O_RDONLY); {GOOD}',
+                          "leak: .* descriptors")
+
+    def test_finds_answers_that_are_too_many_or_not_returned(self):
+        self.assert_found('ph_reject(call, 550, "5.7.1", "no");'
+                          'return ph_defer(call, 450, "4.7.1", "later");',
+                          "answered more than once")
+        self.assert_found(f'ph_reject(call, 550, "5.7.1", "no"); {GOOD}',
+                          "a refusal that it did not return")
+
+    def test_survives_and_names_a_crash(self):
+        self.assert_found(f"abort(); {GOOD}",
+                          "S:4: as written: the module crashed in its mail "
+                          "hook")
+        self.assert_found("_exit(3);", "S:4: .*ended its process in its "
+                          "mail hook, status 3")
+
+    def test_finds_what_happens_only_when_canceled(self):
+        self.assert_found(f"if ({ASK}->result != PH_DNS_OK) abort(); {GOOD}",
+                          "canceled at wait 1 of line 4: the module crashed")
+
+    def test_finds_a_hook_that_never_returns(self):
+        self.assert_found(f"while (ph_sleep_ms(5) != PH_OK) ; {GOOD}",
+                          "canceled at wait 1 .*neither waits nor returns")
+
+    def test_finds_a_hook_that_is_late(self):
+        self.assert_found(f"ph_sleep_ms(60000); {GOOD}",
+                          "S:4: fault: out of time")
+
+    def test_finds_refusals_for_what_could_not_be_told(self):
+        body = (f"return {ASK}->result == PH_DNS_OK ? PH_NEXT : "
+                'ph_reject(call, 550, "5.7.1", "no");')
+        self.assert_found(body, "S:4: rejects when DNS fails")
+        self.assert_found(body, "S:4: rejects when nothing outside answers")
+        self.assert_found(
+            "int64_t n; return ph_kv_add(PH_LIT(\"x\"), 1, 1000, &n) == 0 ? "
+            'PH_NEXT : ph_reject(call, 550, "5.7.1", "no");',
+            "S:4: rejects when the key-value store is down")
+
+    def test_a_pass_may_be_skipped(self):
+        code, said = self.run_session(
+            f"return {ASK}->result == PH_DNS_OK ? PH_NEXT : "
+            'ph_reject(call, 550, "5.7.1", "no");',
+            "skip dns\nskip silence\n" + SESSION)
+        self.assertEqual(code, 0, said)
+
+    def test_steps_the_clock(self):
+        code, said = self.run_session(
+            'ph_log(PH_INFO, "time", ph_f_int("t", ph_wall_time()));'
+            "return PH_NEXT;",
+            "clock 2026-11-23T00:00:00Z\nconnect 192.0.2.1\nwait 2d\n"
+            "mail a@b.example\nexpect log time t=1795564800\n")
+        self.assertEqual(code, 0, said)
+
+    def test_refuses_what_it_does_not_know(self):
+        for line in ("conect 192.0.2.1", "dns a B c", "connect nowhere",
+                     "connect 192.0.2.1\nexpect miracles", "mail a@b.example"):
+            code, said = self.run_session(GOOD, line + "\n")
+            self.assertEqual(code, 1, line + said)
+            self.assertTrue(re.search(r"^S:[12]: ", said, re.M), said)
+
+
+if __name__ == "__main__":
+    unittest.main()
