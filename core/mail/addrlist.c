@@ -5,8 +5,8 @@
  * One pass of tokens. Each element keeps two readings while it is open: the
  * phrase (words with their blanks) and the spec (words without), and its end
  * tells which it was. So nothing is read twice and CVE-2024-23184's lists of
- * any length cost their length. Broken elements are dropped, the list goes on
- * after the next comma.
+ * any length cost their length. Broken elements are dropped and remembered, the
+ * list goes on after the next comma.
  */
 #include <posthouse/mail.h>
 
@@ -20,6 +20,7 @@ struct list_parser {
 	struct ph_arena *arena;
 	struct ph_buf entries; /* struct ph_mailbox_addr */
 	bool in_group;
+	bool is_broken; /* something was dropped */
 	/* the open element */
 	struct ph_buf phrase, spec; /* reused; what leaves is copied */
 	struct ph_buf comment;      /* the last one: "a@b (Alice)" */
@@ -35,9 +36,11 @@ peek(const struct list_parser *p)
 	return p->at < p->text.n ? (unsigned char)p->text.p[p->at] : -1;
 }
 
+/* What did not fit is as good as broken. */
 static void
-empty(struct ph_buf *buf)
+empty(struct list_parser *p, struct ph_buf *buf)
 {
+	p->is_broken |= buf->full;
 	buf->n = 0;
 	buf->full = false;
 }
@@ -45,9 +48,9 @@ empty(struct ph_buf *buf)
 static void
 element_reset(struct list_parser *p)
 {
-	empty(&p->phrase);
-	empty(&p->spec);
-	empty(&p->comment);
+	empty(p, &p->phrase);
+	empty(p, &p->spec);
+	empty(p, &p->comment);
 	p->local = (struct ph_slice){ NULL, 0 };
 	p->words = 0;
 	p->blank = p->has_at = false;
@@ -65,7 +68,7 @@ take_comment(struct list_parser *p)
 {
 	size_t depth = 1;
 
-	empty(&p->comment);
+	empty(p, &p->comment);
 	for (p->at++; p->at < p->text.n; p->at++) {
 		char c = p->text.p[p->at];
 
@@ -80,6 +83,7 @@ take_comment(struct list_parser *p)
 		if (c != '\r' && c != '\n' && c != '\0')
 			ph_buf_char(&p->comment, c);
 	}
+	p->is_broken = true;
 }
 
 /* CFWS; remembers that something was there. */
@@ -112,12 +116,15 @@ add_quoted(struct list_parser *p, struct ph_buf *to, struct ph_buf *too)
 		}
 		if (c == '\\' && p->at + 1 < p->text.n)
 			c = p->text.p[++p->at];
-		if (c == '\r' || c == '\n' || c == '\0')
+		if (c == '\r' || c == '\n' || c == '\0') {
+			p->is_broken |= c == '\0';
 			continue;
+		}
 		ph_buf_char(to, c);
 		if (too != NULL)
 			ph_buf_char(too, c);
 	}
+	p->is_broken = true;
 }
 
 /* An atom, quoted string, domain literal, dot or stray octet. */
@@ -145,8 +152,10 @@ add_word(struct list_parser *p)
 			p->at++;
 	} else {
 		p->at++;
-		if (octet_is_control(c))
+		if (octet_is_control(c)) {
+			p->is_broken = true;
 			return;
+		}
 	}
 	ph_buf_add(&p->phrase, p->text.p + start, p->at - start);
 	ph_buf_add(&p->spec, p->text.p + start, p->at - start);
@@ -179,6 +188,7 @@ skip_to_separator(struct list_parser *p)
 		skip_cfws(p);
 		if (peek(p) < 0 || peek(p) == ',' || peek(p) == ';')
 			return;
+		p->is_broken = true;
 		if (peek(p) == '"')
 			add_quoted(p, &dropped, NULL);
 		else
@@ -192,7 +202,7 @@ take_route(struct list_parser *p)
 {
 	struct ph_slice route;
 
-	empty(&p->spec);
+	empty(p, &p->spec);
 	while (peek(p) >= 0 && peek(p) != ':' && peek(p) != '>') {
 		if (!octet_is_blank(peek(p)))
 			ph_buf_char(&p->spec, (char)peek(p));
@@ -200,7 +210,7 @@ take_route(struct list_parser *p)
 	}
 	p->at += peek(p) == ':';
 	route = present(p, &p->spec);
-	empty(&p->spec);
+	empty(p, &p->spec);
 	return route;
 }
 
@@ -211,7 +221,7 @@ end_local(struct list_parser *p)
 	if (p->has_at)
 		return false;
 	p->local = copy(p, &p->spec);
-	empty(&p->spec);
+	empty(p, &p->spec);
 	return p->has_at = true;
 }
 
@@ -238,8 +248,9 @@ take_angle(struct list_parser *p)
 		sound = end_local(p) && sound;
 		p->at++;
 	}
+	p->is_broken |= peek(p) != '>';
 	p->at += peek(p) == '>';
-	empty(&p->comment);
+	empty(p, &p->comment);
 	skip_to_separator(p);
 	if (sound && (p->has_at ? p->local.n : p->spec.n) > 0) {
 		entry.local = p->has_at ? p->local : copy(p, &p->spec);
@@ -247,6 +258,8 @@ take_angle(struct list_parser *p)
 		if (entry.display.p == NULL)
 			entry.display = present(p, &p->comment);
 		emit(p, &entry);
+	} else {
+		p->is_broken = true;
 	}
 	element_reset(p);
 }
@@ -262,6 +275,8 @@ end_element(struct list_parser *p)
 		entry.domain = p->has_at ? copy(p, &p->spec) : PH_LIT("");
 		entry.display = present(p, &p->comment);
 		emit(p, &entry);
+	} else if (p->has_at || p->words > 0) {
+		p->is_broken = true;
 	}
 	element_reset(p);
 }
@@ -297,10 +312,46 @@ take_at(struct list_parser *p)
 		ph_buf_char(&p->phrase, ' ');
 	ph_buf_char(&p->phrase, '@');
 	if (!end_local(p)) {
+		p->is_broken = true;
 		p->local = PH_LIT("");
-		empty(&p->spec);
+		empty(p, &p->spec);
 	}
 	p->blank = false;
+}
+
+static void
+parse_list(struct list_parser *p, struct ph_arena *arena, size_t limit)
+{
+	if (limit > SIZE_MAX / 2 / sizeof(struct ph_mailbox_addr))
+		limit = SIZE_MAX / 2 / sizeof(struct ph_mailbox_addr);
+	ph_buf_init(&p->entries, arena, limit * sizeof(struct ph_mailbox_addr));
+	ph_buf_init(&p->phrase, arena, ELEMENT_MAX);
+	ph_buf_init(&p->spec, arena, ELEMENT_MAX);
+	ph_buf_init(&p->comment, arena, ELEMENT_MAX);
+	while (!p->entries.full) {
+		int c;
+
+		skip_cfws(p);
+		c = peek(p);
+		if (c < 0)
+			break;
+		if (c == ',' || c == ';') {
+			end_element(p);
+			if (c == ';')
+				end_group(p);
+			p->at++;
+		} else if (c == '<') {
+			take_angle(p);
+		} else if (c == ':' && !p->has_at) {
+			start_group(p);
+		} else if (c == '@') {
+			take_at(p);
+		} else {
+			add_word(p);
+		}
+	}
+	end_element(p);
+	end_group(p);
 }
 
 size_t
@@ -309,36 +360,21 @@ ph_address_list(struct ph_arena *arena, struct ph_slice value, size_t limit,
 {
 	struct list_parser p = { .text = value, .arena = arena };
 
-	if (limit > SIZE_MAX / 2 / sizeof(struct ph_mailbox_addr))
-		limit = SIZE_MAX / 2 / sizeof(struct ph_mailbox_addr);
-	ph_buf_init(&p.entries, arena, limit * sizeof(struct ph_mailbox_addr));
-	ph_buf_init(&p.phrase, arena, ELEMENT_MAX);
-	ph_buf_init(&p.spec, arena, ELEMENT_MAX);
-	ph_buf_init(&p.comment, arena, ELEMENT_MAX);
-	while (!p.entries.full) {
-		int c;
-
-		skip_cfws(&p);
-		c = peek(&p);
-		if (c < 0)
-			break;
-		if (c == ',' || c == ';') {
-			end_element(&p);
-			if (c == ';')
-				end_group(&p);
-			p.at++;
-		} else if (c == '<') {
-			take_angle(&p);
-		} else if (c == ':' && !p.has_at) {
-			start_group(&p);
-		} else if (c == '@') {
-			take_at(&p);
-		} else {
-			add_word(&p);
-		}
-	}
-	end_element(&p);
-	end_group(&p);
+	parse_list(&p, arena, limit);
 	*list_out = (const void *)ph_buf_content(&p.entries).p;
 	return p.entries.n / sizeof(struct ph_mailbox_addr);
+}
+
+bool
+ph_address_list_strict(struct ph_arena *arena, struct ph_slice value,
+    size_t limit, const struct ph_mailbox_addr **list_out, size_t *count_out)
+{
+	struct list_parser p = { .text = value, .arena = arena };
+
+	parse_list(&p, arena, limit);
+	if (p.is_broken || p.entries.full)
+		return false;
+	*list_out = (const void *)ph_buf_content(&p.entries).p;
+	*count_out = p.entries.n / sizeof(struct ph_mailbox_addr);
+	return true;
 }

@@ -318,6 +318,41 @@ START_TEST(reads_address_lists)
 }
 END_TEST
 
+START_TEST(strict_lists_have_nothing_skipped)
+{
+	static const char *const sound[] = { "", "a@x", "A <a@x>, b@y,",
+		"g: a@x;, b@y", "g:;", "\"q, (\" <a@x> (c (d) \\) )",
+		"a . b @ x . y", "root", "b@y <a@x>", "<@r:a@x>",
+		"a@[192.0.2.1]", "J\xc3\xb6 <j@x>", " (only a comment) ",
+		"A\r\n B <a@x>" };
+	static const char *const broken[] = { "two words", "<>", "<a@x> <b@y>",
+		"<a@x> b", "a@x@y", "<a@x@y>", "a@x, \"b", "a@x (b", "a@x, <b@y",
+		"a@x\x01", "@x", "a@x, b c", "a@x, <>", "a@x, (\\" };
+	const struct ph_mailbox_addr *list;
+	struct ph_slice big;
+	size_t count;
+
+	for (size_t i = 0; i < sizeof(sound) / sizeof(sound[0]); i++)
+		ck_assert_msg(ph_address_list_strict(arena,
+		    ph_slice_str(sound[i]), 9, &list, &count), "%s", sound[i]);
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+		ck_assert_msg(!ph_address_list_strict(arena,
+		    ph_slice_str(broken[i]), 9, &list, &count), "%s",
+		    broken[i]);
+	ck_assert(!ph_address_list_strict(arena, PH_LIT("\"a\0\"@x"), 9, &list,
+	    &count));
+	ck_assert(ph_address_list_strict(arena, PH_LIT("a@x,b@y"), 2, &list,
+	    &count));
+	ck_assert_uint_eq(count, 2);
+	ck_assert(!ph_address_list_strict(arena, PH_LIT("a@x,b@y,c@z"), 2,
+	    &list, &count));
+	/* an atom that does not fit must not vanish */
+	big = repeat("a", 70000);
+	ck_assert(!ph_address_list_strict(arena, ph_slice_str(cat("a@x", big,
+	    "")), 9, &list, &count));
+}
+END_TEST
+
 /* Seconds of processor time that fn needs at most; generous, for sanitizers. */
 #define ck_assert_quick(start) \
 	ck_assert_double_lt((double)(clock() - (start)) / CLOCKS_PER_SEC, 20)
@@ -489,6 +524,7 @@ main(void)
 	tcase_add_test(t, finds_fields_and_the_body);
 	tcase_add_test(t, header_ends_where_the_text_does);
 	LOOP(t, reads_address_lists, address_lists);
+	tcase_add_test(t, strict_lists_have_nothing_skipped);
 	tcase_add_test(t, CVE_2024_23184_long_address_lists_cost_their_length);
 	tcase_add_test(t, CVE_2024_23185_giant_headers_cost_their_length);
 	LOOP(t, reads_dates, dates);

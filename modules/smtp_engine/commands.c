@@ -206,14 +206,15 @@ const struct smtp_command smtp_commands[] = {
 };
 
 const struct smtp_command *
-smtp_command_find(struct ph_slice verb, enum smtp_state state, bool *known_out)
+smtp_command_find(struct ph_slice verb, enum smtp_state state,
+    const char **known_out)
 {
-	*known_out = false;
+	*known_out = NULL;
 	for (const struct smtp_command *row = smtp_commands; row->verb != NULL;
 	     row++) {
 		if (!ph_slice_eq_nocase(verb, ph_slice_str(row->verb)))
 			continue;
-		*known_out = true;
+		*known_out = row->verb;
 		if (row->states & (1u << state))
 			return row;
 	}

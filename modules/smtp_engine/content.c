@@ -150,6 +150,24 @@ came_back(struct smtp *c, struct ph_slice header)
 	return false;
 }
 
+/* The header section without what a submission server drops. */
+static void
+keep_header(struct smtp *c, struct ph_slice header)
+{
+	struct ph_slice run = { header.p, 0 }, rest = header;
+	struct ph_header_field field;
+
+	while (c->policy->submission && ph_header_next(&rest, &field)) {
+		if (smtp_submit_keeps(&field))
+			continue;
+		run.n = (size_t)(field.whole.p - run.p);
+		keep(c, run);
+		run.p = field.whole.p + field.whole.n;
+	}
+	run.n = (size_t)(header.p + header.n - run.p);
+	keep(c, run);
+}
+
 /* The header section is in: content[0, end). */
 static void
 header_complete(struct smtp *c, size_t end, bool add_empty_line)
@@ -180,7 +198,7 @@ header_complete(struct smtp *c, size_t end, bool add_empty_line)
 	add_trace(c, &first);
 	smtp_submit_complete(c, header, &first);
 	keep(c, ph_buf_content(&first));
-	keep(c, header);
+	keep_header(c, header);
 	if (add_empty_line)
 		keep(c, PH_LIT("\r\n"));
 	ask(c, PH_AT_DATA);

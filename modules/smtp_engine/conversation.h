@@ -88,6 +88,8 @@ struct smtp {
 	struct smtp_reply refusal; /* spoken in SMTP_REFUSED; code 0: 503 */
 	struct ph_arena *scratch;  /* of a few commands; NULL until needed */
 	const char *stage_word;    /* what was asked last, for the log */
+	struct ph_slice said;      /* of a line that was no good, for the log */
+	bool saw_auth; /* lines may be passwords */
 
 	bool extended; /* EHLO, not HELO */
 	struct smtp_mail_args mail_args;
@@ -129,10 +131,10 @@ enum { SMTP_NO_STAGE = -1 };
 const char *smtp_state_name(enum smtp_state state);
 /* All rows, ended by a NULL verb; for tests. */
 extern const struct smtp_command smtp_commands[];
-/* The row for a verb in a state. NULL: *known_out tells whether the verb is
- * known in another state. */
+/* The row for a verb in a state. NULL: *known_out is the verb as the table has
+ * it when it is known in another state, else NULL. */
 const struct smtp_command *smtp_command_find(struct ph_slice verb,
-    enum smtp_state state, bool *known_out);
+    enum smtp_state state, const char **known_out);
 /* A verb of HTTP: someone leads a browser to us (ALPACA). */
 bool smtp_verb_is_http(struct ph_slice verb);
 
@@ -197,6 +199,8 @@ const struct smtp_reply *smtp_submit_check(struct smtp *c,
     struct ph_slice header);
 /* Whether the logged-in user may send as this address, by sender_check. */
 bool smtp_owns(const struct smtp *c, struct ph_slice address);
+/* False: a field that goes no further. */
+bool smtp_submit_keeps(const struct ph_header_field *field);
 /* Fields the header section lacks, to be put before it. */
 void smtp_submit_complete(struct smtp *c, struct ph_slice header,
     struct ph_buf *out);

@@ -8,7 +8,11 @@
 
 #include <stdarg.h>
 
-enum { SCRATCH_KEEP = 16384 };
+enum {
+	SCRATCH_KEEP = 16384,
+	LOG_LINE = 100, /* octets of a line that was no good */
+	LOG_WORD = 24,  /* of one that may be no command at all */
+};
 
 const char *const smtp_bare_newline_names[] = { "reject", "normalize", NULL };
 const char *const smtp_sender_check_names[] = { "off", "own", "aliases", NULL };
@@ -164,7 +168,9 @@ run_row(struct smtp *c, const struct smtp_command *row, struct ph_slice arg)
 	wrong = row->parse(c, arg);
 	if (wrong != NULL)
 		c->reply = *wrong;
-	else if (row->allow != NULL)
+	else
+		c->said.p = NULL;
+	if (wrong == NULL && row->allow != NULL)
 		row->allow(c);
 	if (c->reply.code != 0) { /* as if it had not been said */
 		c->next = c->state;
@@ -194,26 +200,42 @@ refuse_line(struct smtp *c, struct ph_slice line, struct ph_slice verb,
 	c->hang_up = ph_slice_starts_nocase(verb, "BDAT");
 }
 
+/* The log says what was wrong with, but no password: from AUTH on, lines that
+ * are no commands may be answers to it. Nor content that came unasked. */
+static void
+note_line(struct smtp *c, struct ph_slice line, struct ph_slice verb,
+    const char *known)
+{
+	const struct ph_slice noted = known != NULL ? line : verb;
+	const size_t most = known != NULL ? LOG_LINE : LOG_WORD;
+
+	c->saw_auth |= ph_slice_starts_nocase(verb, "AUTH");
+	if (!c->saw_auth ||
+	    (known != NULL && !ph_slice_starts_nocase(verb, "AUTH")))
+		c->said = (struct ph_slice){ noted.p,
+			noted.n < most ? noted.n : most };
+}
+
 static void
 run_line(struct smtp *c, struct ph_slice line, bool bare_lf)
 {
 	struct ph_slice arg, verb;
 	const struct smtp_command *row;
-	bool known;
+	const char *known;
 
 	trim_end(&line);
 	arg = line;
 	c->next = c->state;
-	c->stage_word = "command";
 	verb = cut_verb(&arg);
+	row = smtp_command_find(verb, c->state, &known);
+	c->stage_word = known != NULL ? known : "command";
+	note_line(c, line, verb, known);
 	refuse_line(c, line, verb, bare_lf);
 	if (c->reply.code != 0)
 		return;
-	row = smtp_command_find(verb, c->state, &known);
 	if (row != NULL) {
-		c->stage_word = row->verb;
 		run_row(c, row, arg);
-	} else if (known || c->state == SMTP_REFUSED) {
+	} else if (known != NULL || c->state == SMTP_REFUSED) {
 		say_out_of_order(c);
 	} else if (smtp_verb_is_http(verb)) {
 		c->tally.end = "http";
@@ -242,6 +264,7 @@ log_refusal(struct smtp *c, const struct smtp_reply *reply)
 	    ph_f_str("enhanced", reply->enhanced),
 	    ph_f_str("reason", reply->text),
 	    ph_f_str("state", smtp_state_name(c->state)),
+	    ph_f_slice("line", c->said),
 	    ph_f_slice("from", c->sender.p != NULL ? c->sender :
 	            c->mail_args.path.address),
 	    ph_f_slice("rcpt", is_rcpt ? c->rcpt_address : none),
@@ -303,6 +326,7 @@ converse(struct smtp *c)
 		c->reply.code = 0;
 		c->rcpt_address = (struct ph_slice){ NULL, 0 };
 		c->mail_args = (struct smtp_mail_args){ 0 };
+		c->said = (struct ph_slice){ NULL, 0 };
 		status = ph_stream_read_line(c->stream, SMTP_AUTH_LINE_MAX,
 		    c->conf->command_timeout_ms, &line, &bare_lf);
 		c->next = c->state;

@@ -441,6 +441,34 @@ START_TEST(refusals_carry_a_token_and_no_input)
 }
 END_TEST
 
+START_TEST(the_log_quotes_what_was_wrong_and_no_password)
+{
+	char line[300];
+
+	memset(line, 'y', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	fake_input("MAIL FROM:x@y\r\nEHLO c\r\nMAIL FROM:x@y\r\nFOO: bar\r\n"
+	           "RCPT TO:<");
+	fake_input(line);
+	talk("\r\nMAIL FROM:<x@out.test>\r\nRCPT TO:<v@elsewhere.test>\r\n");
+	ck_assert(logged("stage=MAIL code=503 enhanced=5.5.1 reason=EHLO comes "
+	                 "first state=greeted line=MAIL FROM:x@y client="));
+	ck_assert(logged("stage=MAIL code=501 enhanced=5.1.7 reason=syntax error "
+	                 "in the sender address state=ready line=MAIL FROM:x@y "));
+	ck_assert(logged("stage=command code=500 enhanced=5.5.1 reason=unknown "
+	                 "command state=ready line=FOO: client="));
+	ck_assert(logged("state=ready line=RCPT TO:<yyy"));
+	ck_assert(!logged(line + sizeof(line) - 100));
+	ck_assert(logged("reason=relaying denied state=mail from="));
+	setup();
+	conf.auth = conf.allow_plain_auth = true;
+	talk("EHLO c\r\nAUTH FOO\r\nAUTH PLAIN a b\r\nc2VjcmV0\r\n"
+	     "EHLO a b\r\nAUTHPLAIN c2VjcmV0\r\n");
+	ck_assert(!logged("c2VjcmV0") && !logged("PLAIN"));
+	ck_assert(logged("line=EHLO a b client="));
+}
+END_TEST
+
 /* --- TLS and AUTH --- */
 
 START_TEST(starttls_forgets_all_that_was_said_before)
@@ -568,6 +596,16 @@ START_TEST(submission_refuses_a_from_that_is_not_the_users)
 		"From: alice@example.test <eve@x.test>\r\n\r\n",
 		"From: g: alice@example.test, eve@x.test;\r\n\r\n",
 		"From: g:;\r\n\r\n",
+		/* another reader may see eve there */
+		"From: <alice@example.test> <eve@x.test>\r\n\r\n",
+		"From: eve@x.test@y, alice@example.test\r\n\r\n",
+		"From: <eve@x.test@y>, alice@example.test\r\n\r\n",
+		"From: two words, alice@example.test\r\n\r\n",
+		"From: alice@example.test, \"eve@x.test\r\n\r\n",
+		"From: alice@example.test (eve@x.test\r\n\r\n",
+		"From: alice@example.test, <eve@x.test\r\n\r\n",
+		"From: alice@example.test\1\r\n\r\n",
+		"From: alice@example.test\r\n eve@x.test\r\n\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(header) / sizeof(header[0]); i++) {
@@ -585,6 +623,38 @@ START_TEST(submission_refuses_a_from_that_is_not_the_users)
 	conf.check_from = false;
 	ck_assert_str_eq(submit(LOGGED_IN "From: eve@x.test\r\n\r\n.\r\n"),
 	    "220 250 235 250 250 354 250");
+}
+END_TEST
+
+START_TEST(submission_drops_what_is_not_for_the_recipients)
+{
+	static const char with[] = "BCC: a@x.test,\r\n b@x.test\r\n"
+	    "From: alice@example.test\r\nDate: x\r\nMessage-ID: <y>\r\n"
+	    "Bcc : c@x.test\r\nResent-Bcc: d@x.test\r\nTo: e@x.test\r\n"
+	    "Return-Path: <f@x.test>\r\n\r\nBcc: body\r\n.\r\n";
+
+	fake.tls = "TLSv1.3 X";
+	fake_input(LOGGED_IN);
+	ck_assert_str_eq(submit(with), "220 250 235 250 250 354 250");
+	ck_assert_str_eq(strstr(fake_text(&fake.content), "+0000\r\n"),
+	    "+0000\r\nFrom: alice@example.test\r\nDate: x\r\n"
+	    "Message-ID: <y>\r\nTo: e@x.test\r\n\r\nBcc: body\r\n");
+	setup(); /* on its way, mail is left alone */
+	fake_input(TO_ALICE "DATA\r\n");
+	talk(with);
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "+0000\r\nBCC: a@x.test,\r\n b@x.test\r\nFrom: "));
+	setup();
+	fake.tls = "TLSv1.3 X";
+	ck_assert_str_eq(submit(LOGGED_IN "Bcc: a\r\nno field\r\n.\r\n"),
+	    "220 250 235 250 250 354 250");
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "@mail.example.test>\r\n\r\nno field\r\n"));
+	setup();
+	fake.tls = "TLSv1.3 X";
+	submit(LOGGED_IN "Bcc: a\r\n\r\nx\r\n.\r\n");
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "@mail.example.test>\r\n\r\nx\r\n"));
 }
 END_TEST
 
@@ -624,12 +694,14 @@ engine_suite(void)
 	tcase_add_test(tc, verdicts_are_honoured_at_each_stage);
 	tcase_add_test(tc, codes_that_do_not_fit_a_verdict_are_replaced);
 	tcase_add_test(tc, refusals_carry_a_token_and_no_input);
+	tcase_add_test(tc, the_log_quotes_what_was_wrong_and_no_password);
 	tcase_add_test(tc, starttls_forgets_all_that_was_said_before);
 	tcase_add_test(tc, auth_follows_rfc_4954);
 	tcase_add_test(tc, helo_takes_no_extensions);
 	tcase_add_test(tc, submission_wants_tls_then_a_login);
 	tcase_add_test(tc, submission_completes_the_header_section);
 	tcase_add_test(tc, submission_refuses_a_from_that_is_not_the_users);
+	tcase_add_test(tc, submission_drops_what_is_not_for_the_recipients);
 	tcase_add_test(tc, farewell_is_one_line);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -173,7 +173,8 @@ START_TEST(each_row_of_the_table_can_be_found)
 {
 	for (const struct smtp_command *row = smtp_commands; row->verb != NULL;
 	     row++) {
-		bool reached = false, known;
+		bool reached = false;
+		const char *known;
 
 		ck_assert_ptr_nonnull(row->act);
 		ck_assert_ptr_nonnull(row->parse);

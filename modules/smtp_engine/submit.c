@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * submit.c - what a submission server does with a header section (RFC 6409):
- * not more than one From, of which every address is the user's; and a From,
- * Date and Message-ID when the client left them out.
+ * not more than one From, of which every address is the user's; a From, Date
+ * and Message-ID when the client left them out; and no field that is not for
+ * the recipients' eyes.
  */
 #include "conversation.h"
 
@@ -72,9 +73,9 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 		return NULL; /* gets the sender's address */
 	if (count > 1)
 		return &one_from;
-	count = ph_address_list(smtp_scratch(c), from.value,
-	    FROM_ADDRESSES_MAX, &list);
-	if (count == FROM_ADDRESSES_MAX)
+	/* What we can't read another reader may. */
+	if (!ph_address_list_strict(smtp_scratch(c), from.value,
+	        FROM_ADDRESSES_MAX, &list, &count))
 		return &bad_from;
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].domain.p == NULL)
@@ -84,6 +85,22 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 			return &not_yours;
 	}
 	return addresses == 0 ? &bad_from : NULL;
+}
+
+/* RFC 5322 s3.6.3: the others are not to know; RFC 5321 s4.4: the last server
+ * writes it. Postfix drops the same (message_drop_headers). */
+bool
+smtp_submit_keeps(const struct ph_header_field *field)
+{
+	static const char *const dropped[] = { "Bcc", "Resent-Bcc",
+		"Return-Path" };
+
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+		if (field->name.p != NULL &&
+		    ph_slice_eq_nocase(ph_slice_trim(field->name),
+		        ph_slice_str(dropped[i])))
+			return false;
+	return true;
 }
 
 /* RFC 6409 s6 lets the server mend what is missing. */

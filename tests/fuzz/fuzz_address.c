@@ -34,11 +34,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	struct ph_slice text = { (const char *)data, size };
-	const struct ph_mailbox_addr *list;
+	const struct ph_mailbox_addr *list, *strict;
 	struct ph_addr addr;
+	size_t count, sound;
 
 	check_path(arena, text);
-	if (ph_address_list(arena, text, 50, &list) > 50)
+	count = ph_address_list(arena, text, 50, &list);
+	if (count > 50 ||
+	    (ph_address_list_strict(arena, text, 50, &strict, &sound) &&
+	        sound != count))
 		abort();
 	ph_domain_is_valid(text);
 	ph_address_literal_parse(text, &addr);

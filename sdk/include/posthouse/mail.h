@@ -81,6 +81,11 @@ struct ph_mailbox_addr {
 /* At most limit entries; malformed parts are skipped. Returns the count. */
 PH_EXPORT size_t ph_address_list(struct ph_arena *arena, struct ph_slice value,
     size_t limit, const struct ph_mailbox_addr **list_out);
+/* The same for who must know all of them: false when a part was malformed or
+ * over the limit, so that another reader may find an address there. */
+PH_EXPORT bool ph_address_list_strict(struct ph_arena *arena,
+    struct ph_slice value, size_t limit,
+    const struct ph_mailbox_addr **list_out, size_t *count_out);
 
 /* "Mon, 23 Nov 2026 08:47:00 +0000", in UTC. */
 #define PH_DATE_MAX 40
