@@ -54,6 +54,8 @@ struct core_conf {
 	struct core_queue {
 		const char *const *retry;   /* waits between attempts: ["5m", "15m", ...], last repeats */
 		unsigned lifetime_ms;       /* then the message bounces; 0: at the first failure */
+		const char *bounce_template; /* "" as shipped */
+		uint64_t bounce_limit_bytes; /* more comes back as its header */
 		unsigned delay_warning_ms;  /* then the sender is told once; 0: never */
 		uint64_t soft_free_bytes;   /* below: 452 */
 		uint64_t ballast_bytes;

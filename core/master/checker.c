@@ -255,6 +255,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	struct role_start as = { .role = ROLE_CHECK };
 	struct ph_err err = { 0 };
 	struct plan_tls tls;
+	struct ph_slice notices;
 	struct ph_buf facts;
 	struct conf *conf;
 	int status;
@@ -263,6 +264,8 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	    core_conf_fill(arena, conf, &core, errors) != PH_OK)
 		return PH_INVALID;
 	status = plan_read_tls(arena, conf, &core, &tls, errors);
+	if (plan_read_notices(arena, conf, &core, &notices, errors) != PH_OK)
+		status = PH_INVALID;
 	if (dirs_checker_user(&core, &user, &err) == PH_OK) {
 		as.drop = user.drop;
 		as.uid = user.uid;

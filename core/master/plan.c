@@ -13,6 +13,7 @@
 
 #include "base/record.h"
 #include "master/checker.h"
+#include "queue/notice.h"
 #include "role/messages.h"
 #include "role/role.h"
 
@@ -140,6 +141,44 @@ plan_read_tls(struct ph_arena *arena, const struct conf *conf,
 	return reading.status;
 }
 
+/* --- the words of reports --- */
+
+static int
+read_notices(struct ph_arena *arena, const char *path,
+    struct ph_slice *text_out)
+{
+	int error, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return errno;
+	error = read_fd(fd, arena, text_out);
+	close(fd);
+	return error == 0 && text_out->n > NOTICE_FILE_MAX ? EFBIG : error;
+}
+
+int
+plan_read_notices(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct ph_slice *file_out,
+    struct conf_errors *errors)
+{
+	const char *path = core->queue.bounce_template, *why;
+	struct ph_slice file = PH_LIT("");
+	struct notices notices;
+	unsigned line;
+	int error = path[0] != '\0' ? read_notices(arena, path, &file) : 0;
+
+	*file_out = file;
+	if (error != 0)
+		plan_error_at(errors, conf, "queue", "bounce_template",
+		    ph_arena_printf(errors->arena, "can't read %s: %s", path,
+		        strerror(error)));
+	else if (notices_parse(arena, file, &notices, &line, &why) == PH_OK)
+		return PH_OK;
+	else
+		conf_error_add(errors, path, line, "%s", why);
+	return PH_INVALID;
+}
+
 /* --- making a plan --- */
 
 static int
@@ -153,6 +192,9 @@ fill(struct plan *plan, const char *main_file, struct conf_errors *errors)
 		return PH_INVALID;
 	status = plan_read_tls(plan->arena, plan->conf, &plan->core, &plan->tls,
 	    errors);
+	if (plan_read_notices(plan->arena, plan->conf, &plan->core,
+	        &plan->notices, errors) != PH_OK)
+		status = PH_INVALID;
 	if (checker_run(plan->arena, plan->conf, &plan->core, &plan->modules,
 	        errors) != PH_OK)
 		status = PH_INVALID;
@@ -320,6 +362,8 @@ plan_encode(const struct plan *plan, enum role role,
 	if (ROLE_BIT(role) & with_key)
 		record_put(record, F_KEY,
 		    (struct ph_slice){ (const char *)key, TOKEN_KEY_SIZE });
+	if (role == ROLE_QUEUE)
+		record_put(record, F_NOTICES, plan->notices);
 	if (role != ROLE_EDGE)
 		return;
 	record_put(record, F_CERT, plan->tls.certificate);

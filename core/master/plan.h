@@ -29,6 +29,7 @@ struct plan {
 		struct ph_slice certificate, key;
 		struct ph_slice more; /* F_CERT_MORE* */
 	} tls;
+	struct ph_slice notices; /* the file of bounce_template; "" none */
 	uint8_t tickets[PLAN_TICKETS];
 };
 
@@ -55,6 +56,14 @@ void plan_encode(const struct plan *plan, enum role role,
 /* The certificates and keys as PEM text, empty when none is configured. */
 int plan_read_tls(struct ph_arena *arena, const struct conf *conf,
     const struct core_conf *core, struct plan_tls *tls_out,
+    struct conf_errors *errors);
+/*
+ * The words of reports, for the queue's own user may not be able to read them:
+ * the file of queue.bounce_template ("" when none is set), once it is known to
+ * be good. 0, or PH_INVALID with errors added.
+ */
+int plan_read_notices(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, struct ph_slice *file_out,
     struct conf_errors *errors);
 /* Add an error at a setting, or, when the file does not have it, at none. */
 void plan_error_at(struct conf_errors *errors, const struct conf *conf,

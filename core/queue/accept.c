@@ -6,11 +6,13 @@
  */
 #include <posthouse/mail.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/record.h"
 #include "log/log.h"
+#include "mail/octet.h"
 #include "queue/envelope.h"
 #include "queue/queue.h"
 #include "role/route.h"
@@ -187,6 +189,7 @@ may_relay(struct ph_slice record)
 struct claim {
 	struct ph_slice address, user, notify, orcpt;
 	struct ph_slice transport, destination; /* of the routers alone */
+	size_t expanded; /* into so many recipients, and is reported so */
 };
 
 static bool
@@ -197,6 +200,7 @@ take_claim(struct ph_slice from, struct claim *claim)
 	claim->notify = record_get(from, F_DSN_NOTIFY);
 	claim->orcpt = record_get(from, F_ORCPT);
 	claim->transport = claim->destination = (struct ph_slice){ NULL, 0 };
+	claim->expanded = 0;
 	return is_sane(claim->address, QUEUE_RCPT_MAX) &&
 	    claim->address.n > 0 &&
 	    is_sane_or_absent(claim->user, QUEUE_RCPT_MAX) &&
@@ -243,19 +247,25 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 /* --- routers --- */
 
 /* RFC 3461 s4.2: who the message was for before its recipient was replaced, so
- * that a report can name it. */
+ * that a report can name it. RFC 6533 s3 for what is not ASCII. */
 static struct ph_slice
 original_recipient(struct ph_arena *arena, struct ph_slice address)
 {
+	struct ph_slice unitext;
 	struct ph_buf buf;
 
 	ph_buf_init(&buf, arena, 500);
+	if (octet_any_high(address)) {
+		unitext = ph_unitext_encode(arena, address, true);
+		ph_buf_str(&buf, "utf-8;");
+		ph_buf_slice(&buf, unitext);
+		return unitext.p == NULL || buf.full ?
+		    (struct ph_slice){ NULL, 0 } : ph_buf_content(&buf);
+	}
 	ph_buf_str(&buf, "rfc822;");
 	for (size_t i = 0; i < address.n; i++) {
 		unsigned char c = (unsigned char)address.p[i];
 
-		if (c >= 0x80)
-			return (struct ph_slice){ NULL, 0 };
 		if (c <= 0x20 || c == '+' || c == '=' || c == 0x7f)
 			ph_buf_printf(&buf, "+%02X", c);
 		else
@@ -265,12 +275,33 @@ original_recipient(struct ph_arena *arena, struct ph_slice address)
 	                  ph_buf_content(&buf);
 }
 
+/* RFC 3461 s5.2.7.3: what goes on behind an "expanded" report. */
+static struct ph_slice
+notify_without_success(struct ph_slice notify)
+{
+	bool failure = report_notify_has(notify, "FAILURE");
+	bool delay = report_notify_has(notify, "DELAY");
+
+	return failure && delay ? PH_LIT("FAILURE,DELAY") :
+	    failure ? PH_LIT("FAILURE") :
+	    delay ? PH_LIT("DELAY") : PH_LIT("NEVER");
+}
+
+/* A commit under way. */
+struct accepting {
+	struct bus_request *request;
+	struct queue_db_message message; /* body.fd is ours to close */
+	struct claim *claims;
+	size_t claim_count;
+	struct entry *report; /* NULL: none is made */
+};
+
 /* The recipients under way from claims to rows. */
 struct routed {
 	struct ph_arena *arena;
 	bool relay;
 	struct ph_slice sender;
-	const struct claim *claims;
+	struct claim *claims;
 	struct queue_db_recipient *all;
 	struct ph_slice *where; /* mailbox or address of each, for doubles */
 	size_t count, room;
@@ -310,7 +341,9 @@ take_routed(struct routed *r, const struct claim *asked,
 {
 	struct claim claim = { .address = ph_arena_slice(r->arena,
 		result->address), .user = result->user,
-		.notify = asked->notify, .orcpt = asked->orcpt,
+		.notify = asked->expanded > 0 ?
+		    notify_without_success(asked->notify) : asked->notify,
+		.orcpt = asked->orcpt,
 		.transport = result->transport,
 		.destination = result->destination };
 	struct ph_slice where = result->user.p != NULL ? result->user :
@@ -342,10 +375,31 @@ take_routed(struct routed *r, const struct claim *asked,
 	return PH_OK;
 }
 
+/* How many recipients one came to be, of results that begin with its first. */
+static size_t
+count_heirs(const struct route_result *results, size_t count)
+{
+	size_t heirs = 0;
+
+	for (size_t i = 0; i < count && results[i].asked == results[0].asked;
+	     i++)
+		heirs += results[i].answer != ROUTE_NO_USER;
+	return heirs;
+}
+
+/* Its sender hears that the message went on to several, and not of each. */
+static void
+note_expansion(const struct routed *r, struct claim *claim, size_t heirs)
+{
+	if (heirs > 1 && r->sender.n > 0 &&
+	    report_notify_has(claim->notify, "SUCCESS"))
+		claim->expanded = heirs;
+}
+
 /* Nobody is behind a recipient that was accepted: what it stood for is gone
  * since RCPT. The client may name it again and hear so. */
 static int
-route_some(struct routed *r, const struct claim *claims, size_t n)
+route_some(struct routed *r, struct claim *claims, size_t n)
 {
 	struct ph_slice *addresses = ph_arena_array(r->arena, n,
 	    sizeof(*addresses));
@@ -358,9 +412,14 @@ route_some(struct routed *r, const struct claim *claims, size_t n)
 	status = route_ask(r->sender, addresses, n, r->arena, &results,
 	    &count);
 	for (size_t i = 0; i < count && status == PH_OK; i++) {
+		bool is_first = i == 0 ||
+		    results[i - 1].asked != results[i].asked;
 		bool is_last = i + 1 == count ||
 		    results[i + 1].asked != results[i].asked;
 
+		if (is_first)
+			note_expansion(r, &claims[results[i].asked],
+			    count_heirs(results + i, count - i));
 		if (results[i].answer == ROUTE_UNSURE)
 			return PH_UNAVAILABLE;
 		if (results[i].answer != ROUTE_NO_USER) {
@@ -393,8 +452,10 @@ route_all(struct routed *r, size_t n)
 }
 
 static int
-take_recipients(struct bus_request *request, struct queue_db_message *message)
+take_recipients(struct accepting *accepting)
 {
+	struct bus_request *request = accepting->request;
+	struct queue_db_message *message = &accepting->message;
 	struct ph_slice rest = request->message.record;
 	struct routed r = { .arena = request->arena,
 		.relay = may_relay(rest),
@@ -428,7 +489,85 @@ take_recipients(struct bus_request *request, struct queue_db_message *message)
 	}
 	message->recipients = r.all;
 	message->recipient_count = r.count;
+	accepting->claims = claims;
+	accepting->claim_count = n;
 	return status;
+}
+
+/* --- "expanded", RFC 3461 s5.2.7.3 --- */
+
+/* The message as it was before: with the recipients that became several. */
+static struct entry *
+entry_of_expanded(const struct accepting *accepting)
+{
+	struct queue_db_message before = accepting->message;
+	struct ph_arena *arena = accepting->request->arena;
+	struct queue_db_recipient *all = ph_arena_array(arena,
+	    accepting->claim_count, sizeof(*all));
+	size_t n = 0;
+
+	for (size_t i = 0; i < accepting->claim_count; i++) {
+		const struct claim *claim = &accepting->claims[i];
+		struct queue_recipient memory = { .notify = "SUCCESS" };
+
+		if (claim->expanded == 0)
+			continue;
+		if (claim->orcpt.p != NULL)
+			memory.orcpt = ph_arena_slice(arena, claim->orcpt).p;
+		all[n] = (struct queue_db_recipient){ .number = (uint32_t)n,
+			.state = QUEUE_DB_DELIVERED,
+			.address = claim->address,
+			.record = recipient_record(arena, &memory) };
+		n++;
+	}
+	before.recipients = all;
+	before.recipient_count = n;
+	return n > 0 ? entry_create(&before) : NULL;
+}
+
+static void
+say_expanded(const struct accepting *accepting, struct entry *about)
+{
+	struct queue_recipient *r = about->recipients;
+
+	for (size_t i = 0; i < accepting->claim_count; i++) {
+		const struct claim *claim = &accepting->claims[i];
+		char words[80];
+
+		if (claim->expanded == 0)
+			continue;
+		snprintf(words, sizeof(words), "sent on to %zu recipients",
+		    claim->expanded);
+		recipient_say(r++, 0, PH_LIT("2.1.5"),
+		    (struct ph_slice){ NULL, 0 }, ph_slice_str(words));
+	}
+}
+
+/* In the op that makes the message durable. Suspends. */
+static int
+report_expanded(struct accepting *accepting, struct queue_db_op *op)
+{
+	const struct queue_db_message *message = &accepting->message;
+	struct ph_arena *arena = accepting->request->arena;
+	struct entry *about = entry_of_expanded(accepting);
+	struct report report = { .about = about,
+		.action = REPORT_EXPANDED };
+	enum report_result result;
+	bool *concerned;
+
+	if (about == NULL)
+		return PH_OK;
+	say_expanded(accepting, about);
+	concerned = ph_arena_array(arena, about->recipient_count,
+	    sizeof(*concerned));
+	memset(concerned, true, about->recipient_count * sizeof(*concerned));
+	report.concerned = concerned;
+	report.facts = envelope_facts(arena, message->envelope);
+	report.content = report_content(arena, message->body.octets,
+	    message->body.fd);
+	result = report_make(&report, op, arena, &accepting->report);
+	entry_free(about);
+	return result == REPORT_LATER ? PH_UNAVAILABLE : PH_OK;
 }
 
 static int
@@ -505,8 +644,10 @@ take_body(struct bus_request *request, struct queue_db_message *message)
 }
 
 static int
-make_durable(struct bus_request *request, struct queue_db_message *message)
+make_durable(struct accepting *accepting)
 {
+	struct bus_request *request = accepting->request;
+	struct queue_db_message *message = &accepting->message;
 	struct queue_db_op *op;
 	int status;
 
@@ -514,7 +655,7 @@ make_durable(struct bus_request *request, struct queue_db_message *message)
 		return PH_UNAVAILABLE;
 	status = take_envelope(request, message);
 	if (status == PH_OK)
-		status = take_recipients(request, message);
+		status = take_recipients(accepting);
 	if (status == PH_OK)
 		status = queue.is_stopping ? PH_UNAVAILABLE :
 		                             take_body(request, message);
@@ -524,6 +665,11 @@ make_durable(struct bus_request *request, struct queue_db_message *message)
 	message->id = self.last_id;
 	op = queue_db_op_create();
 	queue_db_op_message(op, message);
+	status = report_expanded(accepting, op);
+	if (status != PH_OK) {
+		queue_db_op_free(op);
+		return status;
+	}
 	return queue_submit(op, QUEUE_DB_DURABLE);
 }
 
@@ -551,15 +697,18 @@ begin_delivery(const struct queue_db_message *message)
 static void
 on_commit(struct bus_request *request)
 {
-	struct queue_db_message message = { .body.fd = -1 };
+	struct accepting accepting = { .request = request,
+		.message.body.fd = -1 };
+	struct queue_db_message *message = &accepting.message;
 	struct ph_slice session = record_get(request->message.record,
 	    F_SESSION);
-	int status = make_durable(request, &message);
+	int status = make_durable(&accepting);
 	struct ph_buf buf;
 
-	if (message.body.fd >= 0)
-		close(message.body.fd);
+	if (message->body.fd >= 0)
+		close(message->body.fd);
 	if (status != PH_OK) {
+		entry_free(accepting.report);
 		ph_log(status == PH_FULL ? PH_ERROR : PH_WARN, "not_queued",
 		    ph_f_slice("session", session),
 		    ph_f_str("reason", ph_status_name(status)));
@@ -567,9 +716,13 @@ on_commit(struct bus_request *request)
 		return;
 	}
 	ph_buf_init(&buf, request->arena, 64);
-	record_put_u64(&buf, F_QUEUE_ID, message.id);
+	record_put_u64(&buf, F_QUEUE_ID, message->id);
 	bus_reply(request, PH_OK, ph_buf_content(&buf), NULL, 0);
-	begin_delivery(&message);
+	begin_delivery(message);
+	if (accepting.report != NULL) {
+		entry_add(accepting.report);
+		schedule_due(accepting.report);
+	}
 }
 
 void

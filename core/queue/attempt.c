@@ -5,8 +5,6 @@
  */
 #include "queue/queue.h"
 
-#include <unistd.h>
-
 #include <posthouse/transport.h>
 
 #include "base/record.h"
@@ -19,7 +17,6 @@ enum {
 	AGAIN_MS = 1000,        /* nobody was there to take it */
 	AGAIN_DOUBLINGS = 8,    /* of it, when that goes on */
 	TROUBLE_MS = 60000,     /* the store would not take the outcome */
-	HEADER_READ = 64 << 10,
 };
 
 /* What is known while a job runs. */
@@ -32,6 +29,7 @@ struct attempt {
 	int fd;
 	enum lane_end end;
 	bool *changed;          /* by index of the recipient */
+	uint8_t *onward;        /* the same: enum ph_onward */
 };
 
 /* --- asking --- */
@@ -217,6 +215,14 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 	}
 }
 
+static uint8_t
+onward_of(struct ph_slice result)
+{
+	uint64_t onward = record_get_u64(result, F_ONWARD, PH_ONWARD_SILENT);
+
+	return onward <= PH_ONWARD_END ? (uint8_t)onward : PH_ONWARD_SILENT;
+}
+
 static struct queue_recipient *
 find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
 {
@@ -280,6 +286,8 @@ take_results(struct attempt *a, struct ph_slice record)
 		if (r == NULL || a->changed[i])
 			continue;
 		a->changed[i] = true;
+		a->onward[i] = is_local ? PH_ONWARD_END :
+		                          onward_of(field.value);
 		if (is_local)
 			take_local(a, r, field.value);
 		else
@@ -351,25 +359,10 @@ is_finished(const struct entry *entry)
 	return true;
 }
 
-/* The header section, for a report, when the content is in a file. */
-static struct ph_slice
-content_for_report(struct attempt *a)
-{
-	char *p;
-	ssize_t n;
-
-	if (a->fd < 0)
-		return a->octets;
-	p = ph_arena_alloc(a->arena, a->octets.n + HEADER_READ);
-	memcpy(p, a->octets.p, a->octets.n);
-	n = pread(a->fd, p + a->octets.n, HEADER_READ, 0);
-	return (struct ph_slice){ p, a->octets.n + (n > 0 ? (size_t)n : 0) };
-}
-
 static bool
-is_of_report(const struct attempt *a, const struct queue_recipient *r,
-    enum report_action action)
+is_of_report(const struct attempt *a, size_t i, enum report_action action)
 {
+	const struct queue_recipient *r = &a->entry->recipients[i];
 	const struct core_queue *conf = &generation_current()->core.queue;
 	int64_t age_ms = fiber_wall_ms() - a->entry->received_at * 1000;
 
@@ -377,7 +370,8 @@ is_of_report(const struct attempt *a, const struct queue_recipient *r,
 	case REPORT_FAILED:
 		return r->state == QUEUE_DB_FAILED;
 	case REPORT_DELIVERED:
-		return r->state == QUEUE_DB_DELIVERED;
+		return r->state == QUEUE_DB_DELIVERED &&
+		    a->onward[i] != PH_ONWARD_REPORTS;
 	default:
 		return r->state == QUEUE_DB_WAITING && !r->is_warned &&
 		    conf->delay_warning_ms > 0 &&
@@ -417,19 +411,19 @@ add_report(struct attempt *a, enum report_action action,
 	bool *concerned = ph_arena_array(a->arena, n, sizeof(*concerned));
 	bool any = false;
 	struct report report = { .about = a->entry, .action = action,
-		.concerned = concerned };
+		.concerned = concerned, .onward = a->onward };
 
 	for (size_t i = 0; i < n; i++) {
 		const struct queue_recipient *r = &a->entry->recipients[i];
 
-		concerned[i] = a->changed[i] && is_of_report(a, r, action) &&
+		concerned[i] = a->changed[i] && is_of_report(a, i, action) &&
 		    report_is_wanted(a->entry, r, action);
 		any = any || concerned[i];
 	}
 	if (!any)
 		return;
 	report.facts = a->facts;
-	report.content = content_for_report(a);
+	report.content = report_content(a->arena, a->octets, a->fd);
 	if (report_make(&report, op, a->arena, made) == REPORT_LATER) {
 		report_later(a, action, concerned);
 		return;
@@ -600,6 +594,8 @@ attempt_run(struct job *job)
 
 	a.changed = ph_arena_array(a.arena, entry->recipient_count,
 	    sizeof(*a.changed));
+	a.onward = ph_arena_array(a.arena, entry->recipient_count,
+	    sizeof(*a.onward));
 	try_once(&a);
 	if (any_changed(&a) && !entry->is_removed)
 		finished = record_outcome(&a);

@@ -204,12 +204,19 @@ void attempt_run(struct job *job);
 
 /* --- report.c: delivery status notifications, RFC 3464 --- */
 
-enum report_action { REPORT_FAILED, REPORT_DELIVERED, REPORT_DELAYED };
+enum report_action {
+	REPORT_FAILED,
+	REPORT_DELIVERED,
+	REPORT_DELAYED,
+	REPORT_EXPANDED, /* RFC 3461 s5.2.7.3: into several recipients */
+};
 struct report {
 	const struct entry *about;
 	enum report_action action;
 	/* whom it is about, and that the sender wants to hear of it */
 	const bool *concerned; /* by index of the recipient */
+	/* delivered, and by whom: enum ph_onward; NULL: all of them here */
+	const uint8_t *onward;
 	struct ph_slice facts;   /* of the message */
 	struct ph_slice content; /* of the message, or only its header */
 };
@@ -221,6 +228,15 @@ enum report_result {
 /* Suspends. */
 enum report_result report_make(const struct report *report,
     struct queue_db_op *op, struct ph_arena *arena, struct entry **entry_out);
+/* Whether a value of NOTIFY (may be absent) has the word; any case. */
+bool report_notify_has(struct ph_slice notify, const char *word);
+/* report_text.c: the octets of it. */
+struct ph_slice report_text(const struct report *report,
+    struct ph_arena *arena);
+/* What a report returns of a content that may be in a file (-1: it is not):
+ * octets, and the first of the file's. */
+struct ph_slice report_content(struct ph_arena *arena, struct ph_slice octets,
+    int fd);
 /* Whether the sender wants to hear of this outcome, RFC 3461 s4.1. */
 bool report_is_wanted(const struct entry *entry,
     const struct queue_recipient *recipient, enum report_action action);

@@ -7,14 +7,17 @@
 
 #include <posthouse/mail.h>
 #include <posthouse/mime.h>
+#include <posthouse/transport.h>
 
 #include "base/record.h"
 #include "queue/envelope.h"
+#include "queue/notice.h"
 #include "queue/select.h"
 #include "role/generation.h"
 
 static struct ph_arena *arena;
 static struct generation *generation;
+static struct notices notices;
 
 static void
 setup(void)
@@ -30,6 +33,10 @@ setup(void)
 	generation->core.hostname = "mail.example.test";
 	generation->core.domains = domains;
 	generation->core.queue.retry = retry;
+	generation->core.queue.bounce_limit_bytes = 48 << 10;
+	ck_assert_int_eq(notices_parse(own, PH_LIT(""), &notices, NULL, NULL),
+	    PH_OK);
+	generation->notices = &notices;
 	generation->core.queue.relay_concurrency = 10;
 	generation->core.queue.destination_concurrency = 2;
 	generation->core.mail.partitions = 8;
@@ -271,6 +278,131 @@ START_TEST(makes_a_report_that_parses)
 }
 END_TEST
 
+static struct ph_slice
+text_of(struct report *report, const char *facts)
+{
+	static bool concerned[] = { true, true };
+	struct ph_slice rest = ph_slice_str(facts);
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 4096);
+	while (rest.p != NULL && rest.n > 0) {
+		struct ph_slice fact = ph_slice_cut(&rest, ' ');
+		struct ph_slice name = ph_slice_cut(&fact, '=');
+		size_t mark = record_begin(&buf, F_FACT);
+
+		record_put(&buf, F_NAME, name);
+		record_put(&buf, F_TEXT, fact);
+		record_end(&buf, mark);
+	}
+	report->facts = ph_buf_content(&buf);
+	report->concerned = concerned;
+	return report_text(report, arena);
+}
+
+static bool
+has(struct ph_slice text, const char *words)
+{
+	return memmem(text.p, text.n, words, strlen(words)) != NULL;
+}
+
+START_TEST(reports_in_utf8_to_who_came_with_smtputf8)
+{
+	struct queue_db_recipient list[] = {
+		recipient(0, "j\303\266rg@far.test", NULL, NULL),
+	};
+	struct entry *entry;
+	struct report report = { .action = REPORT_FAILED,
+		.content = PH_LIT("Subject: \303\266\r\n\r\nbody\r\n") };
+	struct queue_recipient memory = { .orcpt = "utf-8;\\x{FC}+2B@b.test" };
+	struct ph_slice text;
+
+	list[0].record = recipient_record(arena, &memory);
+	entry = make(9, "\303\274@b.test", list, 1);
+	report.about = entry;
+	entry->size_bytes = report.content.n;
+	recipient_say(&entry->recipients[0], 550, PH_LIT("5.1.1"),
+	    PH_LIT("mx"), PH_LIT("n\303\266"));
+	text = text_of(&report, "smtputf8=1 envid=QQ+3Dx");
+	ck_assert(has(text, "Content-Type: message/global-delivery-status"));
+	ck_assert(has(text, "Content-Type: message/global\r\n"));
+	ck_assert(has(text, "Final-Recipient: utf-8; j\303\266rg@far.test\r\n"));
+	ck_assert(has(text, "Original-Recipient: utf-8; \303\274+2B@b.test"));
+	ck_assert(has(text, "Original-Envelope-Id: QQ=x\r\n"));
+	ck_assert(has(text, "550 5.1.1 n\303\266\r\n"));
+	text = text_of(&report, "smtputf8=1 ret=HDRS");
+	ck_assert(has(text, "Content-Type: message/global-headers\r\n"));
+	text = text_of(&report, "");
+	ck_assert(has(text, "Content-Type: message/delivery-status\r\n\r\n"));
+	ck_assert(has(text, "Content-Type: message/rfc822\r\n"));
+	ck_assert(has(text, "Final-Recipient: utf-8; j\\x{F6}rg@far.test\r\n"));
+	ck_assert(has(text, "Original-Recipient: utf-8; \\x{FC}\\x{2B}2B@b"));
+	ck_assert(has(text, "550 5.1.1 n??\r\n"));
+	entry_free(entry);
+}
+END_TEST
+
+START_TEST(returns_as_much_as_was_asked_for_and_fits)
+{
+	static const struct {
+		enum report_action action;
+		const char *facts;
+		uint64_t limit;
+		bool whole;
+	} cases[] = {
+		{ REPORT_FAILED, "", 1000, true },
+		{ REPORT_FAILED, "ret=FULL", 1000, true },
+		{ REPORT_FAILED, "ret=FULL", 20, false },
+		{ REPORT_FAILED, "ret=HDRS", 1000, false },
+		{ REPORT_FAILED, "body=BINARYMIME", 1000, false },
+		{ REPORT_DELAYED, "ret=FULL", 1000, false },
+		{ REPORT_DELIVERED, "ret=FULL", 1000, false },
+	};
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	struct entry *entry = make(9, "a@b.test", &one, 1);
+	struct report report = { .about = entry,
+		.content = PH_LIT("Subject: s\r\n\r\nthe body\r\n") };
+
+	entry->size_bytes = report.content.n;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ph_slice text;
+
+		report.action = cases[i].action;
+		generation->core.queue.bounce_limit_bytes = cases[i].limit;
+		text = text_of(&report, cases[i].facts);
+		ck_assert_msg(has(text, "the body") == cases[i].whole, "%zu",
+		    i);
+		ck_assert(has(text, "Subject: s\r\n"));
+	}
+	entry_free(entry);
+}
+END_TEST
+
+START_TEST(says_what_became_of_a_delivery)
+{
+	static const struct {
+		enum report_action action;
+		uint8_t onward;
+		const char *words;
+	} cases[] = {
+		{ REPORT_DELIVERED, PH_ONWARD_SILENT, "Action: relayed\r\n" },
+		{ REPORT_DELIVERED, PH_ONWARD_END, "Action: delivered\r\n" },
+		{ REPORT_EXPANDED, 0, "Action: expanded\r\n" },
+	};
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL,
+	    "SUCCESS");
+	struct entry *entry = make(9, "a@b.test", &one, 1);
+	struct report report = { .about = entry, .content = PH_LIT("\r\n") };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		report.action = cases[i].action;
+		report.onward = &cases[i].onward;
+		ck_assert(has(text_of(&report, ""), cases[i].words));
+	}
+	entry_free(entry);
+}
+END_TEST
+
 START_TEST(understands_selections)
 {
 	static const struct {
@@ -390,6 +522,9 @@ main(void)
 	tcase_add_test(all, keeps_entries_by_id_until_their_jobs_end);
 	tcase_add_test(all, reports_to_who_wants_to_hear);
 	tcase_add_test(all, makes_a_report_that_parses);
+	tcase_add_test(all, reports_in_utf8_to_who_came_with_smtputf8);
+	tcase_add_test(all, returns_as_much_as_was_asked_for_and_fits);
+	tcase_add_test(all, says_what_became_of_a_delivery);
 	tcase_add_test(all, understands_selections);
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
 	tcase_add_test(all, hands_a_user_to_a_process_that_runs);

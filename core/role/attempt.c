@@ -287,6 +287,14 @@ ph_attempt_result(struct ph_attempt *attempt, size_t i,
 			result_set(attempt, i, &result);
 }
 
+void
+ph_attempt_onward(struct ph_attempt *attempt, size_t i,
+    enum ph_onward onward)
+{
+	ph_assert(i < attempt->recipient_count);
+	attempt->recipients[i].onward = onward;
+}
+
 static void
 put_words(struct ph_buf *buf, const struct attempt_result *result, size_t room)
 {
@@ -316,6 +324,8 @@ attempt_reply(struct ph_attempt *attempt, const char *reason,
 
 		record_put_u64(buf, F_NUMBER, to->number);
 		record_put_u64(buf, F_DELIVERY, (uint64_t)result->delivery);
+		if (to->onward != PH_ONWARD_SILENT)
+			record_put_u64(buf, F_ONWARD, (uint64_t)to->onward);
 		if (result->code > 0)
 			record_put_u64(buf, F_CODE, (uint64_t)result->code);
 		if (result->enhanced != NULL)

@@ -11,11 +11,11 @@
 #include "base/id.h"
 
 enum {
-	ATTEMPT_RECIPIENTS_MAX = 8000,
+	ATTEMPT_RECIPIENTS_MAX = 6000,
 	ATTEMPT_FACTS_MAX = 32,
 	ATTEMPT_ADDRESS_MAX = 320,
 	ATTEMPT_TEXT_MAX = 300, /* of a result */
-	ATTEMPT_RESULT_MIN = 64, /* octets of one without host and text */
+	ATTEMPT_RESULT_MIN = 80, /* octets of one without host and text */
 };
 
 struct attempt_result {
@@ -30,6 +30,7 @@ struct attempt_result {
 struct attempt_recipient {
 	uint64_t number;
 	struct ph_slice address, notify, orcpt;
+	enum ph_onward onward;
 	struct attempt_result result;
 };
 

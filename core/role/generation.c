@@ -6,6 +6,7 @@
 #include "role/generation.h"
 
 #include "base/record.h"
+#include "queue/notice.h"
 
 static struct generation *current;
 
@@ -79,6 +80,23 @@ take_secrets(struct generation *generation, struct ph_slice record)
 	generation->checks = take_all(arena, record, F_CHECK);
 }
 
+/* The master has looked at the file: what is wrong now is the way here. */
+static int
+take_notices(struct generation *generation, struct ph_slice record)
+{
+	struct ph_slice file = ph_arena_slice(generation->arena,
+	    record_get(record, F_NOTICES));
+	struct notices *notices;
+	const char *why;
+	unsigned line;
+
+	if (file.p == NULL)
+		return PH_OK;
+	notices = ph_arena_alloc(generation->arena, sizeof(*notices));
+	generation->notices = notices;
+	return notices_parse(generation->arena, file, notices, &line, &why);
+}
+
 static int
 load(struct generation *generation, struct ph_slice record, unsigned kinds,
     void (*before_modules)(const struct core_conf *core,
@@ -120,7 +138,12 @@ generation_create(struct ph_slice record, unsigned kinds,
 	generation->router_count = (unsigned)record_get_u64(record, F_ROUTERS,
 	    0);
 	take_secrets(generation, record);
-	status = load(generation, record, kinds, before_modules, errors);
+	status = take_notices(generation, record);
+	if (status != PH_OK)
+		conf_error_add(errors, NULL, 0, "bounce_template came damaged");
+	else
+		status = load(generation, record, kinds, before_modules,
+		    errors);
 	if (status != PH_OK) {
 		generation_put(generation);
 		return status;

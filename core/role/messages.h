@@ -15,7 +15,8 @@
 enum message_type {
 	/* --- master to every role --- */
 	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
-	 * F_CERT_KEY? F_CERT_MORE* F_TICKETS? F_CHECK*; reply: nothing, or PH_INVALID F_TEXT*.
+	 * F_CERT_KEY? F_CERT_MORE* F_TICKETS? F_CHECK*
+	 * F_NOTICES?; reply: nothing, or PH_INVALID F_TEXT*.
 	 * The first one starts the role; later ones replace the configuration
 	 * for new sessions and calls. */
 	MSG_CONFIGURE = 1,
@@ -112,11 +113,11 @@ enum message_type {
 
 	/* --- to relay, from queue --- */
 	/* F_QUEUE_ID F_DESTINATION F_TRANSPORT? F_SENDER F_TIMEOUT? F_RCPT*
-	 * (at most 8000; nested: F_NUMBER F_ADDRESS F_DSN_NOTIFY? F_ORCPT?)
+	 * (at most 6000; nested: F_NUMBER F_ADDRESS F_DSN_NOTIFY? F_ORCPT?)
 	 * F_FACT* and F_CONTENT or fd or both, the file after the octets. The
 	 * attempt ends within F_TIMEOUT (55 min); wait longer than that for
 	 * the reply F_RESULT* (nested: F_NUMBER F_DELIVERY F_CODE? F_ENHANCED?
-	 * F_HOST? F_TEXT?) */
+	 * F_HOST? F_TEXT? F_ONWARD?) */
 	MSG_ATTEMPT = 70,
 };
 
@@ -211,6 +212,8 @@ enum field_tag {
 	F_TLS_PEER,      /* SHA-256 in hex of the client's certificate */
 	F_ROUTERS,       /* n: router modules of the configuration */
 	F_ACCEPTED,      /* n: 0, 1 */
+	F_ONWARD,        /* n: enum ph_onward */
+	F_NOTICES,       /* the file of queue.bounce_template */
 };
 
 #endif

@@ -18,6 +18,7 @@
 
 /* One configuration generation in a role. Freed when replaced and unused. */
 struct router;
+struct notices;
 struct generation {
 	struct ph_arena *arena;
 	uint64_t number;
@@ -28,6 +29,7 @@ struct generation {
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
 	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
 	unsigned router_count;         /* of the whole configuration */
+	const struct notices *notices; /* queue: the words of reports */
 	struct router *routers;        /* check: in route.c's care */
 	unsigned references;
 };

@@ -41,6 +41,29 @@ is_value(struct ph_slice s, bool with_utf8)
 	return s.n > 0;
 }
 
+bool
+command_passes_notify(struct ph_slice notify, const struct smtp_offer *offer)
+{
+	return offer->dsn && is_value(notify, false);
+}
+
+/* RFC 6533 s3: a peer without SMTPUTF8 is given the form in ASCII. */
+static struct ph_slice
+orcpt_for(struct ph_arena *arena, struct ph_slice orcpt, bool with_utf8)
+{
+	struct ph_slice rest = orcpt, type;
+
+	if (with_utf8 || is_ascii(orcpt))
+		return orcpt;
+	type = ph_slice_cut(&rest, ';');
+	rest = rest.p != NULL ? ph_unitext_encode(arena,
+	    ph_unitext_decode(arena, rest), false) : rest;
+	if (rest.p == NULL || !ph_slice_eq_nocase(type, PH_LIT("utf-8")))
+		return (struct ph_slice){ NULL, 0 };
+	return ph_slice_str(ph_arena_printf(arena, "utf-8;" PH_SLICE_FMT,
+	    PH_SLICE_ARG(rest)));
+}
+
 static void
 put_parameter(struct ph_buf *buf, const char *name, struct ph_slice value,
     bool with_utf8)
@@ -94,7 +117,8 @@ command_rcpt(struct ph_arena *arena, struct ph_slice recipient,
 	ph_buf_char(&buf, '>');
 	if (offer->dsn) {
 		put_parameter(&buf, "NOTIFY", notify, false);
-		put_parameter(&buf, "ORCPT", orcpt, with_utf8);
+		put_parameter(&buf, "ORCPT",
+		    orcpt_for(arena, orcpt, with_utf8), with_utf8);
 	}
 	ph_buf_str(&buf, "\r\n");
 	return ph_buf_content(&buf);

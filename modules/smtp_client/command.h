@@ -27,6 +27,9 @@ bool envelope_needs_utf8(const struct smtp_envelope *envelope);
 struct ph_slice command_mail(struct ph_arena *arena,
     const struct smtp_envelope *envelope, const struct smtp_offer *offer,
     bool with_utf8);
+/* Whether a sender's wish for notices goes to the peer with RCPT. */
+bool command_passes_notify(struct ph_slice notify,
+    const struct smtp_offer *offer);
 struct ph_slice command_rcpt(struct ph_arena *arena, struct ph_slice recipient,
     struct ph_slice notify, struct ph_slice orcpt,
     const struct smtp_offer *offer, bool with_utf8);

@@ -238,16 +238,33 @@ send_content(struct session *session)
 		session_send(session, stuff_end(session->delivery->content));
 }
 
+/* RFC 3461 s5.2.2: who took NOTIFY over reports the success, too. */
+static void
+note_onward(const struct session *session, size_t i)
+{
+	struct ph_attempt *attempt = session->delivery->attempt;
+
+	if (command_passes_notify(ph_attempt_notify(attempt, i),
+	        &session->offer))
+		ph_attempt_onward(attempt, i, PH_ONWARD_REPORTS);
+	else if (session->peer->is_lmtp)
+		ph_attempt_onward(attempt, i, PH_ONWARD_END);
+}
+
 /* Results for those accepted from k up to end. */
 static void
 finish(struct session *session, const struct transaction *transaction,
     size_t k, size_t end, enum ph_delivery result)
 {
-	for (; k < end; k++)
-		if (transaction->state[k] == RCPT_ACCEPTED)
-			delivery_result(session->delivery,
-			    transaction->recipient[k], result,
-			    &session->reply, host_of(session));
+	for (; k < end; k++) {
+		size_t i = transaction->recipient[k];
+
+		if (transaction->state[k] != RCPT_ACCEPTED)
+			continue;
+		note_onward(session, i);
+		delivery_result(session->delivery, i, result,
+		    &session->reply, host_of(session));
+	}
 }
 
 static enum step

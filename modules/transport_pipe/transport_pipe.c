@@ -93,6 +93,7 @@ report(struct ph_attempt *attempt, size_t i,
 	else
 		snprintf(text, sizeof(text), "%s", result->end ==
 		    PROGRAM_LATE ? "the time limit passed" : "stopped");
+	ph_attempt_onward(attempt, i, PH_ONWARD_END);
 	ph_attempt_result(attempt, i, enhanced[0] == '2' ? PH_DELIVERED :
 	    enhanced[0] == '5' ? PH_FAILED : PH_DEFERRED, 0, enhanced, host,
 	    "%s", text);

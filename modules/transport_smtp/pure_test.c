@@ -275,6 +275,18 @@ START_TEST(writes_the_envelope)
 	line = command_rcpt(arena, PH_LIT("x@y.test"), PH_LIT("NEVER"),
 	    PH_LIT("rfc822;x@y.test"), &nothing, false);
 	ck_assert(ph_slice_eq(line, PH_LIT("RCPT TO:<x@y.test>\r\n")));
+	/* RFC 6533 s3 */
+	line = command_rcpt(arena, PH_LIT("x@y.test"), PH_LIT("DELAY"),
+	    PH_LIT("utf-8;\303\274\\x{2B}@y.test"), &all, false);
+	ck_assert(ph_slice_eq(line, PH_LIT("RCPT TO:<x@y.test> NOTIFY=DELAY "
+	    "ORCPT=utf-8;\\x{FC}\\x{2B}@y.test\r\n")));
+	line = command_rcpt(arena, PH_LIT("x@y.test"), PH_LIT("DELAY"),
+	    PH_LIT("utf-8;\303\274\\x{2B}@y.test"), &all, true);
+	ck_assert(ph_slice_eq(line, PH_LIT("RCPT TO:<x@y.test> NOTIFY=DELAY "
+	    "ORCPT=utf-8;\303\274\\x{2B}@y.test\r\n")));
+	ck_assert(command_passes_notify(PH_LIT("SUCCESS"), &all));
+	ck_assert(!command_passes_notify(PH_LIT("SUCCESS"), &nothing));
+	ck_assert(!command_passes_notify(none, &all));
 	ph_arena_free(arena);
 }
 END_TEST

@@ -47,6 +47,18 @@ PH_EXPORT bool ph_domain_is_valid(struct ph_slice domain);
 PH_EXPORT bool ph_address_literal_parse(struct ph_slice text,
     struct ph_addr *addr_out);
 
+/*
+ * RFC 6533 s3: an address where only ASCII may stand, as "\\x{HEXPOINT}"; with
+ * keep_utf8 only what ORCPT forbids is written so. Absent: it is no UTF-8.
+ */
+PH_EXPORT struct ph_slice ph_unitext_encode(struct ph_arena *arena,
+    struct ph_slice text, bool keep_utf8);
+PH_EXPORT struct ph_slice ph_unitext_decode(struct ph_arena *arena,
+    struct ph_slice text);
+/* RFC 3461 s4, "+XX"; what stands for a control character stays. */
+PH_EXPORT struct ph_slice ph_xtext_decode(struct ph_arena *arena,
+    struct ph_slice text);
+
 /* --- header fields --- */
 
 struct ph_header_field {

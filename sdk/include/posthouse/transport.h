@@ -66,6 +66,19 @@ PH_EXPORT void ph_attempt_result(struct ph_attempt *attempt, size_t i,
     const char *fmt, ...) PH_PRINTF(7, 8);
 
 /*
+ * Who reports the success of recipient i, should its sender have asked for that
+ * (RFC 3461 s5.2). Without a word of the transport the peer may send the message
+ * on and tells nobody: the sender hears that it was relayed.
+ */
+enum ph_onward {
+	PH_ONWARD_SILENT,
+	PH_ONWARD_REPORTS, /* the peer took the wish over: nothing is said here */
+	PH_ONWARD_END,     /* a mailbox or program: the sender hears "delivered" */
+};
+PH_EXPORT void ph_attempt_onward(struct ph_attempt *attempt, size_t i,
+    enum ph_onward onward);
+
+/*
  * Keep an object, a connection as a rule, for a later attempt in this process.
  * It ends with its arena (given; one without a parent). key (copied) names all
  * that the object depends upon. When nobody took it for idle_ms, when too many

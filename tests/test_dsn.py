@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delivery status notifications as a sender asks for them: who is told, by
+whom, in which words, and what is returned (RFC 3461, 3464, 6533)."""
+import email
+import email.policy
+import os
+import unittest
+
+from remote import Remote
+from sandbox import Dns, Sandbox, until
+
+ZONE = "plain.test A 127.0.0.2\nnull.test MX 0 .\n"
+
+TEMPLATE = """
+failure_template = <<END
+Charset: utf-8
+From: Die Post für alle <post@$hostname>
+Subject: Unzustellbar: größte Sorgfalt war vergebens ($queue_id)
+
+Ihre Nachricht vom $arrival_date an
+die Unten­stehenden kam nicht an. Das kostet $$0.
+END
+"""
+
+
+def message(body="hello\r\n", subject="asked"):
+    return (f"From: <alice@example.test>\r\nSubject: {subject}\r\n"
+            "Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\n" + body).encode()
+
+
+class Notices(unittest.TestCase):
+    def box(self, offer=(), more="", files=None):
+        self.remote = Remote(offer=list(offer))
+        self.addCleanup(self.remote.close)
+        dns = Dns(ZONE)
+        self.addCleanup(dns.close)
+        box = Sandbox({"dsn": (
+            f"transport_smtp: {{ port = {self.remote.port}; "
+            "allow_loopback = true; }; " + more)}, dns=dns.address)
+        self.addCleanup(box.close)
+        for name, text in (files or {}).items():
+            path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check", name)
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.chmod(path, 0o644)
+        return box
+
+    def send(self, box, *to, mail=(), rcpt=(), sender="alice@example.test",
+             what=None):
+        client = box.submission()
+        client.sendmail(sender, list(to), what or message(),
+                        mail_options=list(mail), rcpt_options=list(rcpt))
+        client.quit()
+
+    def lines(self, box, *words, count=1):
+        def look():
+            found = [line for line in box.log().splitlines()
+                     if all(word in line for word in words)]
+            return found if len(found) >= count else None
+        return until(look, f"{count} log lines with {words}")
+
+    def report(self, box, n=1, user="alice"):
+        """(report, its words, blocks of the part that programs read)."""
+        text = box.inbox(user, n)[n - 1]
+        top = email.message_from_bytes(text, policy=email.policy.default)
+        self.assertEqual(top.get_content_type(), "multipart/report")
+        words, status, _ = top.iter_parts()
+        return top, words.get_content(), status.get_payload()
+
+    def test_who_takes_the_wish_over_reports_himself(self):
+        box = self.box(["DSN"])
+        self.send(box, "x@plain.test", rcpt=["NOTIFY=SUCCESS,FAILURE"],
+                  mail=["RET=HDRS", "ENVID=q1"])
+        self.lines(box, " delivered ", "to=x@plain.test")
+        self.assertIn(" RET=HDRS ENVID=q1", self.remote.messages[0][0])
+        self.assertIn(" NOTIFY=SUCCESS,FAILURE", self.remote.messages[0][1][0])
+        # the next report to come is about another message
+        self.send(box, "x@null.test")
+        _, _, status = self.report(box)
+        self.assertEqual(status[1]["Action"], "failed")
+        self.assertEqual(box.log().count(" reported "), 1)
+
+    def test_relayed_is_told_where_nobody_else_would(self):
+        box = self.box()
+        self.send(box, "x@plain.test", "bob@example.test",
+                  rcpt=["NOTIFY=SUCCESS", "ORCPT=rfc822;a+2Bb@plain.test"],
+                  mail=["ENVID=q+2B1"])
+        box.inbox("alice", 2)
+        blocks = {}
+        for n in (1, 2):
+            _, words, status = self.report(box, n)
+            self.assertEqual(status[0]["Original-Envelope-Id"], "q+1")
+            self.assertEqual(status[1]["Original-Recipient"],
+                             "rfc822; a+b@plain.test")
+            blocks[status[1]["Final-Recipient"]] = (status[1]["Action"], words)
+        self.assertEqual(blocks["rfc822; x@plain.test"][0], "relayed")
+        self.assertEqual(blocks["rfc822; bob@example.test"][0], "delivered")
+        self.assertIn("<x@plain.test>: relayed", blocks["rfc822; x@plain.test"][1])
+        for line in self.lines(box, " delivered ", "from=<>", count=2):
+            self.assertIn("to=alice@example.test", line)
+
+    def test_an_alias_for_several_is_expanded_and_reported_once(self):
+        box = self.box(["DSN"], "router_aliases: { };", {
+            "aliases": "team: bob, carol, x@plain.test\nsolo: bob\n"})
+        self.send(box, "team@example.test", rcpt=["NOTIFY=SUCCESS,DELAY"])
+        _, words, status = self.report(box)
+        self.assertEqual(status[1]["Action"], "expanded")
+        self.assertEqual(status[1]["Final-Recipient"],
+                         "rfc822; team@example.test")
+        self.assertIn("3 recipients", words)
+        self.lines(box, " delivered ", "to=x@plain.test")
+        self.assertIn(" NOTIFY=DELAY ORCPT=", self.remote.messages[0][1][0])
+        box.inbox("bob", 1)
+        box.inbox("carol", 1)
+        # one for one: the report is that of the delivery
+        self.send(box, "solo@example.test", rcpt=["NOTIFY=SUCCESS"])
+        _, _, status = self.report(box, 2)
+        self.assertEqual(status[1]["Action"], "delivered")
+        self.assertEqual(status[1]["Original-Recipient"],
+                         "rfc822; solo@example.test")
+        self.assertEqual(box.log().count(" reported "), 2)
+
+    def test_addresses_outside_ascii_are_named_in_utf8(self):
+        box = self.box(["8BITMIME"])
+        self.send(box, "j\u00f6rg@plain.test", mail=["SMTPUTF8"],
+                  what=message(subject="f\u00fcr dich"))
+        top, words, status = self.report(box)
+        self.assertIn("j\u00f6rg@plain.test", words)
+        kinds = [part.get_content_type() for part in top.iter_parts()]
+        self.assertEqual(kinds[1:], ["message/global-delivery-status",
+                                     "message/global"])
+        self.assertIn("Final-Recipient: utf-8; j\u00f6rg@plain.test".encode(),
+                      box.inbox("alice", 1)[0])
+
+    def test_the_words_are_the_administrators(self):
+        box = self.box()
+        path = os.path.join(box.dir, "words")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(TEMPLATE)
+        box.snippet("words", f'queue: {{ bounce_template = "{path}"; }};')
+        box.ctl("reload")
+        self.send(box, "x@null.test")
+        top, words, status = self.report(box)
+        self.assertTrue(top["Subject"].startswith(
+            "Unzustellbar: größte Sorgfalt war vergebens ("), top["Subject"])
+        self.assertEqual(top["From"].addresses[0].display_name,
+                         "Die Post für alle")
+        self.assertEqual(top["From"].addresses[0].addr_spec,
+                         "post@mail.example.test")
+        self.assertIn("Das kostet $0.", words)
+        self.assertIn("<x@null.test>", words)
+        self.assertEqual(status[1]["Action"], "failed")
+        with open(path, "a", encoding="utf-8") as out:
+            out.write("delay_template = <<E\nSubject: x\n\n$sendr waits\nE\n")
+        done = box.posthouse("-t")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(f"{path}:{TEMPLATE.count(chr(10)) + 4}: "
+                      "unknown variable $sendr", done.stdout + done.stderr)
+        self.assertNotEqual(box.ctl("reload", check=False).returncode, 0)
+        self.send(box, "y@null.test")
+        self.assertIn("Das kostet $0.", self.report(box, 2)[1])
+
+    def test_a_report_is_never_reported_upon(self):
+        box = self.box()
+        with box.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("ghost@null.test")[0], 250)
+            self.assertEqual(client.rcpt("bob@example.test",
+                                         ["NOTIFY=SUCCESS"])[0], 250)
+            self.assertEqual(client.data(message())[0], 250)
+        self.lines(box, " bounced ", "from=<>", "to=ghost@null.test")
+        until(lambda: "The queue is empty" in box.ctl("queue", "list").stdout,
+              "an empty queue")
+        self.assertEqual(box.log().count(" reported "), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
