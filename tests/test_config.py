@@ -285,7 +285,7 @@ class GoodReload(unittest.TestCase):
                 self.assertEqual(client.noop()[0], 250)
             box.restart()
             self.assertRegex(box.ctl("modules").stdout,
-                             r"(?m)^check_foreign .*state=in")
+                             r"(?m)^check_foreign state=on")
             with box.smtp() as client:
                 client.sendmail("x@outside.test", ["bob@example.test"],
                                 b"Subject: checked\r\n\r\nchecked\r\n")

@@ -32,6 +32,7 @@ struct core_conf {
 	const char *user_prefix;        /* "posthouse-": roles run as PREFIXrole */
 	bool allow_core_dumps;
 	unsigned crash_limit;           /* crashes within 60 s until a module is out */
+	unsigned crash_pause_ms;        /* until it is tried again; 0: a reload */
 	unsigned shutdown_timeout_ms;
 	uint64_t message_limit_bytes;   /* largest message taken anywhere */
 

@@ -27,7 +27,8 @@ usage(FILE *to)
 {
 	fputs("usage: posthousectl [-c file | --socket path] command\n"
 	      "  status                    processes and figures\n"
-	      "  modules                   what is loaded, in or out\n"
+	      "  modules [--json]          state, calls, verdicts, latencies\n"
+	      "  module enable | disable NAME      until the server ends\n"
 	      "  reload                    read the configuration again\n"
 	      "  stop                      end the server\n"
 	      "  queue list [SELECTION] [--json]   messages that wait\n"

@@ -12,7 +12,8 @@
 
 #include "base/id.h"
 #include "base/record.h"
-#include "master/master.h"
+#include "master/breaker.h"
+#include "master/modules.h"
 #include "role/messages.h"
 
 enum {
@@ -99,42 +100,36 @@ do_status(struct command *command)
 
 /* --- modules --- */
 
-static void
-put_kinds(struct ph_buf *text, unsigned kinds)
-{
-	static const struct {
-		unsigned kind;
-		const char *name;
-	} all[] = {
-		{ PH_KIND_LISTENER, "listener" }, { PH_KIND_AUTH, "auth" },
-		{ PH_KIND_CHECK, "check" }, { PH_KIND_ROUTER, "router" },
-		{ PH_KIND_STORE, "store" }, { PH_KIND_TRANSPORT, "transport" },
-	};
-	const char *between = "";
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (!(kinds & all[i].kind))
-			continue;
-		ph_buf_printf(text, "%s%s", between, all[i].name);
-		between = ",";
-	}
-}
-
 static int
 do_modules(struct command *command)
 {
-	for (const struct module_facts *facts = master.plan->modules;
-	     facts != NULL; facts = facts->next) {
-		ph_buf_printf(&command->text, "%s kind=", facts->section);
-		put_kinds(&command->text, facts->kinds);
-		if (facts->kinds & PH_KIND_CHECK)
-			ph_buf_printf(&command->text, " order=%u mode=%s",
-			    facts->order,
-			    facts->mode == MODE_SHADOW ? "shadow" : "enforce");
-		ph_buf_printf(&command->text, " state=%s\n",
-		    watch_is_out(facts->section) ? "out" : "in");
-	}
+	bool json = command->words == 2 &&
+	    ph_slice_eq(command->word[1], PH_LIT("--json"));
+
+	if (command->words == 2 && !json)
+		return COMMAND_USAGE;
+	modules_text(json, &command->text);
 	return COMMAND_DONE;
+}
+
+static int
+do_module(struct command *command)
+{
+	bool on = ph_slice_eq(command->word[1], PH_LIT("enable"));
+	const struct module_facts *facts = plan_module(master.plan,
+	    command->word[2]);
+	struct ph_err err = { 0 };
+
+	if (!on && !ph_slice_eq(command->word[1], PH_LIT("disable")))
+		return COMMAND_USAGE;
+	if (facts == NULL)
+		ph_err_set(&err, PH_NOT_FOUND, 0,
+		    "no module that is on has the section " PH_SLICE_FMT,
+		    PH_SLICE_ARG(command->word[2]));
+	else if (breaker_switch(facts, on, &err) == PH_OK)
+		return COMMAND_DONE;
+	ph_buf_printf(&command->text, "%s\n", err.text);
+	return COMMAND_FAILED;
 }
 
 /* --- reload, stop --- */
@@ -282,7 +277,8 @@ static const struct {
 	int (*run)(struct command *command);
 } commands[] = {
 	{ "status", 1, 1, false, do_status },
-	{ "modules", 1, 1, false, do_modules },
+	{ "modules", 1, 2, false, do_modules },
+	{ "module", 3, 3, true, do_module },
 	{ "reload", 1, 1, true, do_reload },
 	{ "stop", 1, 1, true, do_stop },
 	{ "queue", 2, WORDS_MAX, true, do_queue },

@@ -87,10 +87,6 @@ void peers_link(const struct process *process);
 void watch_start(void);
 /* Log a death and count it against the module the process was in. */
 void watch_note_death(const struct process *process);
-/* Tell a process which modules are out; all of them are in again. */
-void watch_tell(const struct process *process);
-void watch_put_back(void);
-bool watch_is_out(const char *module);
 
 /* --- reload.c --- */
 

@@ -20,6 +20,7 @@
 
 #include "base/record.h"
 #include "loop/fiber.h"
+#include "master/breaker.h"
 #include "master/sockets.h"
 #include "role/messages.h"
 
@@ -91,8 +92,10 @@ make_page(struct activity **page_out, struct ph_err *err)
 static void
 drop_page(struct process *process)
 {
-	if (process->page != NULL)
-		munmap(process->page, sizeof(struct activity));
+	if (process->page == NULL)
+		return;
+	breaker_take_page(process->page);
+	munmap(process->page, sizeof(struct activity));
 	process->page = NULL;
 }
 
@@ -250,7 +253,7 @@ configure_first(struct process *process)
 static void
 give_work(struct process *process)
 {
-	watch_tell(process);
+	breaker_tell(process);
 	process_set_state(process, PROCESS_READY);
 	peers_link(process);
 	if (process->role == ROLE_EDGE)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "log/log.h"
+#include "master/breaker.h"
 #include "master/daemon.h"
 #include "master/sockets.h"
 
@@ -121,7 +122,7 @@ become(struct plan *plan, int log_fd)
 	master.plan = plan;
 	sockets_commit(plan);
 	logs_use(log_fd);
-	watch_put_back();
+	breaker_reload();
 	process_forgive();
 	plan_put(old);
 }

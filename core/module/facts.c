@@ -2,6 +2,8 @@
 /* facts.c - the modules of a configuration, told to who must not load them. */
 #include "module/facts.h"
 
+#include <stdio.h>
+
 #include "base/record.h"
 
 enum tag {
@@ -15,6 +17,8 @@ enum tag {
 	FACT_TIMEOUT,
 	FACT_LISTEN,     /* repeated */
 	FACT_LISTEN_TLS, /* repeated */
+	FACT_FILE,
+	FACT_ABI,
 };
 
 static unsigned
@@ -39,9 +43,14 @@ static void
 put_instance(struct ph_buf *buf, const struct module_instance *instance)
 {
 	const struct module_common *common = &instance->common;
+	const struct ph_abi *abi = &instance->module->abi;
 	size_t mark = record_begin(buf, FACT_MODULE);
+	char version[16];
 
+	snprintf(version, sizeof(version), "%u.%u", abi->major, abi->minor);
 	record_put_str(buf, FACT_SECTION, instance->name);
+	record_put_str(buf, FACT_FILE, instance->file);
+	record_put_str(buf, FACT_ABI, version);
 	record_put_u64(buf, FACT_KINDS, instance->module->kinds);
 	record_put_u64(buf, FACT_STAGES, stages_of(instance->module));
 	record_put_u64(buf, FACT_ORDER, common->order);
@@ -199,9 +208,13 @@ facts_decode(struct ph_arena *arena, struct ph_slice record,
 		facts->mode = (unsigned)record_get_u64(in, FACT_MODE, 0);
 		facts->timeout_ms = (unsigned)record_get_u64(in, FACT_TIMEOUT,
 		    0);
+		facts->file = ph_arena_slice(arena,
+		    record_get(in, FACT_FILE)).p;
+		facts->abi = ph_arena_slice(arena, record_get(in, FACT_ABI)).p;
 		facts->listen = take_list(arena, in, FACT_LISTEN);
 		facts->listen_tls = take_list(arena, in, FACT_LISTEN_TLS);
-		if (facts->section == NULL)
+		if (facts->section == NULL || facts->file == NULL ||
+		    facts->abi == NULL)
 			return PH_DEFECT;
 		*last = facts;
 		last = &facts->next;

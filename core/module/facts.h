@@ -13,6 +13,7 @@ struct module_facts {
 	unsigned kinds;       /* enum ph_kind, or-ed */
 	unsigned stages;      /* checks: bit i is stage i */
 	unsigned order, on_failure, mode, timeout_ms;
+	const char *file, *abi; /* the .so, "1.0" */
 	const char *const *listen, *const *listen_tls; /* NULL-terminated */
 	struct module_facts *next;
 };

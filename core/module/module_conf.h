@@ -28,12 +28,16 @@ enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
 enum { MODE_ENFORCE, MODE_SHADOW };
 extern const struct ph_option module_common_options[];
 
+struct tally;
+
 struct module_instance {
 	const char *name; /* of the section */
 	const struct ph_module *module;
 	struct module_common common;
 	const void *conf;
 	const struct conf_section *section;
+	const char *file;       /* of the .so */
+	struct tally *tally;    /* the role's, where calls are counted; NULL */
 	struct module_instance *next; /* by order, then name */
 };
 

@@ -76,7 +76,8 @@ section_hint(struct loading *l, const char *name)
 }
 
 static const struct ph_module *
-find_module(struct loading *l, const struct conf_section *section)
+find_module(struct loading *l, const struct conf_section *section,
+    const char **path_out)
 {
 	const struct conf_setting *at = conf_setting(section, "module");
 	const char *name = at != NULL && at->type == CONF_TEXT &&
@@ -90,6 +91,7 @@ find_module(struct loading *l, const struct conf_section *section)
 		    "\"%s\" is neither a name nor an absolute path", name);
 	else
 		module = loader_open(path, &err);
+	*path_out = path;
 	if (module == NULL)
 		conf_error_add(l->errors, at != NULL ? at->file :
 		    section->file, at != NULL ? at->line : section->line,
@@ -165,14 +167,16 @@ load_section(struct loading *l, const struct conf_section *section)
 	static const struct ph_option none[] = { PH_OPT_END };
 	struct module_instance *instance;
 	const struct ph_module *module;
+	const char *file;
 
 	if (!is_enabled(l, section))
 		return NULL;
-	module = find_module(l, section);
+	module = find_module(l, section, &file);
 	if (module == NULL)
 		return NULL;
 	instance = ph_arena_alloc(l->arena, sizeof(*instance));
 	instance->name = section->name;
+	instance->file = file;
 	instance->module = module;
 	instance->section = section;
 	if (conf_fill(l->arena, section, module_common_options,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - the hooks of a stage: together by order, strongest verdict wins. */
 #include <stdio.h>
-#include <time.h>
 
 #include "base/record.h"
 #include "log/log.h"
@@ -40,15 +39,6 @@ pipeline_honours(enum ph_stage stage, enum ph_verdict verdict)
 		return false;
 	return (verdict != PH_DISCARD && verdict != PH_QUARANTINE) ||
 	    stage >= PH_AT_RCPT;
-}
-
-static uint64_t
-micros_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* A module that could not answer: its on_failure speaks for it, and what it
@@ -95,14 +85,40 @@ fault_of(const struct ph_call *call)
 	    "answered more than once" : "a refusal that it did not return";
 }
 
+/* What the hook answered, or why that is none. */
+static enum tally_end
+judge(struct ph_call *call)
+{
+	enum ph_verdict verdict = call->verdict;
+
+	if (fiber_is_canceled()) {
+		call->cut_short = true;
+		return TALLY_CUT;
+	}
+	if (fiber_deadline() <= ph_now_ms()) {
+		fail(call, "out of time");
+		return TALLY_LATE;
+	}
+	if (!pipeline_honours(call->stage, verdict)) {
+		fail(call, "a verdict that the stage does not honour");
+		return TALLY_GARBAGE;
+	}
+	if (!has_reply(call)) {
+		fail(call, "a refusal without a reply of its class");
+		return TALLY_GARBAGE;
+	}
+	return (enum tally_end)verdict;
+}
+
 static void
 run_hook(struct ph_call *call)
 {
 	const struct module_instance *instance = call->instance;
 	ph_hook *hook = instance->module->check->at[call->stage];
-	uint64_t start = micros_now();
+	uint64_t start = tally_micros();
 
 	if (role_module_is_out(instance->name)) {
+		tally_skip(instance->tally);
 		fail(call, "taken out after crashes");
 		return;
 	}
@@ -110,17 +126,11 @@ run_hook(struct ph_call *call)
 		.module = instance->name, .hook = ph_stage_name(call->stage) };
 	fiber_context_set(&call->log);
 	ph_deadline_push(instance->common.timeout_ms);
+	tally_begin(instance->tally);
 	call->verdict = hook(call, instance->conf);
-	call->micros = micros_now() - start;
+	call->micros = tally_micros() - start;
 	call->fault = fault_of(call);
-	if (fiber_is_canceled())
-		call->cut_short = true;
-	else if (fiber_deadline() <= ph_now_ms())
-		fail(call, "out of time");
-	else if (!pipeline_honours(call->stage, call->verdict))
-		fail(call, "a verdict that the stage does not honour");
-	else if (!has_reply(call))
-		fail(call, "a refusal without a reply of its class");
+	tally_end(instance->tally, call->stage, call->micros, judge(call));
 	fiber_context_set(NULL);
 }
 
@@ -260,7 +270,8 @@ static bool
 hooks(const struct module_instance *instance, enum ph_stage stage)
 {
 	return (instance->module->kinds & PH_KIND_CHECK) != 0 &&
-	    instance->module->check->at[stage] != NULL;
+	    instance->module->check->at[stage] != NULL &&
+	    role_module_state(instance->name) != MODULE_OFF;
 }
 
 /* The modules that begin at *at and share its order. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/record.h"
 #include "loop/fiber.h"
 #include "queue/envelope.h"
@@ -28,24 +29,6 @@ when(int64_t wall_s, char text[32])
 
 	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 	return text;
-}
-
-/* A JSON string; octets that are no UTF-8 become U+FFFD by their escape. */
-static void
-put_json(struct ph_buf *buf, const char *text)
-{
-	ph_buf_char(buf, '"');
-	for (const char *at = text; *at != '\0'; at++) {
-		unsigned char c = (unsigned char)*at;
-
-		if (c == '"' || c == '\\')
-			ph_buf_printf(buf, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			ph_buf_printf(buf, "\\u%04x", c < 0x80 ? c : 0xfffd);
-		else
-			ph_buf_char(buf, (char)c);
-	}
-	ph_buf_char(buf, '"');
 }
 
 /* --- lists --- */
@@ -90,17 +73,17 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 	char text[32];
 
 	ph_buf_str(buf, "{\"to\":");
-	put_json(buf, r->address);
+	json_string(buf, r->address);
 	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u,\"next\":\"%s\"",
 	    select_state(entry, r), r->attempts,
 	    when(r->next_ms / 1000, text));
 	if (r->said->reason != NULL) {
 		ph_buf_str(buf, ",\"reason\":");
-		put_json(buf, r->said->reason);
+		json_string(buf, r->said->reason);
 	}
 	if (r->said->host != NULL) {
 		ph_buf_str(buf, ",\"host\":");
-		put_json(buf, r->said->host);
+		json_string(buf, r->said->host);
 	}
 	ph_buf_char(buf, '}');
 }
@@ -118,10 +101,10 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes,
 	    entry->is_held ? "true" : "false");
-	put_json(buf, entry->sender);
+	json_string(buf, entry->sender);
 	if (entry->is_held && entry->quarantine != NULL) {
 		ph_buf_str(buf, ",\"quarantine\":");
-		put_json(buf, entry->quarantine);
+		json_string(buf, entry->quarantine);
 	}
 	ph_buf_str(buf, ",\"recipients\":[");
 	for (size_t i = 0; i < entry->recipient_count && buf->n < end; i++) {
@@ -261,7 +244,7 @@ text_counts(const struct selection *s, struct ph_buf *buf)
 		suspended = lane_is_suspended(name);
 		if (s->json) {
 			ph_buf_str(buf, "{\"destination\":");
-			put_json(buf, name);
+			json_string(buf, name);
 			ph_buf_printf(buf, ",\"recipients\":%zu,\"deferred\":"
 			    "%zu,\"oldest_s\":%lld,\"suspended\":%s}\n",
 			    c->recipients, c->deferred,

@@ -45,5 +45,4 @@ role_note(const char *module, const char *hook)
 {
 	note(page->hook, sizeof(page->hook), hook);
 	note(page->module, sizeof(page->module), module);
-	page->calls += module != NULL;
 }

@@ -45,11 +45,11 @@ backend_of(struct admin *admin)
 
 	for (backend = admin->backends->first; backend != NULL;
 	     backend = backend->next) {
-		uint64_t deadline_ms = auth_backend_enter(backend, "lookup");
+		struct auth_visit visit = auth_backend_enter(backend, "lookup");
 		enum ph_user_answer answer = backend->ops->lookup(
 		    backend->state, admin->arena, admin->user, &user);
 
-		auth_backend_leave(deadline_ms);
+		auth_backend_leave(&visit);
 		if (answer == PH_USER_OK &&
 		    ph_slice_eq(user.name, admin->user))
 			return backend;
@@ -116,7 +116,7 @@ change(struct admin *admin, struct ph_slice op)
 	bool is_del = ph_slice_eq(op, PH_LIT("del"));
 	const struct auth_backend *backend;
 	struct ph_slice password;
-	uint64_t deadline_ms;
+	struct auth_visit visit;
 	int status;
 
 	if (!user_is_usable(admin, is_new) ||
@@ -125,7 +125,7 @@ change(struct admin *admin, struct ph_slice op)
 	backend = backend_to_change(admin, is_new);
 	if (backend == NULL)
 		return admin->err.status;
-	deadline_ms = auth_backend_enter(backend, "change");
+	visit = auth_backend_enter(backend, "change");
 	if (is_del) {
 		status = backend->ops->del(backend->state, admin->arena,
 		    admin->user, &admin->err);
@@ -137,7 +137,7 @@ change(struct admin *admin, struct ph_slice op)
 		    &admin->err);
 		ph_wipe((char *)(uintptr_t)password.p, password.n);
 	}
-	auth_backend_leave(deadline_ms);
+	auth_backend_leave(&visit);
 	return status;
 }
 
@@ -174,11 +174,11 @@ add_list(struct admin *admin, const struct auth_backend *backend,
 	const struct ph_user *users = NULL;
 	struct ph_slice *all;
 	size_t more = 0;
-	uint64_t deadline_ms = auth_backend_enter(backend, "list");
+	struct auth_visit visit = auth_backend_enter(backend, "list");
 	int status = backend->ops->list(backend->state, admin->arena, &users,
 	    &more, &admin->err);
 
-	auth_backend_leave(deadline_ms);
+	auth_backend_leave(&visit);
 	if (status != PH_OK)
 		return status;
 	all = ph_arena_array(admin->arena, *count + more + 1, sizeof(*all));

@@ -9,17 +9,25 @@
 
 static const struct ph_slice absent = { NULL, 0 };
 
-uint64_t
+struct auth_visit
 auth_backend_enter(const struct auth_backend *backend, const char *operation)
 {
-	role_note(backend->instance->name, operation);
-	return ph_deadline_push(backend->instance->common.timeout_ms);
+	const struct module_instance *instance = backend->instance;
+	struct auth_visit visit = { .backend = backend };
+
+	role_note(instance->name, operation);
+	tally_begin(instance->tally);
+	visit.start = tally_micros();
+	visit.deadline_ms = ph_deadline_push(instance->common.timeout_ms);
+	return visit;
 }
 
 void
-auth_backend_leave(uint64_t deadline_ms)
+auth_backend_leave(const struct auth_visit *visit)
 {
-	ph_deadline_restore(deadline_ms);
+	ph_deadline_restore(visit->deadline_ms);
+	tally_end(visit->backend->instance->tally, TALLY_WORK,
+	    tally_micros() - visit->start, TALLY_WORKED);
 	role_note(NULL, NULL);
 }
 
@@ -119,13 +127,13 @@ ask_lookup(struct auth_backends *backends, const struct auth_backend *backend,
 {
 	enum ph_user_answer answer;
 	struct ph_user user = { .name = absent };
-	uint64_t deadline_ms;
+	struct auth_visit visit;
 
 	if (role_module_is_out(backend->instance->name))
 		return PH_USER_UNSURE;
-	deadline_ms = auth_backend_enter(backend, "lookup");
+	visit = auth_backend_enter(backend, "lookup");
 	answer = backend->ops->lookup(backend->state, arena, address, &user);
-	auth_backend_leave(deadline_ms);
+	auth_backend_leave(&visit);
 	answer = check_answer(backends, backend, answer, &user);
 	if (answer == PH_USER_OK)
 		*user_out = user;
@@ -137,13 +145,13 @@ ask_verify(const struct auth_backend *backend, struct ph_arena *arena,
     struct ph_slice user, struct ph_slice password)
 {
 	enum ph_user_answer answer;
-	uint64_t deadline_ms;
+	struct auth_visit visit;
 
 	if (role_module_is_out(backend->instance->name))
 		return PH_USER_UNSURE;
-	deadline_ms = auth_backend_enter(backend, "verify");
+	visit = auth_backend_enter(backend, "verify");
 	answer = backend->ops->verify(backend->state, arena, user, password);
-	auth_backend_leave(deadline_ms);
+	auth_backend_leave(&visit);
 	return (unsigned)answer <= PH_USER_UNSURE ? answer : PH_USER_UNSURE;
 }
 

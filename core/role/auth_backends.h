@@ -46,10 +46,14 @@ enum ph_user_answer auth_lookup(struct auth_backends *backends,
     struct ph_arena *arena, struct ph_slice address,
     struct ph_user *user_out);
 
-/* Around a call into a backend: what the master reads after a crash, and the
- * module's budget of time. */
-uint64_t auth_backend_enter(const struct auth_backend *backend,
+/* Around a call into a backend: what the master reads after a crash, what is
+ * counted, and the module's budget of time. */
+struct auth_visit {
+	const struct auth_backend *backend;
+	uint64_t deadline_ms, start; /* the outer one; microseconds */
+};
+struct auth_visit auth_backend_enter(const struct auth_backend *backend,
     const char *operation);
-void auth_backend_leave(uint64_t deadline_ms);
+void auth_backend_leave(const struct auth_visit *visit);
 
 #endif

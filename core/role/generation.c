@@ -117,8 +117,12 @@ load(struct generation *generation, struct ph_slice record, unsigned kinds,
 		return status;
 	if (before_modules != NULL)
 		before_modules(&generation->core, conf);
-	return module_set_load(arena, conf, &generation->core, kinds,
+	status = module_set_load(arena, conf, &generation->core, kinds,
 	    &generation->modules, errors);
+	for (struct module_instance *at = generation->modules.first;
+	     at != NULL && status == PH_OK; at = at->next)
+		at->tally = tally_of(at->name);
+	return status;
 }
 
 int

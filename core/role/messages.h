@@ -33,8 +33,8 @@ enum message_type {
 	MSG_LOG_FD = 6,
 	/* reply: F_ITEM* (nested: F_NAME F_TEXT), for posthousectl status */
 	MSG_STATUS = 7,
-	/* a module was taken out (F_FLAG 1) or put back (0): F_MODULE F_FLAG;
-	 * notify. Kept by role.c, asked by role_module_is_out */
+	/* F_MODULE F_FLAG (enum module_standing): it was taken out, turned off or
+	 * put back; notify. Kept by role.c, asked by role_module_state */
 	MSG_MODULE_STATE = 8,
 
 	/* --- posthousectl, through master --- */

@@ -112,17 +112,21 @@ run_transport(struct ph_attempt *attempt, const struct generation *generation,
 	    attempt->transport);
 	struct log_context context = { .queue = attempt->queue_id };
 	void *outer = fiber_context();
-	uint64_t deadline_ms;
+	uint64_t deadline_ms, start;
 
 	if (transport == NULL)
 		return "no transport is configured";
 	if (role_module_is_out(transport->name))
-		return "the transport crashed and was taken out";
+		return "the transport was taken out";
 	context.module = transport->name;
 	fiber_context_set(&context);
 	deadline_ms = ph_deadline_push(timeout_ms);
 	role_note(transport->name, "attempt");
+	start = tally_micros();
+	tally_begin(transport->tally);
 	transport->module->transport->attempt(attempt, transport->conf);
+	tally_end(transport->tally, TALLY_WORK, tally_micros() - start,
+	    TALLY_WORKED);
 	role_note(NULL, NULL);
 	ph_deadline_restore(deadline_ms);
 	fiber_context_set(outer);

@@ -37,7 +37,10 @@ static struct {
 	uint64_t started_ms;
 	bool is_stopping;
 	int exit_status;
-	char out[OUT_MAX][48]; /* modules taken out; "" is free */
+	struct {
+		char module[48]; /* "": free */
+		enum module_standing state;
+	} out[OUT_MAX];
 } self;
 
 unsigned
@@ -69,13 +72,20 @@ role_status_item(struct ph_buf *items, const char *name, const char *fmt, ...)
 
 /* --- modules taken out --- */
 
+enum module_standing
+role_module_state(const char *name)
+{
+	for (unsigned i = 0; i < OUT_MAX; i++)
+		if (self.out[i].state != MODULE_IN &&
+		    strcmp(self.out[i].module, name) == 0)
+			return self.out[i].state;
+	return MODULE_IN;
+}
+
 bool
 role_module_is_out(const char *name)
 {
-	for (unsigned i = 0; i < OUT_MAX; i++)
-		if (strcmp(self.out[i], name) == 0)
-			return name[0] != '\0';
-	return false;
+	return role_module_state(name) != MODULE_IN;
 }
 
 static void
@@ -83,19 +93,21 @@ on_module_state(struct bus_request *request)
 {
 	struct ph_slice record = request->message.record;
 	struct ph_slice name = record_get(record, F_MODULE);
-	bool out = record_get_u64(record, F_FLAG, 0) != 0;
+	uint64_t state = record_get_u64(record, F_FLAG, MODULE_IN);
 
-	if (name.n == 0 || name.n >= sizeof(self.out[0]))
+	if (name.n == 0 || name.n >= sizeof(self.out[0].module) ||
+	    state >= MODULE_STATES)
 		return;
 	for (unsigned i = 0; i < OUT_MAX; i++)
-		if (ph_slice_eq(name, ph_slice_str(self.out[i])))
-			self.out[i][0] = '\0';
-	for (unsigned i = 0; out && i < OUT_MAX; i++) {
-		if (self.out[i][0] == '\0') {
-			memcpy(self.out[i], name.p, name.n);
-			self.out[i][name.n] = '\0';
-			return;
-		}
+		if (ph_slice_eq(name, ph_slice_str(self.out[i].module)))
+			self.out[i].state = MODULE_IN;
+	for (unsigned i = 0; state != MODULE_IN && i < OUT_MAX; i++) {
+		if (self.out[i].state != MODULE_IN)
+			continue;
+		memcpy(self.out[i].module, name.p, name.n);
+		self.out[i].module[name.n] = '\0';
+		self.out[i].state = (enum module_standing)state;
+		return;
 	}
 }
 

@@ -14,6 +14,7 @@
 #include "bus/bus.h"
 #include "module/module_conf.h"
 #include "role/messages.h"
+#include "role/tally.h"
 #include "role/token.h"
 
 /* One configuration generation in a role. Freed when replaced and unused. */
@@ -71,7 +72,15 @@ int role_main(const struct role_start *start);
 /* The operations of a role; NULL for the master. */
 const struct role_ops *role_ops_of(enum role role);
 
-/* Whether the master took a module out of the pipeline (MSG_MODULE_STATE). */
+/* What the master said of a module (MSG_MODULE_STATE). */
+enum module_standing {
+	MODULE_IN,
+	MODULE_BROKEN, /* taken out after crashes */
+	MODULE_OFF,    /* the operator's word */
+	MODULE_STATES,
+};
+enum module_standing role_module_state(const char *name);
+/* Whether it gets no work: broken or off. */
 bool role_module_is_out(const char *name);
 
 /* Which partition, and so which mail process, holds a user: FNV-1a of the
@@ -84,7 +93,7 @@ struct activity {
 	char module[48];
 	char hook[24];
 	uint64_t heartbeat_ms; /* on ph_now_ms's clock */
-	uint64_t calls;
+	struct tally tally[TALLIES];
 };
 struct activity *role_activity(void);
 /* Around each call into a module; module NULL: none. */

@@ -75,6 +75,69 @@ START_TEST(notes_are_cut_to_the_page)
 }
 END_TEST
 
+static uint64_t
+percentile_of(uint64_t micros)
+{
+	struct tally_hook hook = { 0 };
+	struct tally *tally = tally_of("latency");
+
+	tally->hook[0] = hook;
+	tally_begin(tally);
+	tally_end(tally, 0, micros, TALLY_WORKED);
+	return tally_percentile(&tally->hook[0], 50);
+}
+
+START_TEST(latencies_are_told_to_within_a_quarter)
+{
+	for (uint64_t at = 0; at < 1 << 29; at += at / 7 + 1) {
+		ck_assert_uint_ge(percentile_of(at), at);
+		ck_assert_uint_le(percentile_of(at), at + at / 4);
+	}
+	ck_assert_uint_gt(percentile_of(UINT64_MAX), 1000000000);
+}
+END_TEST
+
+START_TEST(percentiles_count_calls)
+{
+	struct tally_hook hook = { 0 };
+	struct tally *tally = tally_of("check_x"), sum = { .module = "" };
+
+	ck_assert_uint_eq(tally_percentile(&hook, 99), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		tally_begin(tally);
+		tally_end(tally, 3, i < 98 ? 5 : 1000, (enum tally_end)PH_NEXT);
+	}
+	tally_add(&sum, tally);
+	tally_add(&sum, tally);
+	ck_assert_uint_eq(sum.begun, 200);
+	ck_assert_uint_eq(sum.ends[PH_NEXT], 200);
+	ck_assert_uint_eq(sum.hook[3].calls, 200);
+	ck_assert_uint_eq(tally_percentile(&sum.hook[3], 50), 5);
+	ck_assert_uint_eq(tally_percentile(&sum.hook[3], 98), 5);
+	ck_assert_uint_ge(tally_percentile(&sum.hook[3], 99), 1000);
+}
+END_TEST
+
+START_TEST(a_full_page_counts_no_more_modules)
+{
+	char name[100];
+
+	for (unsigned i = 0; i < TALLIES; i++) {
+		snprintf(name, sizeof(name), "check_%u", i);
+		ck_assert_ptr_nonnull(tally_of(name));
+	}
+	ck_assert_ptr_eq(tally_of("check_3"), tally_of("check_3"));
+	ck_assert_ptr_null(tally_of("one_more"));
+	tally_begin(NULL);
+	tally_end(NULL, 0, 1, TALLY_LATE);
+	tally_skip(NULL);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_ptr_null(tally_of(name));
+	ck_assert_ptr_null(tally_of(""));
+}
+END_TEST
+
 static void
 expect_denied(int result)
 {
@@ -170,6 +233,9 @@ main(void)
 	tcase_add_test(tcase, token_fits_only_its_user_session_time_and_key);
 	tcase_add_test(tcase, partitions_never_move);
 	tcase_add_test(tcase, notes_are_cut_to_the_page);
+	tcase_add_test(tcase, latencies_are_told_to_within_a_quarter);
+	tcase_add_test(tcase, percentiles_count_calls);
+	tcase_add_test(tcase, a_full_page_counts_no_more_modules);
 #if !defined(__SANITIZE_ADDRESS__)
 	tcase_add_test(tcase, edge_loses_the_calls_it_never_needs);
 	tcase_add_test(tcase, only_who_runs_programs_may_fork_or_kill);

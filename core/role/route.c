@@ -189,15 +189,19 @@ ask_routers(struct ph_routing *routing, struct generation *generation)
 	for (const struct router *at = routers_of(generation); at != NULL;
 	     at = at->next) {
 		const struct module_instance *instance = at->instance;
-		uint64_t deadline_ms;
+		uint64_t deadline_ms, start;
 		enum ph_route route;
 
 		if (role_module_is_out(instance->name))
 			return PH_ROUTE_DEFER;
 		deadline_ms = ph_deadline_push(instance->common.timeout_ms);
 		role_note(instance->name, "route");
+		start = tally_micros();
+		tally_begin(instance->tally);
 		route = instance->module->router->route(routing,
 		    instance->conf, at->state);
+		tally_end(instance->tally, TALLY_WORK, tally_micros() - start,
+		    TALLY_WORKED);
 		role_note(NULL, NULL);
 		ph_deadline_restore(deadline_ms);
 		if (route != PH_ROUTE_NEXT)

@@ -49,14 +49,17 @@ facts_of(const struct generation *generation, enum ph_stage stage)
 		struct ph_slice name = record_get(check, F_SECTION);
 		unsigned timeout_ms = (unsigned)record_get_u64(check,
 		    F_TIMEOUT, 20000);
+		enum module_standing state;
 		char section[64];
 
 		if ((stages >> stage & 1) == 0)
 			continue;
 		snprintf(section, sizeof(section), "%.*s",
 		    PH_SLICE_ARG(name));
-		if (role_module_is_out(section) &&
-		    record_get_u64(check, F_ON_FAILURE, 0) == ON_FAILURE_NEXT)
+		state = role_module_state(section);
+		if (state == MODULE_OFF || (state == MODULE_BROKEN &&
+		        record_get_u64(check, F_ON_FAILURE, 0) ==
+		            ON_FAILURE_NEXT))
 			continue;
 		facts.is_hooked = true;
 		if (record_get_u64(check, F_ORDER, 0) != order) {

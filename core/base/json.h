@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* json.h - texts as JSON, for what programs read. */
+#ifndef CORE_BASE_JSON_H
+#define CORE_BASE_JSON_H
+
+#include <posthouse/arena.h>
+
+/* A JSON string with its quotes. Octets that are not ASCII become U+FFFD: JSON
+ * is UTF-8, and what strangers wrote need not be. */
+void json_string(struct ph_buf *buf, const char *text);
+
+#endif
