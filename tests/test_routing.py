@@ -2,6 +2,7 @@
 """Who gets a message that is not for the mailbox it names: aliases, virtual
 addresses and domains, catch-all, loops, and who is refused at once."""
 import os
+import signal
 import unittest
 
 from remote import Remote
@@ -107,6 +108,34 @@ class Routing(unittest.TestCase):
         self.lines(box, " delivered ", "to=x@plain.test")
         box.inbox("bob", 1)
         self.assertIn("ORCPT=rfc822;out@example.test", remote.messages[0][1][0])
+
+    def test_who_gets_an_alias_s_mail_may_send_as_it(self):
+        box = self.box("router_aliases: { }; router_virtual: { };")
+        self.write(box, "aliases", "team: alice, carol\nsales: team\nout: x@plain.test\n")
+        self.write(box, "virtual", "info@shop.test alice@example.test\n")
+        for sender, user, code in (
+                ("team@example.test", "alice", 250), ("Sales@Example.test", "carol", 250),
+                ("sales@example.test", "bob", 553), ("info@shop.test", "alice", 250),
+                ("info@shop.test", "carol", 553), ("out@example.test", "alice", 553),
+                ("nobody@example.test", "alice", 553), ("x@plain.test", "alice", 553)):
+            client = box.submission(user)
+            self.assertEqual(client.mail(sender)[0], code, (sender, user))
+            if code == 250:
+                client.rcpt("bob@example.test")
+                self.assertEqual(client.data(message(sender.encode()))[0], 250)
+                client.mail(f"{user}@example.test")
+                client.rcpt("bob@example.test")
+                self.assertEqual(client.data(message(b"bob@example.test"))[0], 550)
+            client.quit()
+        box.kill_role("check", signal.SIGSTOP)
+        try:
+            client = box.submission("alice")
+            self.assertEqual(client.mail("alice@example.test")[0], 250)
+            client.rset()
+            self.assertEqual(client.mail("team@example.test")[0], 451)
+            client.close()
+        finally:
+            box.kill_role("check", signal.SIGCONT)
 
     def test_a_changed_file_counts_without_a_reload(self):
         box = self.box()

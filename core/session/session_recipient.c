@@ -202,15 +202,12 @@ is_detail_of(struct ph_slice address, const char *user)
 	        ph_address_domain(address));
 }
 
-bool
-ph_session_owns_address(struct ph_session *session, struct ph_slice address)
+/* What needs nobody asked. */
+static bool
+is_own(const struct ph_session *session, struct ph_slice address)
 {
 	const struct core_conf *core = &session->generation->core;
 
-	if (address.n == 0)
-		return true;
-	if (session->user == NULL)
-		return false;
 	if (ph_slice_eq_nocase(address, ph_slice_str(session->user)) ||
 	    (address.p != NULL && is_detail_of(address, session->user)))
 		return true;
@@ -221,4 +218,43 @@ ph_session_owns_address(struct ph_session *session, struct ph_slice address)
 	        PH_LIT("postmaster")) &&
 	    core_is_local_domain(core, ph_address_domain(address)) &&
 	    strcmp(session->user, core->postmaster) == 0;
+}
+
+/* One of those that get what is sent to the address may send as it. */
+static enum ph_ownership
+ask_where_it_leads(struct ph_session *session, struct ph_slice address)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	const struct ph_slice none = { NULL, 0 };
+	const struct route_result *results;
+	enum ph_ownership owned = PH_OWNED_UNSURE;
+	char text[ADDRESS_MAX + 1];
+	struct ph_slice folded = fold(text, address);
+	size_t count;
+
+	if (route_ask(none, &folded, 1, arena, &results, &count) == PH_OK) {
+		owned = PH_NOT_OWNED;
+		for (size_t i = 0; i < count && owned != PH_OWNED; i++)
+			if (results[i].answer == ROUTE_UNSURE)
+				owned = PH_OWNED_UNSURE;
+			else if (results[i].answer == ROUTE_LOCAL &&
+			    ph_slice_eq_nocase(results[i].user,
+			        ph_slice_str(session->user)))
+				owned = PH_OWNED;
+	}
+	ph_arena_free(arena);
+	return owned;
+}
+
+enum ph_ownership
+ph_session_owns_address(struct ph_session *session, struct ph_slice address)
+{
+	if (address.n == 0)
+		return PH_OWNED;
+	if (session->user == NULL || address.n > ADDRESS_MAX)
+		return PH_NOT_OWNED;
+	if (is_own(session, address))
+		return PH_OWNED;
+	return session->generation->router_count > 0 ?
+	    ask_where_it_leads(session, address) : PH_NOT_OWNED;
 }

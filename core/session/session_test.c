@@ -269,7 +269,8 @@ END_TEST
 static bool
 owns(const char *address)
 {
-	return ph_session_owns_address(session, ph_slice_str(address));
+	return ph_session_owns_address(session, ph_slice_str(address)) ==
+	    PH_OWNED;
 }
 
 START_TEST(a_user_owns_name_details_and_aliases)

@@ -198,7 +198,7 @@ void smtp_do_bdat_misplaced(struct smtp *c);
 const struct smtp_reply *smtp_submit_check(struct smtp *c,
     struct ph_slice header);
 /* Whether the logged-in user may send as this address, by sender_check. */
-bool smtp_owns(const struct smtp *c, struct ph_slice address);
+enum ph_ownership smtp_owns(const struct smtp *c, struct ph_slice address);
 /* False: a field that goes no further. */
 bool smtp_submit_keeps(const struct ph_header_field *field);
 /* Fields the header section lacks, to be put before it. */

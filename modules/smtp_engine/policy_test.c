@@ -224,6 +224,20 @@ START_TEST(sender_check_has_three_degrees)
 }
 END_TEST
 
+START_TEST(whose_an_address_is_may_be_unsure)
+{
+	static const char script[] = "EHLO c\r\nAUTH PLAIN Z29vZA==\r\n"
+	    "MAIL FROM:<unsure@example.test>\r\n"
+	    "MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\n"
+	    "DATA\r\nFrom: unsure@example.test\r\n\r\n.\r\n";
+
+	fake.tls = "TLSv1.3 X";
+	conf.check_from = true;
+	ck_assert_str_eq(talk_as(script, &submission),
+	    "220 250 235 451 250 250 354 451");
+}
+END_TEST
+
 START_TEST(a_from_that_is_added_is_the_users)
 {
 	static const char script[] = "EHLO c\r\nAUTH PLAIN Z29vZA==\r\n"
@@ -427,6 +441,7 @@ policy_suite(void)
 	tcase_add_test(tc, an_ipv6_client_counts_by_its_64);
 	tcase_add_test(tc, rates_of_a_user);
 	tcase_add_test(tc, sender_check_has_three_degrees);
+	tcase_add_test(tc, whose_an_address_is_may_be_unsure);
 	tcase_add_test(tc, a_from_that_is_added_is_the_users);
 	tcase_add_test(tc, the_client_can_be_hidden);
 	tcase_add_test(tc, a_front_end_names_its_client);

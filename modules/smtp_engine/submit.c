@@ -13,6 +13,9 @@ static const struct smtp_reply bad_from = { 550, "5.6.0",
 	"the From field has no usable address", false };
 static const struct smtp_reply not_yours = { 550, "5.7.1",
 	"the From field must name an address of yours", false };
+static const struct smtp_reply unsure = { 451, "4.4.3",
+	"whose address that is could not be looked up, try again later",
+	false };
 
 enum { FROM_ADDRESSES_MAX = 64 };
 
@@ -33,17 +36,18 @@ count_fields(struct ph_slice header, struct ph_slice name,
 	return count;
 }
 
-bool
+enum ph_ownership
 smtp_owns(const struct smtp *c, struct ph_slice address)
 {
-	if (c->conf->sender_check == SMTP_SENDER_OWN)
-		return address.n == 0 ||
-		    ph_slice_eq_nocase(address,
-		        ph_slice_str(ph_session_user(c->session)));
-	return ph_session_owns_address(c->session, address);
+	if (c->conf->sender_check != SMTP_SENDER_OWN)
+		return ph_session_owns_address(c->session, address);
+	return address.n == 0 ||
+	        ph_slice_eq_nocase(address,
+	            ph_slice_str(ph_session_user(c->session))) ?
+	    PH_OWNED : PH_NOT_OWNED;
 }
 
-static bool
+static enum ph_ownership
 owns(struct smtp *c, const struct ph_mailbox_addr *addr)
 {
 	struct ph_buf text;
@@ -56,7 +60,8 @@ owns(struct smtp *c, const struct ph_mailbox_addr *addr)
 
 		ph_buf_char(&text, d >= 'A' && d <= 'Z' ? (char)(d | 0x20) : d);
 	}
-	return !text.full && smtp_owns(c, ph_buf_content(&text));
+	return text.full ? PH_NOT_OWNED :
+	                   smtp_owns(c, ph_buf_content(&text));
 }
 
 const struct smtp_reply *
@@ -65,6 +70,7 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 	const struct ph_mailbox_addr *list;
 	struct ph_header_field from;
 	size_t count, addresses = 0;
+	enum ph_ownership owned;
 
 	if (!c->policy->submission || !c->conf->check_from)
 		return NULL;
@@ -81,8 +87,9 @@ smtp_submit_check(struct smtp *c, struct ph_slice header)
 		if (list[i].domain.p == NULL)
 			continue; /* a group begins or ends */
 		addresses++;
-		if (!owns(c, &list[i]))
-			return &not_yours;
+		owned = owns(c, &list[i]);
+		if (owned != PH_OWNED)
+			return owned == PH_NOT_OWNED ? &not_yours : &unsure;
 	}
 	return addresses == 0 ? &bad_from : NULL;
 }
@@ -109,7 +116,7 @@ add_from(struct smtp *c, struct ph_buf *out)
 {
 	/* sender_check may be off where check_from is on */
 	const bool is_good = c->sender.n > 0 &&
-	    (!c->conf->check_from || smtp_owns(c, c->sender));
+	    (!c->conf->check_from || smtp_owns(c, c->sender) == PH_OWNED);
 	struct ph_slice sender = ph_path_format(smtp_scratch(c),
 	    is_good ? c->sender : ph_slice_str(ph_session_user(c->session)));
 

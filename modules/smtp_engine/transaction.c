@@ -73,6 +73,21 @@ begin(struct smtp *c)
 	c->recipient_count = 0;
 }
 
+static bool
+may_send_as(struct smtp *c, struct ph_slice sender)
+{
+	enum ph_ownership owned = PH_OWNED;
+
+	if (c->policy->submission && c->conf->sender_check != SMTP_SENDER_OFF)
+		owned = smtp_owns(c, sender);
+	if (owned == PH_NOT_OWNED)
+		smtp_say(c, 553, "5.7.1", "the sender address is not yours");
+	else if (owned == PH_OWNED_UNSURE)
+		smtp_say(c, 451, "4.4.3", "whose address that is could not be "
+		                          "looked up, try again later");
+	return owned == PH_OWNED;
+}
+
 void
 smtp_allow_mail(struct smtp *c)
 {
@@ -85,11 +100,8 @@ smtp_allow_mail(struct smtp *c)
 		smtp_say(c, 555, "5.5.4", "parameters need EHLO");
 	else if (args->path.has_utf8 && !args->smtputf8)
 		smtp_say(c, 550, "5.6.7", "the address needs SMTPUTF8");
-	else if (c->policy->submission &&
-	    c->conf->sender_check != SMTP_SENDER_OFF &&
-	    !smtp_owns(c, args->path.address))
-		smtp_say(c, 553, "5.7.1", "the sender address is not yours");
-	else if (has_room(c) && smtp_message_rate(c))
+	else if (may_send_as(c, args->path.address) && has_room(c) &&
+	    smtp_message_rate(c))
 		begin(c);
 }
 

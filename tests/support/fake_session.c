@@ -508,12 +508,15 @@ ph_session_may_relay(const struct ph_session *session)
 	return fake.may_relay;
 }
 
-bool
+enum ph_ownership
 ph_session_owns_address(struct ph_session *session, struct ph_slice address)
 {
 	(void)session;
+	if (ph_slice_eq(address, PH_LIT("unsure@example.test")))
+		return PH_OWNED_UNSURE;
 	return address.n == 0 ||
-	    ph_slice_eq(address, PH_LIT("alice@example.test"));
+	        ph_slice_eq(address, PH_LIT("alice@example.test")) ?
+	    PH_OWNED : PH_NOT_OWNED;
 }
 
 /* --- the queue --- */

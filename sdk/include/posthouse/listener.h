@@ -123,10 +123,17 @@ PH_EXPORT enum ph_recipient ph_recipient_lookup(struct ph_session *session,
     struct ph_slice address);
 /* Whether the client's network is in relay_networks. */
 PH_EXPORT bool ph_session_may_relay(const struct ph_session *session);
+enum ph_ownership {
+	PH_NOT_OWNED,
+	PH_OWNED,
+	PH_OWNED_UNSURE, /* could not tell: 4xx */
+};
 /*
- * Whether the logged-in user may send as this address; the null sender always.
+ * Whether the logged-in user may send as this address: the own one, one that
+ * the backend names for the user, one that a router leads to the user; the null
+ * sender always. Suspends.
  */
-PH_EXPORT bool ph_session_owns_address(struct ph_session *session,
+PH_EXPORT enum ph_ownership ph_session_owns_address(struct ph_session *session,
     struct ph_slice address);
 
 /* --- a message on its way to the queue --- */
