@@ -27,6 +27,7 @@ LOWER = {
     "base": {"base"},
     "log": {"base", "loop"},
     "loop": {"base", "log"},
+    "file": {"base", "log", "loop"},
     "net": {"base", "log", "loop"},
     "bus": {"base", "log", "loop"},
     "mail": {"base"},

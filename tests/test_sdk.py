@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 import unittest
 
-from sandbox import BUILD, TOP, Sandbox
+from sandbox import BUILD, TOP, Sandbox, until
 
-EXAMPLE = os.path.join(TOP, "sdk", "examples", "check_minimal")
+EXAMPLES = os.path.join(TOP, "sdk", "examples")
 
 
 def run(*command, env=None, cwd=None):
@@ -38,9 +38,9 @@ class Sdk(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.dir, ignore_errors=True)
 
-    def example(self, name):
-        to = os.path.join(self.dir, name)
-        shutil.copytree(EXAMPLE, to)
+    def example(self, to, name="check_minimal"):
+        to = os.path.join(self.dir, to)
+        shutil.copytree(os.path.join(EXAMPLES, name), to)
         return to
 
     def test_pkg_config_points_into_the_prefix(self):
@@ -132,6 +132,50 @@ class Sdk(unittest.TestCase):
                           b"Subject: fine\r\n\r\nhello\r\n")
             good.quit()
             self.assertIn(b"hello", box.inbox("bob", 1)[0])
+
+
+    def test_a_list_of_senders_is_under_60_lines_and_works(self):
+        """What the guide promises: an option, a session, a log line."""
+        source = self.example("check_senders", "check_senders")
+        with open(source + "/check_senders.c", encoding="ascii") as f:
+            self.assertLess(len(f.readlines()), 60)
+        self.assertIn("ok: ", run("make", "-C", source, "check",
+                                  env=self.env))
+        module = source + "/check_senders.so"
+        with Sandbox({"senders":
+                      f'check_senders: {{ module = "{module}"; }};'}) as box:
+            # where the confined check role may read
+            path = os.path.join(os.path.dirname(box.env["PH_MAIL"]),
+                                "check", "senders")
+
+            def write(text):
+                with open(path + ".new", "w", encoding="ascii") as out:
+                    out.write(text)
+                os.chmod(path + ".new", 0o644)
+                os.rename(path + ".new", path)
+
+            def answer(sender):
+                client = box.smtp()
+                client.helo("remote.test")
+                code = client.mail(sender)[0]
+                if code == 250:
+                    code = client.rcpt("bob@example.test")[0]
+                client.close()
+                return code
+
+            write("# pests\nspammer@remote.test\n@bad.test\n")
+            box.snippet("50-senders", "check_senders: { module = "
+                        f'"{module}"; file = "{path}"; }};')
+            box.ctl("reload")
+            self.assertEqual(answer("spammer@remote.test"), 550)
+            self.assertEqual(answer("any@bad.test"), 550)
+            self.assertEqual(answer("friend@remote.test"), 250)
+            until(lambda: "senders_refused" in box.log() and
+                  "from=any@bad.test" in box.log(), "its log line")
+            write("friend@remote.test\n")
+            until(lambda: answer("friend@remote.test") == 550,
+                  "the list to be read again")
+            self.assertEqual(answer("any@bad.test"), 250)
 
 
 if __name__ == "__main__":

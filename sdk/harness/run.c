@@ -23,6 +23,7 @@ enum {
 	PORT_CLIENT = 34567,
 	PORT_LOCAL = 25,
 	ROUNDS_WARM = 3, /* before leaks count */
+	FILE_SEEN_MS = 1000, /* files are looked at once a second */
 };
 
 static const char base_conf[] =
@@ -436,7 +437,8 @@ run_command(struct run *run, const struct script_command *command)
 			run_fail(run, command->line, "%s: %s", command->word,
 			    wrong);
 	} else if (strcmp(command->word, "file") == 0) {
-		put_file(run, command);
+		if (put_file(run, command))
+			ph_sleep_ms(FILE_SEEN_MS);
 	} else if (strcmp(command->word, "wait") == 0) {
 		wait_for(run, command);
 	} else if (strcmp(command->word, "reset") == 0) {
