@@ -10,11 +10,13 @@ import os
 import shutil
 import smtplib
 import subprocess
+import sys
 import tempfile
 
 from rival import POSTFIX_MASTER, free_ports
 from sandbox import DEADLINE, until
 
+PRIVATELY = [sys.executable, os.path.join(os.path.dirname(__file__), "namespace.py")]
 UNPACKED = os.environ.get("PH_UNPACKED", "/var/cache/posthouse-test")
 
 POSTFIX_MAIN = """
@@ -146,7 +148,6 @@ class Postfix(Mta):
 # own. Seen by this process and its children alone.
 NAMESPACE = """
 set -e
-mount --make-rprivate /
 cp /etc/passwd /etc/group {dir}
 for user in Debian-exim opensmtpd opensmtpq; do
   grep -q "^$user:" {dir}/passwd || {{
@@ -165,8 +166,7 @@ exec "$@"
 
 def in_namespace(mta):
     """The words before a command that runs it in the namespace."""
-    script = mta.write("namespace", NAMESPACE)
-    return ["unshare", "--mount", "sh", script]
+    return [*PRIVATELY, "sh", mta.write("namespace", NAMESPACE)]
 
 
 class Exim(Mta):
