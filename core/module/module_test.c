@@ -51,15 +51,19 @@ END_TEST
 
 START_TEST(refuses_another_abi)
 {
-	struct ph_module module = good;
+	static const int wrong[][2] = { { 1, 0 }, { -1, 0 }, { 0, 1 } };
 
-	module.abi.major = PH_ABI_MAJOR + 1;
-	expect_refused(&module, "built for ABI 2.1; wanted 1.1");
-	module.abi.major = 0;
-	expect_refused(&module, "built for ABI 0.1");
-	module.abi.major = PH_ABI_MAJOR;
-	module.abi.minor = PH_ABI_MINOR + 1;
-	expect_refused(&module, "built for ABI 1.2; wanted 1.1");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct ph_module module = good;
+		char why[80];
+
+		module.abi.major = (uint16_t)(PH_ABI_MAJOR + wrong[i][0]);
+		module.abi.minor = (uint16_t)(PH_ABI_MINOR + wrong[i][1]);
+		snprintf(why, sizeof(why), "built for ABI %u.%u; wanted %u.%u",
+		    module.abi.major, module.abi.minor, PH_ABI_MAJOR,
+		    PH_ABI_MINOR);
+		expect_refused(&module, why);
+	}
 }
 END_TEST
 
