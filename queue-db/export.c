@@ -3,11 +3,15 @@
  * export.c - the whole queue to one file. Lines for what a person may read,
  * each value with its length in front, a CRC behind each message and behind
  * the whole; README.md has the form.
+ *
+ * The queue may be at work meanwhile. Messages are read in the order of their
+ * ids, each whole as it is at that moment; what is made of a message later (a
+ * bounce, say) has a greater id and comes behind it. So nothing is missing that
+ * was there before and is there still.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "inner.h"
@@ -60,12 +64,12 @@ put_end(struct sink *s)
 	put_line(s, "end %08" PRIx32 "\n", s->item_crc);
 }
 
+/* The octets of a body file, to the sink or, NULL, to nobody. */
 static int
-put_file(struct sink *s, int fd, uint64_t size)
+read_file(int fd, uint64_t size, struct sink *s)
 {
 	char chunk[CHUNK];
 
-	put_line(s, "file %" PRIu64 "\n", size);
 	for (uint64_t at = 0; at < size;) {
 		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
 		ssize_t n = pread(fd, chunk, want, (off_t)at);
@@ -74,10 +78,10 @@ put_file(struct sink *s, int fd, uint64_t size)
 			continue;
 		if (n <= 0)
 			return PH_DEFECT;
-		put(s, chunk, (size_t)n);
+		if (s != NULL)
+			put(s, chunk, (size_t)n);
 		at += (uint64_t)n;
 	}
-	put(s, "\n", 1);
 	return 0;
 }
 
@@ -103,34 +107,33 @@ put_message(struct sink *s, const struct queue_db_message *m)
 		put_value(s, "record", r->record);
 	}
 	put_value(s, "octets", m->body.octets);
-	if (m->body.fd >= 0)
-		rc = put_file(s, m->body.fd, m->body.file_bytes);
+	if (m->body.fd >= 0) {
+		put_line(s, "file %" PRIu64 "\n", m->body.file_bytes);
+		rc = read_file(m->body.fd, m->body.file_bytes, s);
+		put(s, "\n", 1);
+	}
 	put_end(s);
 	return rc;
 }
 
-/* A message that can't be read to its end is taken back out of the file. */
+/* What is written can't be taken back: a body file is read to its end before
+ * the first line of its message. One that fails after that spoils the export. */
 static int
 export_message(struct queue_db *db, uint64_t id, struct sink *s,
     struct queue_db_tally *tally)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
-	struct sink before = *s;
-	off_t start = ftello(s->to);
 	struct queue_db_message m;
 	int rc = queue_db_get(db, id, true, arena, &m);
 
+	if (rc == 0 && m.body.fd >= 0)
+		rc = read_file(m.body.fd, m.body.file_bytes, NULL);
 	if (rc == 0) {
-		rc = put_message(s, &m);
-		if (rc == 0) {
-			tally->messages++;
-			tally->recipients += m.recipient_count;
-			tally->content_bytes += m.size_bytes;
-		} else if (fseeko(s->to, start, SEEK_SET) == 0) {
-			*s = before;
-		} else {
+		if (put_message(s, &m) != 0)
 			s->is_broken = true;
-		}
+		tally->messages++;
+		tally->recipients += m.recipient_count;
+		tally->content_bytes += m.size_bytes;
 	}
 	ph_arena_free(arena);
 	if (rc == PH_DEFECT) {
@@ -213,15 +216,14 @@ queue_db_export(struct queue_db *db, FILE *to,
 
 	put_line(&s, "%s\n", PORT_FIRST_LINE);
 	rc = export_messages(db, &s, &tally);
-	for (unsigned space = 0; rc == 0 && space < 256; space++)
+	for (unsigned space = 0; rc == 0 && !s.is_broken && space < 256; space++)
 		rc = export_space(db, (uint8_t)space, &s, &tally);
 	if (rc != 0)
 		return ph_err_set(err, rc, 0, "the queue can't be read to its "
 		    "end: %s", ph_status_name(rc));
 	put_line(&s, "total %" PRIu64 " %" PRIu64 " %08" PRIx32 "\n",
 	    tally.messages, tally.pairs, s.file_crc);
-	if (s.is_broken || fflush(to) != 0 ||
-	    ftruncate(fileno(to), ftello(to)) != 0 || fsync(fileno(to)) != 0)
+	if (s.is_broken || fflush(to) != 0)
 		return ph_err_set(err, status_of_errno(errno), errno,
 		    "the export can't be written: %s", strerror(errno));
 	*tally_out = tally;

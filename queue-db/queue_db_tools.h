@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * queue_db_tools.h - the queue as a whole: is all of it sound, write it to one
- * file, read it from one. For a queue that this process has open, which no
- * server has then; each call reads or writes all there is.
+ * file, read it from one. Each call reads or writes all there is, and takes its
+ * time: not for a loop. Only the export is for a queue that is at work.
  *
  * The file is for another machine, another version, another engine; README.md
  * has its form.
@@ -34,8 +34,11 @@ int queue_db_verify(struct queue_db *db, struct queue_db_tally *tally_out,
 int queue_db_verify_pages(const char *dir,
     void (*words)(void *arg, const char *text), void *arg);
 
-/* Write everything to a regular file and sync it; it is the caller's, and of no
- * use after a failure. Damaged messages are set aside and left out. */
+/* Write everything to a file or any other stream, and flush it; to sync it is
+ * the caller's business. Of no use after a failure. Damaged messages are set
+ * aside and left out. On a queue that is at work: every message that was there
+ * before the call and is there after it, as it was at a moment between, and
+ * none twice. */
 int queue_db_export(struct queue_db *db, FILE *to,
     struct queue_db_tally *tally_out, struct ph_err *err);
 /*

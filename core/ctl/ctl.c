@@ -14,6 +14,7 @@
 
 #include "base/record.h"
 #include "conf/core_conf.h"
+#include "ctl/backup.h"
 #include "ctl/password.h"
 #include "ctl/print.h"
 #include "ctl/trace.h"
@@ -37,6 +38,7 @@ usage(FILE *to)
 	      "  queue retry | hold | release | bounce | delete\n"
 	      "              ID | all | SELECTION\n"
 	      "  queue flush | suspend | resume DESTINATION\n"
+	      "  queue backup FILE | -             all of it, as it works\n"
 	      "  SELECTION: --sender=A --recipient=A --domain=D --state=S\n"
 	      "             --older=5m --younger=1h --after=ID --limit=N\n"
 	      "  user add | passwd | del NAME   password on standard input\n"
@@ -122,8 +124,14 @@ connect_to(const char *path)
 	return -1;
 }
 
+struct question {
+	char **words;
+	char password[PASSWORD_MAX + 1];
+	struct backup *backup; /* NULL: the answer is one frame */
+};
+
 static int
-ask(int fd, char **words, const char *password, struct ph_arena *arena,
+ask(int fd, const struct question *question, struct ph_arena *arena,
     struct ph_slice *reply_out)
 {
 	struct ph_buf request;
@@ -131,17 +139,21 @@ ask(int fd, char **words, const char *password, struct ph_arena *arena,
 
 	ph_buf_init(&request, arena, FRAME_REQUEST_LIMIT);
 	ph_buf_reserve(&request, FRAME_REQUEST_LIMIT / 2);
-	for (; *words != NULL; words++)
-		record_put_str(&request, F_ARGUMENT, *words);
-	if (password[0] != '\0')
-		record_put_str(&request, F_PASSWORD, password);
+	for (char **word = question->words; *word != NULL; word++)
+		record_put_str(&request, F_ARGUMENT, *word);
+	if (question->password[0] != '\0')
+		record_put_str(&request, F_PASSWORD, question->password);
 	status = request.full ? PH_TOO_BIG :
-	    frame_send(fd, ph_buf_content(&request));
+	    frame_send(fd, ph_buf_content(&request), -1);
 	ph_wipe(request.p, request.n);
 	if (status == PH_OK)
-		status = frame_receive(fd, arena, FRAME_REPLY_LIMIT, reply_out);
+		status = question->backup != NULL ?
+		    backup_receive(question->backup, fd, arena, reply_out) :
+		    frame_receive(fd, arena, FRAME_REPLY_LIMIT, reply_out);
 	if (status == PH_OK)
 		return COMMAND_DONE;
+	if (question->backup != NULL && status == PH_DENIED)
+		return COMMAND_FAILED; /* said */
 	fprintf(stderr, "posthousectl: %s\n", status == PH_EOF ?
 	    "the server closed the connection: you may lack the right" :
 	    ph_status_name(status));
@@ -200,17 +212,32 @@ finish_stop(int fd)
 }
 
 static int
+exit_of(struct ph_slice reply)
+{
+	return (int)record_get_u64(reply, F_EXIT, COMMAND_FAILED);
+}
+
+static bool
+is_backup(char **words)
+{
+	return strcmp(words[0], "queue") == 0 && words[1] != NULL &&
+	    strcmp(words[1], "backup") == 0;
+}
+
+static int
 finish(int fd, char **words, struct ph_slice reply, struct ph_arena *arena)
 {
 	struct ph_slice text = record_get(reply, F_TEXT);
-	uint64_t exit_with = record_get_u64(reply, F_EXIT, COMMAND_FAILED);
+	int exit_with = exit_of(reply);
 
 	if (exit_with == COMMAND_USAGE) {
 		usage(stderr);
 		fputs("posthousectl: ", stderr); /* last, where it is seen */
 	}
 	if (text.n > 0)
-		print_text(text, exit_with == COMMAND_DONE ? stdout : stderr);
+		print_text(text, exit_with == COMMAND_DONE &&
+		    !(is_backup(words) && strcmp(words[2], "-") == 0) ? stdout :
+		                                                        stderr);
 	if (exit_with == COMMAND_USAGE)
 		return COMMAND_USAGE;
 	if (exit_with != COMMAND_DONE)
@@ -231,24 +258,41 @@ wants_password(char **words)
 }
 
 static int
+converse(int fd, struct question *question)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct ph_slice reply = { NULL, 0 };
+	int status = ask(fd, question, arena, &reply);
+	bool is_done = status == COMMAND_DONE && exit_of(reply) == COMMAND_DONE;
+
+	ph_wipe(question->password, sizeof(question->password));
+	if (question->backup != NULL &&
+	    !backup_close(question->backup, is_done) && is_done)
+		status = COMMAND_FAILED;
+	if (status == COMMAND_DONE)
+		status = finish(fd, question->words, reply, arena);
+	ph_arena_free(arena);
+	return status;
+}
+
+static int
 run(const char *socket_path, char **words)
 {
-	char password[PASSWORD_MAX + 1] = "";
-	struct ph_arena *arena;
-	struct ph_slice reply;
-	int fd, status;
+	struct question question = { .words = words };
+	struct backup backup;
+	int fd, status = COMMAND_FAILED;
 
-	if (wants_password(words) && !password_read(password))
+	if (is_backup(words) && (words[2] == NULL || words[3] != NULL))
+		return usage(stderr);
+	if (wants_password(words) && !password_read(question.password))
 		return COMMAND_FAILED;
 	fd = connect_to(socket_path);
 	if (fd < 0)
 		return COMMAND_UNREACHABLE;
-	arena = ph_arena_create(NULL);
-	status = ask(fd, words, password, arena, &reply);
-	ph_wipe(password, sizeof(password));
-	if (status == COMMAND_DONE)
-		status = finish(fd, words, reply, arena);
-	ph_arena_free(arena);
+	if (is_backup(words))
+		question.backup = &backup;
+	if (question.backup == NULL || backup_open(words[2], &backup))
+		status = converse(fd, &question);
 	close(fd);
 	return status;
 }

@@ -241,7 +241,7 @@ checker_main(const struct role_start *start_as)
 	}
 	put_errors(&reply, &errors);
 	if (status == PH_OK)
-		status = frame_send(FD_ASKER, ph_buf_content(&reply));
+		status = frame_send(FD_ASKER, ph_buf_content(&reply), -1);
 	ph_arena_free(arena);
 	return status == PH_OK ? EX_OK : EX_IOERR;
 }

@@ -22,6 +22,7 @@ enum {
 	TEXT_LIMIT = 2 << 20,
 	STATUS_MS = 3000,
 	ADMIN_MS = 30000,
+	BACKUP_MS = 86400000, /* the queue gives up by itself before */
 };
 
 struct command {
@@ -31,6 +32,7 @@ struct command {
 	struct ph_arena *arena;
 	struct ph_buf text;
 	const char *log_path;     /* NULL: not told */
+	int fd;                   /* the caller's connection */
 	bool stop;
 };
 
@@ -195,6 +197,7 @@ ask_queue(struct command *command, const char *op)
 	bool is_destination = strcmp(op, "flush") == 0 ||
 	    strcmp(op, "suspend") == 0 || strcmp(op, "resume") == 0;
 	bool is_trace = strcmp(op, "trace") == 0;
+	bool is_backup = strcmp(op, "backup") == 0;
 	struct bus_message reply;
 	struct ph_buf record;
 	int status;
@@ -205,7 +208,8 @@ ask_queue(struct command *command, const char *op)
 		record_put(&record, is_destination ? F_DESTINATION :
 		    F_ARGUMENT, command->word[i]);
 	status = bus_call(ROLE_QUEUE, 0, MSG_QUEUE_ADMIN,
-	    ph_buf_content(&record), NULL, 0, ADMIN_MS, command->arena, &reply);
+	    ph_buf_content(&record), &command->fd, is_backup ? 1 : 0,
+	    is_backup ? BACKUP_MS : ADMIN_MS, command->arena, &reply);
 	if (status != PH_OK && status != PH_INVALID)
 		return refused(command, status, reply.record);
 	put_lines(command, record_get(reply.record, F_TEXT));
@@ -354,7 +358,7 @@ bool
 command_run(struct ph_slice request, const struct command_caller *caller,
     struct ph_arena *arena, struct ph_buf *reply)
 {
-	struct command command = { .arena = arena };
+	struct command command = { .arena = arena, .fd = caller->fd };
 	int exit_with;
 
 	ph_buf_init(&command.text, arena, TEXT_LIMIT);

@@ -4,7 +4,8 @@
  *
  * Request: F_ARGUMENT* (the words), F_PASSWORD?. Reply: F_TEXT (what to print,
  * lines), F_EXIT, and for `trace` F_DESTINATION (the log's path, when it is a
- * file).
+ * file). In front of the reply to `queue backup` come frames with F_CONTENT, the
+ * octets of the file.
  */
 #ifndef CORE_MASTER_COMMAND_H
 #define CORE_MASTER_COMMAND_H
@@ -21,6 +22,7 @@ enum {
 struct command_caller {
 	unsigned uid;
 	int pid;
+	int fd; /* the connection */
 };
 
 /* Carry a request out and write the reply. Suspends. Returns whether the

@@ -61,7 +61,7 @@ may_call(int fd, struct command_caller *caller_out)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0)
 		return false;
-	*caller_out = (struct command_caller){ caller.uid, caller.pid };
+	*caller_out = (struct command_caller){ caller.uid, caller.pid, fd };
 	if (caller.uid == 0 || caller.uid == geteuid() ||
 	    (control.has_group && is_in_group(fd, &caller)))
 		return true;

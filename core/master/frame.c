@@ -107,25 +107,30 @@ frame_read(struct ph_stream *stream, struct ph_arena *arena, size_t limit,
 /* --- without a loop --- */
 
 static int
-wait_ready(int fd, short events)
+wait_ready(int fd, short events, int stall_ms)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = events };
+	int n;
 
-	while (poll(&poll_fd, 1, -1) < 0)
+	while ((n = poll(&poll_fd, 1, stall_ms)) < 0)
 		if (errno != EINTR)
 			return PH_IO;
-	return PH_OK;
+	return n == 0 ? PH_TIMEOUT : PH_OK;
 }
 
 static int
-send_all(int fd, const char *p, size_t n)
+send_all(int fd, const char *p, size_t n, int stall_ms)
 {
 	while (n > 0) {
 		ssize_t put = send(fd, p, n, MSG_NOSIGNAL);
 
-		if (put < 0 && errno == EAGAIN &&
-		    wait_ready(fd, POLLOUT) == PH_OK)
+		if (put < 0 && errno == EAGAIN) {
+			int status = wait_ready(fd, POLLOUT, stall_ms);
+
+			if (status != PH_OK)
+				return status;
 			continue;
+		}
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
@@ -143,7 +148,7 @@ receive_all(int fd, char *p, size_t n)
 		ssize_t got = recv(fd, p, n, 0);
 
 		if (got < 0 && errno == EAGAIN &&
-		    wait_ready(fd, POLLIN) == PH_OK)
+		    wait_ready(fd, POLLIN, -1) == PH_OK)
 			continue;
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -156,14 +161,15 @@ receive_all(int fd, char *p, size_t n)
 }
 
 int
-frame_send(int fd, struct ph_slice record)
+frame_send(int fd, struct ph_slice record, int stall_ms)
 {
 	char head[FRAME_HEAD];
 	int status;
 
 	format_length(head, record.n);
-	status = send_all(fd, head, sizeof(head));
-	return status == PH_OK ? send_all(fd, record.p, record.n) : status;
+	status = send_all(fd, head, sizeof(head), stall_ms);
+	return status == PH_OK ? send_all(fd, record.p, record.n, stall_ms) :
+	                         status;
 }
 
 int

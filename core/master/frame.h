@@ -17,8 +17,9 @@ int frame_write(struct ph_stream *stream, struct ph_slice record);
 int frame_read(struct ph_stream *stream, struct ph_arena *arena, size_t limit,
     unsigned timeout_ms, struct ph_slice *record_out);
 
-/* The same on a blocking descriptor, for programs without a loop. */
-int frame_send(int fd, struct ph_slice record);
+/* The same for programs and threads without a loop. PH_TIMEOUT: the peer took
+ * nothing for stall_ms; -1 waits for ever. */
+int frame_send(int fd, struct ph_slice record, int stall_ms);
 int frame_receive(int fd, struct ph_arena *arena, size_t limit,
     struct ph_slice *record_out);
 

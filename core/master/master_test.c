@@ -215,15 +215,15 @@ START_TEST(a_frame_over_the_limit_or_damaged_is_refused)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	ph_buf_init(&record, arena, 4096);
 	record_put_str(&record, F_TEXT, "text");
-	ck_assert_int_eq(frame_send(pair[0], ph_buf_content(&record)), PH_OK);
+	ck_assert_int_eq(frame_send(pair[0], ph_buf_content(&record), -1), PH_OK);
 	ck_assert_int_eq(frame_receive(pair[1], arena, 4096, &got), PH_OK);
 	ck_assert(ph_slice_eq(record_get(got, F_TEXT), PH_LIT("text")));
-	ck_assert_int_eq(frame_send(pair[0], ph_buf_content(&record)), PH_OK);
+	ck_assert_int_eq(frame_send(pair[0], ph_buf_content(&record), -1), PH_OK);
 	ck_assert_int_eq(frame_receive(pair[1], arena, 5, &got), PH_TOO_BIG);
 	close(pair[0]);
 	close(pair[1]);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	ck_assert_int_eq(frame_send(pair[0], PH_LIT("xyz")), PH_OK);
+	ck_assert_int_eq(frame_send(pair[0], PH_LIT("xyz"), -1), PH_OK);
 	ck_assert_int_eq(frame_receive(pair[1], arena, 4096, &got),
 	    PH_INVALID);
 	close(pair[0]);

@@ -108,12 +108,23 @@ become_owner(struct tool *t, const struct core_conf *core, struct ph_err *err)
 }
 
 static int
+export(struct tool *t, struct ph_err *err)
+{
+	int status = queue_db_export(t->db, t->file, &t->tally, err);
+
+	if (status == PH_OK && fsync(fileno(t->file)) != 0)
+		return ph_err_set(err, PH_IO, errno, "%s: %s", t->name,
+		    strerror(errno));
+	return status;
+}
+
+static int
 work(struct tool *t, struct ph_err *err)
 {
 	int status;
 
 	if (t->tool == QUEUE_EXPORT)
-		return queue_db_export(t->db, t->file, &t->tally, err);
+		return export(t, err);
 	if (t->tool == QUEUE_IMPORT)
 		return queue_db_import(t->db, t->file, &t->tally, err);
 	status = queue_db_verify(t->db, &t->tally, err);

@@ -4,8 +4,10 @@
  * queue, and the changes they make: every one is logged with its id.
  */
 #include "queue/admin_text.h"
+#include "queue/backup.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/record.h"
 #include "log/log.h"
@@ -14,6 +16,7 @@ enum { IDS_MAX = 100000, LOADING_MS = 60000 };
 
 struct admin {
 	struct ph_slice record;
+	int fd; /* of the caller's connection; -1: not given */
 	struct ph_arena *arena;
 	struct selection selection;
 	struct ph_buf text;
@@ -234,7 +237,8 @@ wait_for_load(struct ph_slice op)
 	uint64_t end = ph_now_ms() + LOADING_MS;
 
 	if (ph_slice_eq(op, PH_LIT("list")) ||
-	    ph_slice_eq(op, PH_LIT("counts")))
+	    ph_slice_eq(op, PH_LIT("counts")) ||
+	    ph_slice_eq(op, PH_LIT("backup")))
 		return;
 	while (queue.is_loading && ph_now_ms() < end &&
 	    ph_event_wait(&queue.moved, 1000) != PH_CANCELED)
@@ -249,6 +253,8 @@ serve(struct admin *a)
 	char wrong[200];
 
 	wait_for_load(op);
+	if (ph_slice_eq(op, PH_LIT("backup")))
+		return backup_run(a->fd, &a->text);
 	if (ph_slice_eq(op, PH_LIT("flush")) ||
 	    ph_slice_eq(op, PH_LIT("suspend")) ||
 	    ph_slice_eq(op, PH_LIT("resume")))
@@ -293,12 +299,14 @@ static void
 on_admin(struct bus_request *request)
 {
 	struct admin a = { .record = request->message.record,
-		.arena = request->arena };
+		.fd = request->message.fds[0], .arena = request->arena };
 	struct ph_buf reply;
 	int status;
 
 	ph_buf_init(&a.text, request->arena, ADMIN_TEXT_MAX);
 	status = serve(&a);
+	if (a.fd >= 0)
+		close(a.fd);
 	if (status == PH_NOT_FOUND && a.text.n == 0)
 		ph_buf_str(&a.text,
 		    "There is no such message in the queue.\n");
@@ -310,5 +318,6 @@ on_admin(struct bus_request *request)
 void
 admin_serve(void)
 {
+	bus_limit_fds(MSG_QUEUE_ADMIN, 1, 0);
 	bus_serve(MSG_QUEUE_ADMIN, ROLE_BIT(ROLE_MASTER), on_admin);
 }

@@ -44,7 +44,8 @@ enum message_type {
 	MSG_USER_ADMIN = 20,
 	/* to queue: F_OP, and as F_ARGUMENT* the words behind it: an id,
 	 * "all", --options (queue/select.h); for "flush" "suspend" "resume"
-	 * F_DESTINATION. Reply F_TEXT: what to print */
+	 * F_DESTINATION; for "backup" fd: the caller's connection, to which
+	 * goes what command.h says. Reply F_TEXT: what to print */
 	MSG_QUEUE_ADMIN = 21,
 
 	/* --- to auth, from edge (and LOOKUP from queue, check, mail) --- */

@@ -4,6 +4,7 @@
  * the schedule filled, and tells edge when there is no room.
  */
 #include "queue/queue.h"
+#include "queue/backup.h"
 #include "queue/kv.h"
 
 #include <uv.h>
@@ -80,6 +81,7 @@ queue_stop(unsigned timeout_ms)
 
 	queue.is_stopping = true;
 	schedule_stop();
+	backup_stop();
 	uv_timer_stop(&room_timer);
 	while (queue.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
