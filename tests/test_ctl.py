@@ -2,6 +2,7 @@
 """posthousectl: what an operator asks, what programs read, who may ask."""
 import os
 import re
+import signal
 import smtplib
 import socket
 import struct
@@ -34,6 +35,14 @@ class Ctl(unittest.TestCase):
             return False
         finally:
             client.close()
+
+    def rotate_log(self):
+        """As logrotate does; what was written so far is in log.1.gz."""
+        log = os.path.join(self.box.dir, "log")
+        os.rename(log, log + ".1")
+        os.kill(int(self.box.env["PH_PID"]), signal.SIGUSR1)
+        until(lambda: os.path.exists(log), "the log opened again")
+        subprocess.run(["gzip", log + ".1"], check=True)
 
     def test_status_is_one_item_a_line(self):
         lines = self.box.ctl("status").stdout.splitlines()
@@ -99,6 +108,10 @@ class Ctl(unittest.TestCase):
             story = self.box.ctl("trace", token).stdout
             self.assertRegex(story, rf" accepted .*queue={queue}")
             self.assertRegex(story, rf" deferred .*queue={queue}")
+        self.rotate_log()
+        self.assertNotIn(queue, self.box.log())
+        story = self.box.ctl("trace", queue).stdout
+        self.assertRegex(story, rf" accepted .*queue={queue}")
         attempts = len(re.findall(rf" deferred .*queue={queue}", self.box.log()))
         self.box.ctl("queue", "retry", queue)
         until(lambda: len(re.findall(rf" deferred .*queue={queue}",

@@ -163,20 +163,18 @@ ask(int fd, const struct question *question, struct ph_arena *arena,
 /* --- after the answer --- */
 
 static int
-trace_log(const char *path, const char *id)
+trace_log(const char *path, const char *id, struct ph_arena *arena)
 {
-	FILE *log = fopen(path, "re");
-	long lines;
+	struct ph_slice asked = ph_slice_str(id);
+	const char *unread = path;
+	struct logs logs;
+	long lines = logs_find(arena, path, trace_since_ms(asked), &logs);
 
-	if (log == NULL) {
-		fprintf(stderr, "posthousectl: %s: %s\n", path,
-		    strerror(errno));
-		return COMMAND_FAILED;
-	}
-	lines = trace_print(log, ph_slice_str(id), stdout);
-	fclose(log);
+	if (lines == 0)
+		lines = trace_print(&logs, asked, stdout, &unread);
 	if (lines < 0)
-		fprintf(stderr, "posthousectl: can't read %s\n", path);
+		fprintf(stderr, "posthousectl: %s: %s\n", unread,
+		    errno != 0 ? strerror(errno) : "is damaged");
 	return lines > 0 ? COMMAND_DONE : COMMAND_FAILED;
 }
 
@@ -189,7 +187,7 @@ finish_trace(const char *id, struct ph_slice reply, struct ph_arena *arena)
 	int found = COMMAND_FAILED;
 
 	if (path.p != NULL)
-		found = trace_log(path.p, id);
+		found = trace_log(path.p, id, arena);
 	else
 		fputs("posthousectl: the log is no file: search it for the "
 		      "id\n", stderr);

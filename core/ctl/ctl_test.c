@@ -2,8 +2,12 @@
 /* ctl_test.c - which lines of a log tell the story of an id. */
 #include <check.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "ctl/print.h"
 #include "ctl/trace.h"
@@ -25,20 +29,113 @@ static const char log_text[] =
     ")\"\n"
     "T info edge[1] closed session=" SESSION "\n";
 
+static char folder[] = "/tmp/posthouse-ctl-XXXXXX";
+static struct ph_arena *arena;
+
+static const char *
+path_of(const char *name)
+{
+	return ph_arena_printf(arena, "%s/%s", folder, name);
+}
+
+/* The first n lines behind the skipped ones; times: by the order of calls. */
+static void
+write_part(const char *name, unsigned skip, unsigned n)
+{
+	static time_t changed = 1600000000;
+	bool is_packed = strstr(name, ".gz") != NULL;
+	struct timespec times[2] = { { 0 } };
+	const char *at = log_text, *end;
+	gzFile part;
+
+	while (skip-- > 0)
+		at = strchr(at, '\n') + 1;
+	for (end = at; n > 0 && *end != '\0'; n--)
+		end = strchr(end, '\n') + 1;
+	part = gzopen(path_of(name), is_packed ? "wb" : "wbT");
+	ck_assert_int_eq(gzwrite(part, at, (unsigned)(end - at)),
+	    (int)(end - at));
+	gzclose(part);
+	times[0].tv_sec = times[1].tv_sec = changed++;
+	utimensat(AT_FDCWD, path_of(name), times, 0);
+}
+
+static void
+setup(void)
+{
+	arena = ph_arena_create(NULL);
+	strcpy(folder + sizeof(folder) - 7, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	write_part("log.2.gz", 0, 2);
+	write_part("log-1", 2, 2);
+	write_part("log.1.gz", 4, 3);
+	write_part("log.1", 4, 3); /* not yet removed */
+	write_part("log", 7, 9);
+	write_part("logs", 0, 9); /* another program's */
+	ck_assert_int_eq(mkdir(path_of("log.d"), 0700), 0);
+}
+
+static void
+teardown(void)
+{
+	static const char *const names[] = { "log.2.gz", "log-1", "log.1.gz",
+		"log.1", "log", "logs" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlink(path_of(names[i]));
+	rmdir(path_of("log.d"));
+	rmdir(folder);
+	ph_arena_free(arena);
+}
+
 static char *
 story(const char *id, long *count_out)
 {
-	FILE *log = fmemopen((void *)(uintptr_t)log_text, sizeof(log_text) - 1,
-	    "r");
+	struct logs logs;
+	const char *path;
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
-	*count_out = trace_print(log, ph_slice_str(id), out);
+	ck_assert_int_eq(logs_find(arena, path_of("log"), 0, &logs), 0);
+	ck_assert_uint_eq(logs.n, 4);
+	*count_out = trace_print(&logs, ph_slice_str(id), out, &path);
 	fclose(out);
-	fclose(log);
 	return text;
 }
+
+START_TEST(parts_come_in_order_and_none_from_before_the_id)
+{
+	struct logs logs;
+
+	ck_assert_int_eq(logs_find(arena, path_of("log"), 0, &logs), 0);
+	ck_assert_uint_eq(logs.n, 4);
+	ck_assert_str_eq(logs.path[0], path_of("log.2.gz"));
+	ck_assert_str_eq(logs.path[1], path_of("log-1"));
+	ck_assert_str_eq(logs.path[2], path_of("log.1"));
+	ck_assert_str_eq(logs.path[3], path_of("log"));
+	ck_assert_int_eq(logs_find(arena, path_of("log"), INT64_MAX, &logs), 0);
+	ck_assert_uint_eq(logs.n, 1);
+	ck_assert_int_eq(logs_find(arena, path_of("lo"), 0, &logs), PH_IO);
+}
+END_TEST
+
+START_TEST(a_damaged_part_is_named)
+{
+	struct logs logs;
+	const char *path = "";
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	ck_assert_int_eq(truncate(path_of("log.2.gz"), 40), 0);
+	ck_assert_int_eq(logs_find(arena, path_of("log"), 0, &logs), 0);
+	ck_assert_int_lt(trace_print(&logs, PH_LIT(SESSION), out, &path), 0);
+	ck_assert_str_eq(path, path_of("log.2.gz"));
+	fclose(out);
+	free(text);
+}
+END_TEST
 
 START_TEST(a_session_leads_to_all_its_messages)
 {
@@ -113,6 +210,9 @@ main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, parts_come_in_order_and_none_from_before_the_id);
+	tcase_add_test(tc, a_damaged_part_is_named);
 	tcase_add_test(tc, a_session_leads_to_all_its_messages);
 	tcase_add_test(tc,
 	    a_message_leads_to_its_session_and_bounce_but_to_no_other_message);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trace.c - two readings of the log: the first gathers the ids that belong to
+ * trace.c - readings of the log: the first ones gather the ids that belong to
  * the one asked for, the second prints.
  */
 #include "ctl/trace.h"
@@ -13,6 +13,7 @@ enum {
 	IDS_MAX = 256,
 	ID_LENGTH = ID_TEXT_MAX - 1,
 	ROUNDS_MAX = 8, /* of gathering: a bounce of a bounce */
+	SESSION_MS = 86400000, /* a session may have begun so long before */
 };
 
 struct ids {
@@ -105,67 +106,68 @@ belongs(const struct line *line, const struct ids *sessions,
 	return line->session.p != NULL && has(sessions, line->session);
 }
 
-static struct ph_slice
-without_end(const char *p, ssize_t n)
-{
-	struct ph_slice text = { p, (size_t)n };
+struct story {
+	struct ph_slice asked;
+	struct ids sessions, messages;
+	FILE *out;
+	long count;
+};
 
-	if (text.n > 0 && p[text.n - 1] == '\n')
-		text.n--;
-	return text;
+static void
+gather_line(void *arg, struct ph_slice text)
+{
+	struct story *story = arg;
+	struct line line;
+
+	parse(text, &line);
+	gather(&line, story->asked, &story->sessions, &story->messages);
 }
 
-static bool
-gather_all(FILE *log, struct ph_slice id, struct ids *sessions,
-    struct ids *messages)
+static void
+print_line(void *arg, struct ph_slice text)
 {
-	unsigned before = 0;
-	char *p = NULL;
-	size_t size = 0;
-	ssize_t n;
+	struct story *story = arg;
+	struct line line;
 
-	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		rewind(log);
-		while ((n = getline(&p, &size, log)) >= 0) {
-			struct line line;
+	parse(text, &line);
+	if (!belongs(&line, &story->sessions, &story->messages))
+		return;
+	fwrite(text.p, 1, text.n, story->out);
+	putc('\n', story->out);
+	story->count++;
+}
 
-			parse(without_end(p, n), &line);
-			gather(&line, id, sessions, messages);
-		}
-		if (sessions->count + messages->count == before)
-			break;
-		before = sessions->count + messages->count;
-	}
-	free(p);
-	return !ferror(log);
+int64_t
+trace_since_ms(struct ph_slice id)
+{
+	uint64_t number;
+
+	return id_parse(id, &number) ? id_wall_ms(number) - SESSION_MS : 0;
 }
 
 long
-trace_print(FILE *log, struct ph_slice id, FILE *out)
+trace_print(const struct logs *logs, struct ph_slice id, FILE *out,
+    const char **path_out)
 {
-	struct ids *sessions = calloc(2, sizeof(*sessions));
-	struct ids *messages = sessions + 1;
-	char *p = NULL;
-	size_t size = 0;
-	ssize_t n;
-	long count = 0;
+	struct story *story = calloc(1, sizeof(*story));
+	unsigned known = 0;
+	long result = 0;
 
-	ph_assert(sessions != NULL);
-	add(sessions, id);
-	add(messages, id);
-	if (!gather_all(log, id, sessions, messages))
-		count = PH_IO;
-	rewind(log);
-	while (count >= 0 && (n = getline(&p, &size, log)) >= 0) {
-		struct line line;
-
-		parse(without_end(p, n), &line);
-		if (!belongs(&line, sessions, messages))
-			continue;
-		fwrite(p, 1, (size_t)n, out);
-		count++;
+	ph_assert(story != NULL);
+	story->asked = id;
+	story->out = out;
+	add(&story->sessions, id);
+	add(&story->messages, id);
+	for (unsigned round = 0; result == 0 && round < ROUNDS_MAX; round++) {
+		known = story->sessions.count + story->messages.count;
+		result = logs_read(logs, gather_line, story, path_out);
+		if (story->sessions.count + story->messages.count == known)
+			break;
 	}
-	free(p);
-	free(sessions);
-	return count;
+	if (result == 0)
+		result = logs_read(logs, print_line, story, path_out);
+	if (result == 0)
+		result = story->count;
+	free(story);
+	return result;
 }

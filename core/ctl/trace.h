@@ -13,8 +13,13 @@
 
 #include <stdio.h>
 
-/* Read log (a file that can be rewound), print the lines to out in order.
- * How many; negative: the file can't be read. */
-long trace_print(FILE *log, struct ph_slice id, FILE *out);
+#include "ctl/logs.h"
+
+/* What was written before this time is not of the id. */
+int64_t trace_since_ms(struct ph_slice id);
+/* Print the lines to out in order. How many; negative: a file can't be read,
+ * *path_out. */
+long trace_print(const struct logs *logs, struct ph_slice id, FILE *out,
+    const char **path_out);
 
 #endif
