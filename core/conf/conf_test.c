@@ -207,6 +207,36 @@ START_TEST(goes_through_the_record_with_its_origin)
 }
 END_TEST
 
+START_TEST(reads_limits_of_destinations)
+{
+	static const char *const good[] = { "a.test concurrency=2",
+		".a.test  rate=10/1m delay=2s", "transport_lmtp/ start=1",
+		NULL };
+	static const char *const bad[] = { "", "a.test", "a.test x=1",
+		"a.test concurrency=0", "a.test concurrency=99999",
+		"a.test rate=10", "a.test rate=10/0s", "a.test delay=soon",
+		"a.test concurrency=2x", NULL };
+	const struct core_queue queue = { .destination_limits = good };
+	struct core_limit limit = { .concurrency = 20, .start = 5 };
+
+	for (size_t i = 0; good[i] != NULL; i++)
+		ck_assert_msg(core_limit_is_entry(good[i]), "%s", good[i]);
+	for (size_t i = 0; bad[i] != NULL; i++)
+		ck_assert_msg(!core_limit_is_entry(bad[i]), "%s", bad[i]);
+	core_limit_find(&queue, "b.test", &limit);
+	ck_assert_uint_eq(limit.concurrency, 20);
+	core_limit_find(&queue, "A.test", &limit);
+	ck_assert_uint_eq(limit.concurrency, 2);
+	ck_assert_uint_eq(limit.start, 5);
+	core_limit_find(&queue, "mx.a.test", &limit);
+	ck_assert_uint_eq(limit.messages, 10);
+	ck_assert_uint_eq(limit.interval_ms, 60000);
+	ck_assert_uint_eq(limit.delay_ms, 2000);
+	core_limit_find(&queue, "transport_lmtp/", &limit);
+	ck_assert_uint_eq(limit.start, 1);
+}
+END_TEST
+
 START_TEST(knows_its_own_sections)
 {
 	struct core_conf core = { 0 };
@@ -219,8 +249,15 @@ START_TEST(knows_its_own_sections)
 	ck_assert_int_eq(core_conf_fill(arena, conf, &core, &errors), PH_OK);
 	ck_assert_str_eq(core.domains[0], "example.test");
 	ck_assert_str_eq(core.postmaster, "alice@example.test");
-	ck_assert_uint_eq(core_retry_ms(&core, 0), 300000);
-	ck_assert_uint_eq(core_retry_ms(&core, 99), 4 * 3600000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_REPLY, 0), 300000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_REPLY, 99),
+	    4 * 3600000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_GREYLISTED, 0),
+	    60000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_GREYLISTED, 2),
+	    1800000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_UNREACHABLE, 0),
+	    600000);
 	ck_assert_uint_ge(core.processes.edge, 1);
 
 	put("main.conf", "domains = [\"a..b\"];\nqueue: {\n"
@@ -278,6 +315,7 @@ main(void)
 	tcase_add_test(all, fills_defaults);
 	tcase_add_test(all, says_what_is_wrong_with_each_value);
 	tcase_add_test(all, goes_through_the_record_with_its_origin);
+	tcase_add_test(all, reads_limits_of_destinations);
 	tcase_add_test(all, knows_its_own_sections);
 	tcase_add_test(all, parses_endpoints);
 	suite_add_tcase(suite, all);

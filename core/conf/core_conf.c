@@ -111,18 +111,36 @@ check_policy(const struct conf *conf, const struct core_policy *policy,
 }
 
 static void
+check_durations(const struct conf *conf, const char *option,
+    const char *const *list, struct conf_errors *errors)
+{
+	uint64_t ms;
+
+	for (; *list != NULL; list++)
+		if (!conf_duration_parse(ph_slice_str(*list), &ms) ||
+		    ms == 0 || ms > UINT32_MAX)
+			wrong(conf, "queue", option,
+			    "is not a duration like \"5m\"", *list, errors);
+}
+
+static void
 check_values(const struct conf *conf, const struct core_conf *core,
     struct conf_errors *errors)
 {
-	uint64_t number;
 	struct ph_addr addr;
 	uint16_t port;
 
-	for (const char *const *at = core->queue.retry; *at != NULL; at++)
-		if (!conf_duration_parse(ph_slice_str(*at), &number) ||
-		    number == 0 || number > UINT32_MAX)
-			wrong(conf, "queue", "retry",
-			    "is not a duration like \"5m\"", *at, errors);
+	check_durations(conf, "retry", core->queue.retry, errors);
+	check_durations(conf, "retry_greylisted",
+	    core->queue.retry_greylisted, errors);
+	check_durations(conf, "retry_unreachable",
+	    core->queue.retry_unreachable, errors);
+	for (const char *const *at = core->queue.destination_limits;
+	     *at != NULL; at++)
+		if (!core_limit_is_entry(*at))
+			wrong(conf, "queue", "destination_limits",
+			    "is not \"NAME concurrency=N start=N rate=N/1m "
+			    "delay=1s\"", *at, errors);
 	for (const char *const *at = core->dns.servers; *at != NULL; at++)
 		if (!conf_endpoint_parse(ph_slice_str(*at), 53, &addr, &port))
 			wrong(conf, "dns", "servers",
@@ -194,16 +212,41 @@ core_is_local_domain(const struct core_conf *core, struct ph_slice domain)
 	return false;
 }
 
-unsigned
-core_retry_ms(const struct core_conf *core, unsigned attempt)
+/* Past its end the last one. */
+static uint64_t
+nth_duration(const char *const *list, unsigned n)
 {
 	uint64_t ms = 300000;
+
+	for (unsigned i = 0; list[i] != NULL && i <= n; i++)
+		conf_duration_parse(ph_slice_str(list[i]), &ms);
+	return ms;
+}
+
+static unsigned
+count_of(const char *const *list)
+{
 	unsigned n = 0;
 
-	while (core->queue.retry[n] != NULL)
+	while (list != NULL && list[n] != NULL)
 		n++;
-	if (attempt >= n)
-		attempt = n - 1;
-	conf_duration_parse(ph_slice_str(core->queue.retry[attempt]), &ms);
-	return (unsigned)ms;
+	return n;
+}
+
+unsigned
+core_retry_ms(const struct core_conf *core, enum core_retry kind,
+    unsigned attempt)
+{
+	const struct core_queue *queue = &core->queue;
+	uint64_t ms = nth_duration(queue->retry, attempt), other;
+
+	if (kind == CORE_RETRY_UNREACHABLE)
+		ms = count_of(queue->retry_unreachable) > 0 ?
+		    nth_duration(queue->retry_unreachable, attempt) : ms * 2;
+	if (kind == CORE_RETRY_GREYLISTED &&
+	    attempt < count_of(queue->retry_greylisted)) {
+		other = nth_duration(queue->retry_greylisted, attempt);
+		ms = other < ms ? other : ms;
+	}
+	return ms < UINT32_MAX ? (unsigned)ms : UINT32_MAX;
 }

@@ -54,6 +54,8 @@ struct core_conf {
 	} dns;
 	struct core_queue {
 		const char *const *retry;   /* waits between attempts: ["5m", "15m", ...], last repeats */
+		const char *const *retry_greylisted; /* the first ones, then retry */
+		const char *const *retry_unreachable; /* empty: twice retry */
 		unsigned lifetime_ms;       /* then the message bounces; 0: at the first failure */
 		const char *bounce_template; /* "" as shipped */
 		uint64_t bounce_limit_bytes; /* more comes back as its header */
@@ -62,7 +64,10 @@ struct core_conf {
 		uint64_t ballast_bytes;
 		uint64_t cache_bytes;
 		unsigned relay_concurrency; /* attempts at once, all destinations */
-		unsigned destination_concurrency;
+		unsigned destination_concurrency; /* at most, for one */
+		unsigned destination_start;       /* at once, at first */
+		unsigned destination_failures;    /* in a row, then it rests */
+		const char *const *destination_limits; /* core_limit_find */
 		bool fsync;                 /* false only for tests of tests: no promise */
 	} queue;
 	struct core_processes {
@@ -105,8 +110,28 @@ int core_conf_fill(struct ph_arena *arena, const struct conf *conf,
 /* Whether mail for the domain is for mailboxes here; any case. Pure. */
 bool core_is_local_domain(const struct core_conf *core,
     struct ph_slice domain);
+
+enum core_retry {
+	CORE_RETRY_REPLY,       /* somebody said "not now" */
+	CORE_RETRY_GREYLISTED,  /* and that it is a matter of time */
+	CORE_RETRY_UNREACHABLE, /* nobody said anything */
+};
 /* The wait after a recipient's attempt number `attempt` (0: the first) failed
  * for now, in milliseconds. */
-unsigned core_retry_ms(const struct core_conf *core, unsigned attempt);
+unsigned core_retry_ms(const struct core_conf *core, enum core_retry kind,
+    unsigned attempt);
+
+/* What one destination, or a transport as a whole, may be burdened with. */
+struct core_limit {
+	unsigned concurrency, start; /* attempts at once: at most, at first */
+	unsigned messages;           /* in an interval; 0: no limit */
+	uint64_t interval_ms;
+	uint64_t delay_ms;           /* from one attempt to the next */
+};
+/* Whether an entry of destination_limits can be read. Pure. */
+bool core_limit_is_entry(const char *entry);
+/* Change what destination_limits says of the name. Pure. */
+void core_limit_find(const struct core_queue *queue, const char *name,
+    struct core_limit *limit_inout);
 
 #endif

@@ -312,7 +312,8 @@ START_TEST(the_core_s_file_is_a_configuration_of_defaults)
 	    errors.count > 0 ? errors.error[0].text : "");
 	ck_assert_str_eq(core.data_dir, "/var/lib/posthouse");
 	ck_assert_uint_eq(core.queue.lifetime_ms, 5u * 86400 * 1000);
-	ck_assert_uint_eq(core_retry_ms(&core, 1), 15 * 60 * 1000);
+	ck_assert_uint_eq(core_retry_ms(&core, CORE_RETRY_REPLY, 1),
+	    15 * 60 * 1000);
 	ph_arena_free(arena);
 }
 END_TEST

@@ -264,6 +264,23 @@ text_counts(const struct selection *s, struct ph_buf *buf)
 
 /* --- why --- */
 
+/* Why one in line is not at work. */
+static void
+put_turn(const struct lane *lane, struct ph_buf *buf)
+{
+	uint64_t now = ph_now_ms();
+
+	if (lane->pace.rest_until_ms > now)
+		ph_buf_printf(buf, "the destination %s did not answer %u "
+		    "times and is left alone for %llu s", lane->name,
+		    lane->pace.failures, (unsigned long long)
+		    ((lane->pace.rest_until_ms - now) / 1000));
+	else
+		ph_buf_printf(buf, "it waits for its turn (%u at work for %s, "
+		    "%zu in line)", lane->pace.running, lane->name,
+		    lane->line.count);
+}
+
 static void
 put_holder(const struct entry *entry, const struct queue_recipient *r,
     int64_t now, struct ph_buf *buf)
@@ -279,14 +296,10 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 	else if (lane->is_suspended)
 		ph_buf_printf(buf, "the destination %s is suspended: queue "
 		    "resume", lane->name);
-	else if (r->job != NULL && lane->not_before_ms > ph_now_ms())
-		ph_buf_printf(buf, "the destination %s did not answer %u "
-		    "times and is left alone for %llu s", lane->name,
-		    lane->failures, (unsigned long long)
-		    ((lane->not_before_ms - ph_now_ms()) / 1000));
-	else if (r->job != NULL)
-		ph_buf_printf(buf, "it is being delivered or waits for its "
-		    "turn (%u at work for %s)", lane->running, lane->name);
+	else if (r->where == AT_WORK)
+		ph_buf_str(buf, "it is being delivered");
+	else if (r->where == IN_LINE)
+		put_turn(lane, buf);
 	else if (r->next_ms > now)
 		ph_buf_printf(buf, "the next attempt is in %lld s",
 		    (long long)((r->next_ms - now + 999) / 1000));

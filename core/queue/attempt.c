@@ -5,6 +5,9 @@
  */
 #include "queue/queue.h"
 
+#include <strings.h>
+#include <sys/random.h>
+
 #include <posthouse/transport.h>
 
 #include "base/record.h"
@@ -27,10 +30,17 @@ struct attempt {
 	struct ph_slice facts;
 	struct ph_slice octets; /* of the content, in front of the file */
 	int fd;
-	enum lane_end end;
+	enum pace_end end;
+	bool is_nobody;         /* of ours took the job */
 	bool *changed;          /* by index of the recipient */
 	uint8_t *onward;        /* the same: enum ph_onward */
 };
+
+static bool
+is_mine(const struct attempt *a, const struct queue_recipient *r)
+{
+	return r->where == AT_WORK && r->job == a->job;
+}
 
 /* --- asking --- */
 
@@ -65,7 +75,7 @@ put_recipients(const struct attempt *a, struct ph_buf *buf)
 		const struct queue_recipient *r = &a->entry->recipients[i];
 		size_t mark;
 
-		if (r->job != a->job)
+		if (!is_mine(a, r))
 			continue;
 		mark = record_begin(buf, F_RCPT);
 		record_put_u64(buf, F_NUMBER, r->number);
@@ -145,6 +155,34 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	            (long long)(r->next_ms - fiber_wall_ms())))));
 }
 
+/* "come back in five minutes", in the forms that servers use. */
+static enum core_retry
+retry_kind(const struct attempt *a, const struct queue_recipient *r)
+{
+	const struct said *said = r->said;
+
+	if (said->code == 0)
+		return a->job->lane->is_local ? CORE_RETRY_REPLY :
+		                                CORE_RETRY_UNREACHABLE;
+	if (said->code == 421 || (said->reason != NULL &&
+	        (strcasestr(said->reason, "greylist") != NULL ||
+	        strcasestr(said->reason, "graylist") != NULL)))
+		return CORE_RETRY_GREYLISTED;
+	return (said->code == 450 || said->code == 451) &&
+	    said->enhanced != NULL && strcmp(said->enhanced, "4.7.1") == 0 ?
+	    CORE_RETRY_GREYLISTED : CORE_RETRY_REPLY;
+}
+
+/* Up to a tenth more, so that what failed together is not tried together. */
+static int64_t
+jitter(unsigned wait_ms)
+{
+	uint32_t noise = 0;
+
+	return getrandom(&noise, sizeof(noise), 0) == sizeof(noise) ?
+	    wait_ms + noise % (wait_ms / 10 + 1) : wait_ms;
+}
+
 /* Try again later, or never when it is too old. */
 static void
 defer(struct attempt *a, struct queue_recipient *r)
@@ -161,7 +199,8 @@ defer(struct attempt *a, struct queue_recipient *r)
 			        "delivery time expired"));
 		return;
 	}
-	r->next_ms = fiber_wall_ms() + core_retry_ms(core, r->attempts - 1);
+	r->next_ms = fiber_wall_ms() + jitter(core_retry_ms(core,
+	    retry_kind(a, r), r->attempts > 0 ? r->attempts - 1 : 0));
 }
 
 static void
@@ -204,13 +243,15 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 	if (delivery == PH_DELIVERED) {
 		r->state = QUEUE_DB_DELIVERED;
 		queue.relayed++;
-		a->end = LANE_FINE;
+		a->end = PACE_ANSWERED;
 	} else if (delivery == PH_FAILED) {
 		r->state = QUEUE_DB_FAILED;
-		a->end = LANE_FINE;
+		a->end = PACE_ANSWERED;
 	} else {
-		if (code != 0) /* somebody was there and said so */
-			a->end = LANE_FINE;
+		if (code == 421 && a->end == PACE_NO_ANSWER)
+			a->end = PACE_BUSY;
+		else if (code != 0) /* somebody was there and said so */
+			a->end = PACE_ANSWERED;
 		defer(a, r);
 	}
 }
@@ -229,7 +270,7 @@ find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (r->number == number && r->job == a->job) {
+		if (r->number == number && is_mine(a, r)) {
 			*index_out = i;
 			return r;
 		}
@@ -255,7 +296,7 @@ defer_rest(struct attempt *a, const char *reason)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (r->job != a->job || a->changed[i])
+		if (!is_mine(a, r) || a->changed[i])
 			continue;
 		a->changed[i] = true;
 		r->attempts++;
@@ -272,7 +313,7 @@ take_results(struct attempt *a, struct ph_slice record)
 	bool is_local = a->job->lane->is_local;
 	struct record_field field;
 
-	a->end = is_local ? LANE_FINE : LANE_FAILED;
+	a->end = is_local ? PACE_ANSWERED : PACE_NO_ANSWER;
 	a->entry->troubles = 0;
 	while (record_next(&record, &field)) {
 		struct queue_recipient *r;
@@ -319,9 +360,10 @@ not_taken(struct attempt *a, int status)
 		    "the delivery was refused: %s", ph_status_name(status)));
 		return;
 	}
-	a->end = LANE_NOBODY;
+	a->end = PACE_NOTHING;
+	a->is_nobody = true;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
-		if (a->entry->recipients[i].job == a->job)
+		if (is_mine(a, &a->entry->recipients[i]))
 			a->entry->recipients[i].next_ms = next_ms;
 	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", a->entry->name),
 	    ph_f_str("to", a->job->lane->name),
@@ -533,7 +575,7 @@ bounce(struct attempt *a)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (r->job != a->job)
+		if (!is_mine(a, r))
 			continue;
 		r->state = QUEUE_DB_FAILED;
 		if (r->said->reason == NULL)
@@ -543,6 +585,29 @@ bounce(struct attempt *a)
 		a->changed[i] = true;
 		queue.bounced++;
 		log_outcome(a, r, (struct ph_slice){ NULL, 0 });
+	}
+}
+
+/* It stood in the line of a destination that does not answer: what is known of
+ * that is its outcome. */
+static void
+give_up_waiting(struct attempt *a)
+{
+	const struct said *said = a->job->lane->said;
+
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (!is_mine(a, r))
+			continue;
+		if (r->said->reason == NULL && said != NULL)
+			recipient_say(r, said->code,
+			    ph_slice_str(said->enhanced),
+			    ph_slice_str(said->host),
+			    ph_slice_str(said->reason));
+		a->changed[i] = true;
+		defer(a, r);
+		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
 	}
 }
 
@@ -556,7 +621,7 @@ set_aside(struct attempt *a, int status)
 	if (status == PH_DEFECT || status == PH_NOT_FOUND)
 		a->entry->is_held = true;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
-		if (a->entry->recipients[i].job == a->job)
+		if (is_mine(a, &a->entry->recipients[i]))
 			a->entry->recipients[i].next_ms = fiber_wall_ms() +
 			    TROUBLE_MS;
 }
@@ -569,7 +634,7 @@ try_once(struct attempt *a)
 	struct bus_message reply;
 	int status = entry->is_removed || entry->is_held ? PH_CANCELED :
 	    find_content(a);
-	bool is_asked = status == PH_OK && !entry->is_bounced;
+	bool is_asked = status == PH_OK && !a->job->is_silent;
 
 	if (is_asked)
 		status = ask(a, &reply);
@@ -578,18 +643,22 @@ try_once(struct attempt *a)
 		take_results(a, reply.record);
 	else if (is_asked)
 		not_taken(a, status);
-	else if (status == PH_OK)
+	else if (status == PH_OK && entry->is_bounced)
 		bounce(a);
+	else if (status == PH_OK)
+		give_up_waiting(a);
 	else if (status != PH_CANCELED)
 		set_aside(a, status);
 }
 
-void
-attempt_run(struct job *job)
+static void
+attempt_main(void *arg)
 {
+	struct job *job = arg;
 	struct entry *entry = job->entry;
 	struct attempt a = { .job = job, .entry = entry,
-		.arena = ph_arena_create(NULL), .fd = -1 };
+		.arena = ph_arena_create(NULL), .fd = -1,
+		.end = PACE_NOTHING };
 	bool finished = false;
 
 	a.changed = ph_arena_array(a.arena, entry->recipient_count,
@@ -601,8 +670,8 @@ attempt_run(struct job *job)
 		finished = record_outcome(&a);
 	outcome_end(entry);
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (entry->recipients[i].job == job)
-			entry->recipients[i].job = NULL;
+		if (is_mine(&a, &entry->recipients[i]))
+			entry->recipients[i].where = AT_REST;
 	entry->jobs--;
 	if (finished || entry->is_removed) {
 		entry_remove(entry);
@@ -611,6 +680,12 @@ attempt_run(struct job *job)
 			entry_drop_content(entry);
 		schedule_entry(entry);
 	}
-	lane_job_done(job, a.end);
+	lane_job_done(job, a.end, a.is_nobody);
 	ph_arena_free(a.arena);
+}
+
+void
+attempt_begin(struct job *job)
+{
+	fiber_start(attempt_main, job);
 }

@@ -17,7 +17,7 @@ enum {
 	MEMORY_MAX = 64 << 20, /* octets of content kept for first attempts */
 };
 
-struct queue_state queue;
+struct queue_state queue = { .now_ms = ph_now_ms, .begin = attempt_begin };
 
 static struct entry *bucket[BUCKETS];
 
@@ -293,6 +293,8 @@ entry_create(const struct queue_db_message *message)
 	id_format(entry->id, entry->name);
 	entry->is_held = message->held;
 	entry->is_by_user = record_get(envelope, ENV_AUTH_USER).p != NULL;
+	entry->payer = fair_payer(record_get(envelope, ENV_AUTH_USER),
+	    record_get(envelope, ENV_SENDER));
 	entry->size_bytes = message->size_bytes;
 	entry->sender = put_text(&at, record_get(envelope, ENV_SENDER));
 	entry->session = put_text(&at, record_get(envelope, ENV_SESSION));
@@ -304,5 +306,7 @@ entry_create(const struct queue_db_message *message)
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		take_recipient(&at, &message->recipients[i],
 		    &entry->recipients[i]);
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		entry->recipients[i].entry = entry;
 	return entry;
 }

@@ -18,26 +18,28 @@
 
 enum {
 	BUCKETS = 4096,
-	FAILURES_MIN = 2,       /* in a row until a lane backs off */
-	BACK_OFF_MAX_MS = 600000,
+	REST_MAX_MS = 600000,   /* of a destination that does not answer */
 	NOBODY_MS = 500,        /* until a process of ours was started again */
+	SILENT_AT_ONCE = 64,    /* jobs that ask nobody */
 };
 
 /* A fiber for each lane would cost a stack, and there may be many. */
 struct lane_timer {
 	uv_timer_t handle;
-	struct lane *lane;
+	struct lane *lane; /* NULL: of a pool */
 };
 
 static struct {
 	struct lane *bucket[BUCKETS];
-	struct lane *ready, **ready_last; /* wait for relay_concurrency */
+	struct pool *pools; /* one for each transport that ever had mail */
+	struct job *silent, **silent_last;
+	unsigned silent_running;
+	unsigned unknown;  /* attempts at destinations not known to answer */
+	uint32_t turn;
 	size_t count;
 	char **suspended; /* names, whether a lane is there or not */
 	size_t suspended_count;
 } all;
-
-static void lane_pump(struct lane *lane);
 
 static struct lane **
 find(const char *name)
@@ -50,8 +52,28 @@ find(const char *name)
 	return at;
 }
 
+/* The pool of a lane's name: up to the slash. */
+static struct pool *
+pool_of(const char *name, bool is_local, size_t transport_n)
+{
+	struct pool **at = &all.pools;
+
+	if (is_local)
+		transport_n = strcspn(name, "/");
+	while (*at != NULL && (strncmp((*at)->name, name, transport_n) != 0 ||
+	    strcmp((*at)->name + transport_n, "/") != 0))
+		at = &(*at)->next;
+	if (*at == NULL) {
+		*at = calloc(1, sizeof(**at));
+		ph_assert(*at != NULL && asprintf(&(*at)->name, "%.*s/",
+		    (int)transport_n, name) > 0);
+		(*at)->is_local = is_local;
+	}
+	return *at;
+}
+
 static struct lane *
-obtain(const char *name)
+obtain(const char *name, bool is_local, unsigned transport_n)
 {
 	struct lane **at = find(name), *lane = *at;
 
@@ -59,7 +81,10 @@ obtain(const char *name)
 		lane = calloc(1, sizeof(*lane));
 		ph_assert(lane != NULL);
 		lane->name = strdup(name);
-		lane->last = &lane->first;
+		lane->is_local = is_local;
+		lane->pace.is_known = is_local;
+		lane->transport_n = transport_n;
+		lane->pool = pool_of(name, is_local, transport_n);
 		lane->is_suspended = lane_is_suspended(name);
 		*at = lane;
 		all.count++;
@@ -84,8 +109,7 @@ lane_of(const struct queue_recipient *recipient)
 		    core->mail.partitions) % (processes > 0 ? processes : 1);
 		/* '/' is in no domain. One for each mail process. */
 		snprintf(name, sizeof(name), "mail/%u", shard);
-		lane = obtain(name);
-		lane->is_local = true;
+		lane = obtain(name, true, 0);
 		lane->shard = shard;
 		return lane;
 	}
@@ -100,9 +124,7 @@ lane_of(const struct queue_recipient *recipient)
 	for (char *at = name + n; *at != '\0'; at++)
 		if (*at >= 'A' && *at <= 'Z')
 			*at = (char)(*at - 'A' + 'a');
-	lane = obtain(name);
-	lane->transport_n = n;
-	return lane;
+	return obtain(name, false, n);
 }
 
 static void
@@ -134,82 +156,191 @@ lane_count(void)
 	return all.count;
 }
 
+/* --- terms --- */
+
+/* What the configuration says of it, after a reload again. */
+static const struct pace_terms *
+terms_of(struct lane *lane)
+{
+	const struct generation *now = generation_current();
+	const struct core_queue *conf = &now->core.queue;
+
+	if (lane->generation == now->number + 1)
+		return &lane->terms;
+	lane->generation = now->number + 1;
+	lane->terms = (struct pace_terms){ .failures =
+		conf->destination_failures };
+	lane->terms.limit.concurrency = lane->is_local ?
+	    QUEUE_LOCAL_AT_ONCE : conf->destination_concurrency;
+	lane->terms.limit.start = lane->is_local ?
+	    QUEUE_LOCAL_AT_ONCE : conf->destination_start;
+	if (!lane->is_local)
+		core_limit_find(conf, lane->name, &lane->terms.limit);
+	return &lane->terms;
+}
+
+static const struct pace_terms *
+pool_terms(struct pool *pool)
+{
+	const struct generation *now = generation_current();
+
+	if (pool->generation == now->number + 1)
+		return &pool->terms;
+	pool->generation = now->number + 1;
+	pool->terms = (struct pace_terms){ .failures = 0 };
+	if (!pool->is_local)
+		core_limit_find(&now->core.queue, pool->name,
+		    &pool->terms.limit);
+	return &pool->terms;
+}
+
+/* --- timers --- */
+
+static void
+on_wait_over(uv_timer_t *handle)
+{
+	struct lane *lane = ((struct lane_timer *)handle->data)->lane;
+
+	if (lane != NULL)
+		lane_offer(lane);
+	lane_run();
+	lane_put(lane); /* may close the timer */
+}
+
+/* True: it was not under way. */
+static bool
+timer_start(struct lane_timer **timer, struct lane *lane, uint64_t wait_ms)
+{
+	bool is_new;
+
+	if (*timer == NULL) {
+		*timer = calloc(1, sizeof(**timer));
+		ph_assert(*timer != NULL);
+		(*timer)->lane = lane;
+		uv_timer_init(fiber_loop(), &(*timer)->handle);
+		(*timer)->handle.data = *timer;
+		uv_unref((uv_handle_t *)&(*timer)->handle);
+	}
+	is_new = !uv_is_active((uv_handle_t *)&(*timer)->handle);
+	uv_update_time(fiber_loop());
+	/* A millisecond more: the clocks need not agree. */
+	uv_timer_start(&(*timer)->handle, on_wait_over, wait_ms + 1, 0);
+	return is_new;
+}
+
+/* One timer for all that stands in the line. The lane lives as long, for what
+ * it knows of its pace is not to be forgotten. */
+static void
+lane_arm(struct lane *lane)
+{
+	uint64_t now = queue.now_ms(), at = pace_opens_ms(&lane->pace, now);
+
+	if (at > 0 && timer_start(&lane->timer, lane, at - now))
+		lane->references++;
+}
+
+static void
+pool_arm(struct pool *pool)
+{
+	uint64_t now = queue.now_ms(), at = pace_opens_ms(&pool->pace, now);
+
+	if (at > 0)
+		timer_start(&pool->timer, NULL, at - now);
+}
+
 /* --- jobs --- */
 
-static void
-job_main(void *arg)
+void
+lane_add(struct queue_recipient *recipient)
 {
-	attempt_run(arg);
+	fair_add(&recipient->lane->line, recipient);
 }
 
-static unsigned
-limit_of(const struct lane *lane)
+void
+lane_withdraw(struct queue_recipient *recipient)
 {
-	return lane->is_local ? QUEUE_LOCAL_AT_ONCE :
-	    generation_current()->core.queue.destination_concurrency;
+	struct lane *lane = recipient->lane;
+
+	fair_remove(&lane->line, recipient);
+	if (lane->line.count == 0)
+		lane_offer(lane);
 }
 
+void
+lane_offer(struct lane *lane)
+{
+	int64_t served;
+
+	if (lane->ready != NULL)
+		heap_remove(lane->ready, &lane->node);
+	lane->ready = NULL;
+	if (lane->is_suspended || !fair_next(&lane->line, &served) ||
+	    !pace_is_open(&lane->pace, terms_of(lane), queue.now_ms()))
+		return;
+	lane->ready = &lane->pool->ready[lane->pace.is_known];
+	lane->node.key = served;
+	lane->node.tie = ++all.turn;
+	heap_add(lane->ready, &lane->node);
+}
+
+/* The lane whose next sender was served least. */
+static struct lane *
+first_ready(struct heap *ready)
+{
+	struct heap_node *node;
+
+	while ((node = heap_first(ready)) != NULL) {
+		struct lane *lane = HEAP_OF(node, struct lane, node);
+		int64_t served = node->key;
+
+		if (!pace_is_open(&lane->pace, terms_of(lane), queue.now_ms()) ||
+		    !fair_next(&lane->line, &served)) {
+			lane_offer(lane); /* terms changed */
+		} else if (served == node->key) {
+			return lane;
+		} else {
+			node->key = served;
+			heap_settle(ready, node);
+		}
+	}
+	return NULL;
+}
+
+/* Destinations that may not answer get no more than half of all attempts:
+ * each of theirs may last as long as patience does. */
 static bool
-may_start(struct lane *lane)
+may_begin(const struct pool *pool, bool is_known)
 {
-	const struct core_queue *conf = &generation_current()->core.queue;
+	unsigned most = generation_current()->core.queue.relay_concurrency;
 
-	if (lane->first != NULL && lane->first->entry->is_bounced &&
-	    !queue.is_stopping)
+	if (pool->is_local)
 		return true;
-	if (lane->is_suspended)
-		return false;
-	if (lane->first == NULL || lane->running >= limit_of(lane) ||
-	    lane->not_before_ms > ph_now_ms() || queue.is_stopping)
-		return false;
-	if (lane->is_local || queue.relaying < conf->relay_concurrency)
-		return true;
-	if (!lane->is_ready) { /* its turn comes when another one ends */
-		lane->is_ready = true;
-		lane->next_ready = NULL;
-		if (all.ready == NULL)
-			all.ready_last = &all.ready;
-		*all.ready_last = lane;
-		all.ready_last = &lane->next_ready;
-		lane->references++;
-	}
-	return false;
+	return queue.relaying < most &&
+	    (is_known || all.unknown < (most + 1) / 2);
 }
 
-static void
-lane_pump(struct lane *lane)
+static struct lane *
+choose(void)
 {
-	while (may_start(lane)) {
-		struct job *job = lane->first;
+	struct lane *best = NULL;
 
-		lane->first = job->next;
-		if (lane->first == NULL)
-			lane->last = &lane->first;
-		lane->running++;
-		queue.running++;
-		queue.relaying += !lane->is_local;
-		fiber_start(job_main, job);
+	for (struct pool *pool = all.pools; pool != NULL; pool = pool->next) {
+		if (!pace_is_open(&pool->pace, pool_terms(pool), queue.now_ms()))
+			continue;
+		for (unsigned known = 0; known < 2; known++) {
+			struct lane *lane = may_begin(pool, known) ?
+			    first_ready(&pool->ready[known]) : NULL;
+
+			if (lane != NULL && (best == NULL ||
+			        lane->node.key < best->node.key))
+				best = lane;
+		}
 	}
+	return best;
 }
 
-static void
-pump_ready(void)
-{
-	const struct core_queue *conf = &generation_current()->core.queue;
-
-	while (all.ready != NULL &&
-	    queue.relaying < conf->relay_concurrency) {
-		struct lane *lane = all.ready;
-
-		all.ready = lane->next_ready;
-		lane->is_ready = false;
-		lane_pump(lane);
-		lane_put(lane);
-	}
-}
-
-struct job *
-lane_add_job(struct lane *lane, struct entry *entry)
+static struct job *
+create(struct entry *entry, struct lane *lane)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
@@ -217,78 +348,118 @@ lane_add_job(struct lane *lane, struct entry *entry)
 	job->entry = entry;
 	job->lane = lane;
 	lane->references++;
-	entry->jobs++;
-	*lane->last = job;
-	lane->last = &job->next;
-	lane_pump(lane);
 	return job;
 }
 
 static void
-on_wait_over(uv_timer_t *handle)
+begin(struct job *job)
 {
-	struct lane_timer *timer = handle->data;
-	struct lane *lane = timer->lane;
-
-	lane_pump(lane);
-	lane_put(lane); /* may close the timer */
+	queue.running++;
+	queue.begin(job);
 }
 
-/* Nothing begins on the lane until then; it is referenced meanwhile. */
 static void
-lane_wait(struct lane *lane, uint64_t wait_ms)
+begin_next(struct lane *lane)
 {
-	if (lane->not_before_ms > ph_now_ms())
-		return;
-	if (lane->timer == NULL) {
-		lane->timer = calloc(1, sizeof(*lane->timer));
-		ph_assert(lane->timer != NULL);
-		lane->timer->lane = lane;
-		uv_timer_init(fiber_loop(), &lane->timer->handle);
-		lane->timer->handle.data = lane->timer;
-		uv_unref((uv_handle_t *)&lane->timer->handle);
+	struct job *job = create(NULL, lane);
+	uint64_t now = queue.now_ms();
+
+	fair_take(&lane->line, job);
+	job->entry->jobs++;
+	job->was_unknown = !lane->is_local && !lane->pace.is_known;
+	all.unknown += job->was_unknown;
+	queue.relaying += !lane->is_local;
+	pace_begin(&lane->pace, terms_of(lane), now);
+	pace_begin(&lane->pool->pace, pool_terms(lane->pool), now);
+	lane_arm(lane);
+	pool_arm(lane->pool);
+	lane_offer(lane);
+	begin(job);
+}
+
+static void
+begin_silent(void)
+{
+	while (all.silent != NULL && all.silent_running < SILENT_AT_ONCE) {
+		struct job *job = all.silent;
+
+		all.silent = job->next;
+		all.silent_running++;
+		begin(job);
 	}
-	lane->not_before_ms = ph_now_ms() + wait_ms;
-	if (!uv_is_active((uv_handle_t *)&lane->timer->handle))
-		lane->references++;
-	uv_update_time(fiber_loop());
-	/* A millisecond more: the clocks need not agree. */
-	uv_timer_start(&lane->timer->handle, on_wait_over, wait_ms + 1, 0);
-	ph_log(PH_WARN, "destination_waits",
-	    ph_f_str("destination", lane->name),
-	    ph_f_int("failures", lane->failures),
-	    ph_f_int("wait_ms", (int64_t)wait_ms));
-}
-
-static void
-back_off(struct lane *lane)
-{
-	uint64_t wait;
-
-	if (++lane->failures < FAILURES_MIN)
-		return;
-	wait = core_retry_ms(&generation_current()->core,
-	    lane->failures - FAILURES_MIN);
-	lane_wait(lane, wait < BACK_OFF_MAX_MS ? wait : BACK_OFF_MAX_MS);
 }
 
 void
-lane_job_done(struct job *job, enum lane_end end)
+lane_run(void)
+{
+	struct lane *lane;
+
+	if (queue.is_stopping)
+		return;
+	begin_silent();
+	while ((lane = choose()) != NULL)
+		begin_next(lane);
+}
+
+struct job *
+lane_begin_silent(struct entry *entry, struct lane *lane)
+{
+	struct job *job = create(entry, lane);
+
+	job->is_silent = true;
+	entry->jobs++;
+	if (all.silent == NULL)
+		all.silent_last = &all.silent;
+	*all.silent_last = job;
+	all.silent_last = &job->next;
+	return job;
+}
+
+static void
+rest(struct lane *lane)
+{
+	uint64_t wait = core_retry_ms(&generation_current()->core,
+	    CORE_RETRY_REPLY, lane->pace.rests - 1);
+
+	if (wait > REST_MAX_MS)
+		wait = REST_MAX_MS;
+	lane->pace.rest_until_ms = queue.now_ms() + wait;
+	ph_log(PH_WARN, "destination_waits",
+	    ph_f_str("destination", lane->name),
+	    ph_f_int("failures", lane->pace.failures),
+	    ph_f_int("wait_ms", (int64_t)wait));
+}
+
+static void
+leave(struct job *job, enum pace_end end, bool nobody)
+{
+	struct lane *lane = job->lane;
+	uint64_t now = queue.now_ms();
+
+	queue.relaying -= !lane->is_local;
+	all.unknown -= job->was_unknown;
+	if (nobody) /* which says nothing of the destination */
+		lane->pace.slow_until_ms = now + NOBODY_MS;
+	pace_end(&lane->pool->pace, pool_terms(lane->pool), PACE_NOTHING,
+	    now);
+	if (pace_end(&lane->pace, terms_of(lane), end, now))
+		rest(lane);
+	lane_arm(lane);
+	lane_offer(lane);
+}
+
+void
+lane_job_done(struct job *job, enum pace_end end, bool nobody)
 {
 	struct lane *lane = job->lane;
 
-	lane->running--;
 	queue.running--;
-	queue.relaying -= !lane->is_local;
-	free(job);
-	if (end == LANE_NOBODY) /* which says nothing of the destination */
-		lane_wait(lane, NOBODY_MS);
-	else if (end == LANE_FAILED)
-		back_off(lane);
+	if (job->is_silent)
+		all.silent_running--;
 	else
-		lane->failures = 0;
-	lane_pump(lane);
-	pump_ready();
+		leave(job, end, nobody);
+	free(job);
+	lane_run();
 	lane_put(lane);
 	ph_event_signal(&queue.moved);
 }
@@ -324,8 +495,10 @@ remember(const char *name, bool on)
 		ph_assert(all.suspended != NULL);
 		all.suspended[all.suspended_count++] = strdup(name);
 	}
-	if (lane != NULL)
-		lane->is_suspended = on;
+	if (lane == NULL)
+		return;
+	lane->is_suspended = on;
+	lane_offer(lane);
 }
 
 struct suspended_list {
@@ -389,7 +562,7 @@ lane_forgive(const char *name)
 
 	if (lane == NULL)
 		return;
-	lane->failures = 0;
-	lane->not_before_ms = 0;
-	lane_pump(lane);
+	pace_forgive(&lane->pace);
+	lane_offer(lane);
+	lane_run();
 }

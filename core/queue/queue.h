@@ -4,13 +4,15 @@
  *
  * queue-db holds the truth; this is its index and the work under way. An entry
  * is one message. A lane is where recipients are handed to: one for each mail
- * process, one for each remote destination; it bounds what runs at once and
- * backs off as a whole. A job is one entry on one lane.
+ * process, one for each remote destination; what is due stands in its line. A
+ * job is one attempt: recipients of one entry on one lane.
  */
 #ifndef CORE_QUEUE_QUEUE_H
 #define CORE_QUEUE_QUEUE_H
 
 #include "base/id.h"
+#include "queue/fair.h"
+#include "queue/pace.h"
 #include "queue_db.h"
 #include "role/role.h"
 
@@ -27,17 +29,29 @@ struct said {
 	const char *enhanced, *host, *reason; /* NULL: none */
 };
 
+enum recipient_where {
+	AT_REST, /* until next_ms */
+	IN_LINE, /* due, and its lane has not come to it */
+	AT_WORK, /* in a job */
+};
+
 /* A million of these must fit: no more than what is asked of all of them. */
 struct queue_recipient {
 	int64_t next_ms;          /* wall time */
-	struct job *job;          /* that waits or runs with it; NULL: none */
+	struct entry *entry;
 	struct lane *lane;        /* referenced while it waits */
+	struct queue_recipient *next; /* in line */
+	union {
+		struct queue_recipient *prev; /* in line */
+		struct job *job;              /* at work */
+	};
 	const char *address, *user; /* user NULL: remote */
 	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
 	const char *transport, *destination; /* routed so; NULL: not */
 	struct said *said;        /* in an entry not NULL */
 	uint32_t number;
-	enum queue_db_state state : 7;
+	enum queue_db_state state : 5;
+	enum recipient_where where : 2;
 	bool is_warned : 1;       /* its sender was told of the delay */
 	unsigned attempts : 24;
 };
@@ -53,16 +67,16 @@ struct entry {
 	struct entry *next_all, *prev_all; /* by id */
 	struct entry *next_hash;
 	uint64_t id;
-	int64_t due_ms;
+	struct heap_node due;     /* in the schedule; the key is wall time */
 	int64_t received_at;      /* s */
 	uint64_t size_bytes;
 	const char *sender, *session;
 	const char *quarantine;   /* why it came held; NULL: it did not */
 	struct kept *kept;        /* NULL: read from the store */
 	struct ph_event recorded;
-	uint32_t heap;            /* index + 1 in the schedule; 0: not in it */
-	unsigned jobs;            /* running or waiting */
+	unsigned jobs;
 	uint32_t recipient_count;
+	uint16_t payer;           /* its sender, for fair.h */
 	bool is_held, is_removed;
 	bool is_bounced;          /* by hand: the next attempt asks nobody */
 	bool is_by_user;          /* who sent it had logged in */
@@ -76,23 +90,42 @@ struct job {
 	struct job *next;
 	struct entry *entry;
 	struct lane *lane;
+	bool is_silent;           /* asks nobody: an outcome is known already */
+	bool was_unknown;         /* began on a destination that was */
+};
+
+/* A timer that outlives what it is for, until libuv lets it go. */
+struct lane_timer;
+
+/* The lanes of one transport share what it may do. */
+struct pool {
+	struct pool *next;
+	char *name;               /* "TRANSPORT/"; "mail/": local */
+	bool is_local;
+	struct pace pace;
+	struct pace_terms terms;
+	uint64_t generation;      /* 1 + that the terms are of */
+	struct heap ready[2];     /* lanes; of destinations known to answer */
+	struct lane_timer *timer;
 };
 
 struct lane {
 	struct lane *next_hash;
 	char *name;               /* domain; local: "mail/N" */
+	struct pool *pool;
 	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
-	unsigned shard;           /* of the mail process */
-	unsigned running, references;
-	unsigned failures;        /* in a row, of the lane as a whole */
-	uint64_t not_before_ms;   /* ph_now_ms's clock */
-	struct lane_timer *timer; /* NULL: it never waited */
-	struct job *first, **last; /* waiting */
-	struct said *said;        /* the last of its recipients; NULL: none */
-	struct lane *next_ready;  /* waits for relay_concurrency */
-	bool is_ready;
 	bool is_suspended;        /* by hand: nothing is handed out */
+	unsigned shard;           /* of the mail process */
+	unsigned references;
+	struct pace pace;
+	struct pace_terms terms;
+	uint64_t generation;      /* 1 + that the terms are of */
+	struct lane_timer *timer; /* NULL: it never waited */
+	struct fair_line line;
+	struct heap *ready;       /* of the pool; NULL: nothing can begin */
+	struct heap_node node;    /* in ready */
+	struct said *said;        /* the last of its recipients; NULL: none */
 };
 
 struct queue_state {
@@ -107,6 +140,9 @@ struct queue_state {
 	bool is_stopping, is_full;
 	bool is_loading;          /* more waits in the store */
 	struct ph_event moved;
+	/* What a test steps: the clock of paces, and how a job begins. */
+	uint64_t (*now_ms)(void);
+	void (*begin)(struct job *job);
 };
 extern struct queue_state queue;
 
@@ -171,7 +207,7 @@ void schedule_entry(struct entry *entry);
 /* The same for one that was read from the store: its times may be from before
  * the clock was set back, so none is later than the longest retry. */
 void schedule_loaded(struct entry *entry);
-/* Due now: jobs for all that is due. */
+/* All that is due goes into the lines of its lanes. */
 void schedule_due(struct entry *entry);
 void schedule_stop(void);
 
@@ -180,15 +216,20 @@ void schedule_stop(void);
 /* The lane of a recipient, referenced. */
 struct lane *lane_of(const struct queue_recipient *recipient);
 void lane_put(struct lane *lane);
-/* The job begins when its caller suspends, at the earliest. */
-struct job *lane_add_job(struct lane *lane, struct entry *entry);
-enum lane_end {
-	LANE_FINE,
-	LANE_FAILED,  /* the destination as a whole did not answer */
-	LANE_NOBODY,  /* no process of ours took the job */
-};
-/* The attempt is over; frees the job. */
-void lane_job_done(struct job *job, enum lane_end end);
+/* Put a recipient in the line of its lane; lane_run comes after the last. */
+void lane_add(struct queue_recipient *recipient);
+/* Take it out of the line again. */
+void lane_withdraw(struct queue_recipient *recipient);
+/* Look whether the lane of the recipient can begin something. Jobs begin when
+ * the caller suspends, at the earliest. */
+void lane_offer(struct lane *lane);
+/* Begin what may begin. */
+void lane_run(void);
+/* A job for recipients that asks nobody. Whoever is in no line; the caller
+ * gives it more of the same entry and lane. */
+struct job *lane_begin_silent(struct entry *entry, struct lane *lane);
+/* The attempt is over; frees the job. nobody: no process of ours took it. */
+void lane_job_done(struct job *job, enum pace_end end, bool nobody);
 size_t lane_count(void);
 /* Read which destinations are suspended; before lanes are made. */
 int lane_load(struct ph_err *err);
@@ -200,7 +241,8 @@ void lane_forgive(const char *name);
 
 /* --- attempt.c: one job --- */
 
-void attempt_run(struct job *job);
+/* In a fiber of its own. */
+void attempt_begin(struct job *job);
 
 /* --- report.c: delivery status notifications, RFC 3464 --- */
 

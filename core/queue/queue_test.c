@@ -39,6 +39,7 @@ setup(void)
 	generation->notices = &notices;
 	generation->core.queue.relay_concurrency = 10;
 	generation->core.queue.destination_concurrency = 2;
+	generation->core.queue.destination_start = 2;
 	generation->core.mail.partitions = 8;
 	generation->core.processes.mail = 2;
 	generation_make_current(generation);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schedule.c - when an entry is tried next: a heap by time and one timer.
+ * schedule.c - when an entry is tried next: a heap by time and one timer. What
+ * stands in the line of a destination needs none of its own, but for the times
+ * when its sender must hear that it waits, or that it waited too long.
  *
  * Times are wall times, for they outlive the process. A clock that is set back
  * must not put mail off for as long: what waits is moved with the clock.
@@ -17,97 +19,32 @@ enum {
 	LOOK_MS = 60000,      /* at the latest: the clock may be set */
 	SET_BACK_MS = 30000,  /* less is a clock that is disciplined */
 	RETRIES_MAX = 100,
+	LOOK_AGAIN_MS = 600000, /* at what is too old and not tried yet */
 };
 
 static struct {
-	struct entry **heap;
-	size_t count, room;
+	struct heap heap;
 	uv_timer_t timer;
 	bool is_started;
 	int64_t longest_ms; /* of the waits between attempts, at the start */
 	int64_t offset_ms; /* of the wall clock to the one that only ascends */
 } s;
 
-static void
-place(struct entry *entry, size_t i)
-{
-	s.heap[i] = entry;
-	entry->heap = (uint32_t)(i + 1);
-}
-
-static void
-up(size_t i)
-{
-	struct entry *entry = s.heap[i];
-
-	while (i > 0 && s.heap[(i - 1) / 2]->due_ms > entry->due_ms) {
-		place(s.heap[(i - 1) / 2], i);
-		i = (i - 1) / 2;
-	}
-	place(entry, i);
-}
-
-static void
-down(size_t i)
-{
-	struct entry *entry = s.heap[i];
-
-	for (;;) {
-		size_t child = 2 * i + 1;
-
-		if (child >= s.count)
-			break;
-		if (child + 1 < s.count &&
-		    s.heap[child + 1]->due_ms < s.heap[child]->due_ms)
-			child++;
-		if (s.heap[child]->due_ms >= entry->due_ms)
-			break;
-		place(s.heap[child], i);
-		i = child;
-	}
-	place(entry, i);
-}
-
-static void
-heap_remove(struct entry *entry)
-{
-	size_t i = entry->heap - 1;
-	struct entry *last = s.heap[--s.count];
-
-	entry->heap = 0;
-	if (last == entry)
-		return;
-	place(last, i);
-	up(i);
-	down(last->heap - 1);
-}
-
-static void
-heap_add(struct entry *entry)
-{
-	if (s.count == s.room) {
-		s.room = s.room > 0 ? s.room * 2 : 1024;
-		s.heap = realloc(s.heap, s.room * sizeof(*s.heap));
-		ph_assert(s.heap != NULL);
-	}
-	place(entry, s.count++);
-	up(entry->heap - 1);
-}
-
 static void on_timer(uv_timer_t *timer);
 
 static void
 arm(void)
 {
+	const struct heap_node *first = heap_first(&s.heap);
 	int64_t wait;
 
 	if (!s.is_started)
 		return;
-	if (s.count == 0) {
+	if (first == NULL) {
 		uv_timer_stop(&s.timer);
 		return;
 	}
-	wait = s.heap[0]->due_ms - fiber_wall_ms();
+	wait = first->key - fiber_wall_ms();
 	if (wait < 0)
 		wait = 0;
 	if (wait > LOOK_MS)
@@ -136,61 +73,110 @@ follow_clock(void)
 static void
 on_timer(uv_timer_t *timer)
 {
+	struct heap_node *first;
 	int64_t now;
 
 	(void)timer;
 	follow_clock();
 	now = fiber_wall_ms();
-	while (s.count > 0 && s.heap[0]->due_ms <= now) {
-		struct entry *entry = s.heap[0];
+	while ((first = heap_first(&s.heap)) != NULL && first->key <= now) {
+		struct entry *entry = HEAP_OF(first, struct entry, due);
 
-		heap_remove(entry);
+		heap_remove(&s.heap, &entry->due);
 		schedule_due(entry);
 	}
 	arm();
 }
 
+/* When to look at one in line nevertheless. */
+static int64_t
+look_ms(const struct entry *entry, int64_t now)
+{
+	const struct core_queue *conf = &generation_current()->core.queue;
+	int64_t received = entry->received_at * 1000;
+
+	if (conf->delay_warning_ms > 0 &&
+	    received + conf->delay_warning_ms > now)
+		return received + conf->delay_warning_ms;
+	return received + conf->lifetime_ms > now ?
+	    received + conf->lifetime_ms : now + LOOK_AGAIN_MS;
+}
+
+/* Whether its sender is to hear of one in line, without another attempt: that
+ * it waits, or that it did so too long. Nothing bounces untried while its
+ * destination is at work. */
+static bool
+is_overdue(const struct entry *entry, const struct queue_recipient *r,
+    int64_t now)
+{
+	const struct core_queue *conf = &generation_current()->core.queue;
+	int64_t age_ms = now - entry->received_at * 1000;
+
+	if (r->lane->is_suspended)
+		return false;
+	if (age_ms >= conf->lifetime_ms)
+		return r->attempts > 0 || r->lane->pace.rests > 0;
+	return conf->delay_warning_ms > 0 && !r->is_warned &&
+	    age_ms >= conf->delay_warning_ms &&
+	    report_is_wanted(entry, r, REPORT_DELAYED);
+}
+
+static void
+withdraw_all(struct entry *entry)
+{
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		if (entry->recipients[i].where == IN_LINE)
+			lane_withdraw(&entry->recipients[i]);
+}
+
 void
 schedule_entry(struct entry *entry)
 {
-	int64_t due = INT64_MAX;
+	int64_t now = fiber_wall_ms(), due = INT64_MAX;
 
-	if (entry->heap > 0)
-		heap_remove(entry);
-	if (entry->is_held || entry->is_removed || queue.is_stopping)
+	heap_remove(&s.heap, &entry->due);
+	if (queue.is_stopping && !entry->is_removed)
 		return;
+	if (entry->is_held || entry->is_removed) {
+		withdraw_all(entry);
+		return;
+	}
 	for (size_t i = 0; i < entry->recipient_count; i++) {
-		const struct queue_recipient *recipient =
-		    &entry->recipients[i];
+		const struct queue_recipient *r = &entry->recipients[i];
+		int64_t at;
 
-		if (recipient->state == QUEUE_DB_WAITING &&
-		    recipient->job == NULL && recipient->next_ms < due)
-			due = recipient->next_ms;
+		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK)
+			continue;
+		at = r->where == AT_REST ? r->next_ms : look_ms(entry, now);
+		if (at < due)
+			due = at;
 	}
 	if (due == INT64_MAX)
 		return;
-	entry->due_ms = due;
-	heap_add(entry);
+	entry->due.key = due;
+	heap_add(&s.heap, &entry->due);
 	arm();
 }
 
-/* A job for what is due on the lane of recipient i. */
+/* A silent job for all that waits like recipient i. */
 static void
-begin_job(struct entry *entry, size_t i, int64_t now)
+begin_silent(struct entry *entry, size_t i)
 {
 	struct lane *lane = entry->recipients[i].lane;
-	struct job *job = lane_add_job(lane, entry);
+	struct job *job = lane_begin_silent(entry, lane);
 	size_t taken = 0;
 
 	for (; i < entry->recipient_count && taken < QUEUE_JOB_RCPTS; i++) {
-		struct queue_recipient *recipient = &entry->recipients[i];
+		struct queue_recipient *r = &entry->recipients[i];
 
-		if (recipient->state == QUEUE_DB_WAITING &&
-		    recipient->job == NULL && recipient->next_ms <= now &&
-		    recipient->lane == lane) {
-			recipient->job = job;
-			taken++;
-		}
+		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK ||
+		    r->lane != lane)
+			continue;
+		if (r->where == IN_LINE)
+			lane_withdraw(r);
+		r->where = AT_WORK;
+		r->job = job;
+		taken++;
 	}
 }
 
@@ -199,14 +185,24 @@ schedule_due(struct entry *entry)
 {
 	int64_t now = fiber_wall_ms();
 
-	if (queue.is_stopping || entry->is_removed)
+	if (queue.is_stopping || entry->is_removed || entry->is_held)
 		return;
+	for (size_t i = 0; i < entry->recipient_count; i++) {
+		struct queue_recipient *r = &entry->recipients[i];
+
+		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK)
+			continue;
+		if (entry->is_bounced || (r->where == IN_LINE &&
+		        is_overdue(entry, r, now)))
+			begin_silent(entry, i);
+		else if (r->where == AT_REST && r->next_ms <= now)
+			lane_add(r);
+	}
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (entry->recipients[i].state == QUEUE_DB_WAITING &&
-		    entry->recipients[i].job == NULL &&
-		    entry->recipients[i].next_ms <= now)
-			begin_job(entry, i, now);
+		if (entry->recipients[i].where == IN_LINE)
+			lane_offer(entry->recipients[i].lane);
 	schedule_entry(entry);
+	lane_run();
 }
 
 void
@@ -227,8 +223,13 @@ longest_retry_ms(void)
 	int64_t longest = 0;
 
 	for (unsigned i = 0; i < RETRIES_MAX; i++)
-		if ((int64_t)core_retry_ms(core, i) > longest)
-			longest = (int64_t)core_retry_ms(core, i);
+		for (unsigned kind = 0; kind <= CORE_RETRY_UNREACHABLE;
+		     kind++) {
+			int64_t ms = core_retry_ms(core,
+			    (enum core_retry)kind, i);
+
+			longest = ms > longest ? ms : longest;
+		}
 	return longest;
 }
 

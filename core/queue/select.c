@@ -112,7 +112,7 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 		if (entry->is_held)
 			return entry->quarantine != NULL ? "quarantine" :
 			                                   "held";
-		return r->job != NULL ? "active" :
+		return r->where != AT_REST ? "active" :
 		    r->attempts > 0 ? "deferred" : "waiting";
 	}
 }

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schedule_test.c - who is next, how many at once, and when: paces, lines and
+ * lanes with a clock that the tests step and jobs that they end.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/record.h"
+#include "loop/fiber.h"
+#include "queue/envelope.h"
+#include "queue/queue.h"
+#include "role/generation.h"
+
+enum { JOBS = 4096 };
+
+static struct ph_arena *arena;
+static struct generation *generation;
+static uint64_t now_ms;
+static struct job *begun[JOBS]; /* and not ended, in order */
+static size_t begun_n, begun_total;
+static uint64_t next_id;
+
+static uint64_t
+stepped_clock(void)
+{
+	return now_ms;
+}
+
+static void
+note(struct job *job)
+{
+	ck_assert_uint_lt(begun_n, JOBS);
+	begun[begun_n++] = job;
+	begun_total++;
+}
+
+static void
+setup(void)
+{
+	static const char *const domains[] = { "example.test", NULL };
+	static const char *const retry[] = { "1m", "10m", NULL };
+	static const char *const none[] = { NULL };
+	struct ph_arena *own = ph_arena_create(NULL);
+	struct core_queue *conf;
+
+	fiber_runtime_init();
+	arena = ph_arena_create(NULL);
+	generation = ph_arena_alloc(own, sizeof(*generation));
+	generation->arena = own;
+	generation->references = 1;
+	generation->core.domains = domains;
+	conf = &generation->core.queue;
+	conf->retry = retry;
+	conf->retry_greylisted = conf->retry_unreachable = none;
+	conf->destination_limits = none;
+	conf->lifetime_ms = 86400000;
+	conf->relay_concurrency = 10;
+	conf->destination_concurrency = 4;
+	conf->destination_start = 2;
+	conf->destination_failures = 3;
+	generation->core.mail.partitions = 8;
+	generation_make_current(generation);
+	bus_set_role_size(ROLE_MAIL, 1);
+	now_ms = 1000000;
+	begun_n = begun_total = 0;
+	next_id = 1;
+	queue.now_ms = stepped_clock;
+	queue.begin = note;
+}
+
+/* --- what the tests do --- */
+
+static struct ph_slice
+envelope(const char *sender)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 4096);
+	record_put_str(&buf, ENV_SENDER, sender);
+	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
+	return ph_buf_content(&buf);
+}
+
+/* A message to so many at the domain; due. */
+static struct entry *
+send(const char *sender, const char *domain, unsigned recipients)
+{
+	struct queue_db_recipient *list = ph_arena_array(arena, recipients,
+	    sizeof(*list));
+	struct queue_db_message message = { .id = next_id++, .body.fd = -1,
+		.recipients = list, .recipient_count = recipients,
+		.envelope = envelope(sender) };
+	struct entry *entry;
+
+	for (unsigned i = 0; i < recipients; i++) {
+		list[i].number = i;
+		list[i].state = QUEUE_DB_WAITING;
+		list[i].address = ph_slice_str(ph_arena_printf(arena,
+		    "x%u@%s", i, domain));
+	}
+	entry = entry_create(&message);
+	entry_add(entry);
+	schedule_due(entry);
+	return entry;
+}
+
+/* The i-th of those that run ends so. */
+static void
+end(size_t i, enum pace_end how)
+{
+	struct job *job = begun[i];
+	struct entry *entry = job->entry;
+
+	memmove(&begun[i], &begun[i + 1],
+	    (--begun_n - i) * sizeof(begun[0]));
+	for (size_t n = 0; n < entry->recipient_count; n++) {
+		struct queue_recipient *r = &entry->recipients[n];
+
+		if (r->where != AT_WORK || r->job != job)
+			continue;
+		r->where = AT_REST;
+		r->attempts++;
+		if (how == PACE_ANSWERED)
+			r->state = QUEUE_DB_DELIVERED;
+		else
+			r->next_ms = INT64_MAX / 2;
+	}
+	entry->jobs--;
+	lane_job_done(job, how, false);
+}
+
+static size_t
+running_for(const char *lane)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < begun_n; i++)
+		n += strcmp(begun[i]->lane->name, lane) == 0;
+	return n;
+}
+
+static size_t
+running_from(const char *sender)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < begun_n; i++)
+		n += strcmp(begun[i]->entry->sender, sender) == 0;
+	return n;
+}
+
+/* As its timer does. */
+static void
+step(uint64_t ms, struct lane *lane)
+{
+	now_ms += ms;
+	lane_offer(lane);
+	lane_run();
+}
+
+/* --- pace --- */
+
+static const struct pace_terms terms = { .failures = 3,
+	.limit = { .concurrency = 8, .start = 2 } };
+
+/* So many as may begin at once. */
+static unsigned
+fill(struct pace *pace, const struct pace_terms *t)
+{
+	unsigned n = 0;
+
+	while (n < 100 && pace_is_open(pace, t, now_ms)) {
+		pace_begin(pace, t, now_ms);
+		n++;
+	}
+	return n;
+}
+
+START_TEST(widens_with_success_up_to_the_most)
+{
+	struct pace pace = { 0 };
+
+	ck_assert_uint_eq(fill(&pace, &terms), 2);
+	for (unsigned i = 0; i < 2; i++)
+		pace_end(&pace, &terms, PACE_ANSWERED, now_ms);
+	ck_assert_uint_eq(fill(&pace, &terms), 3);
+	for (unsigned i = 0; i < 100; i++) {
+		fill(&pace, &terms);
+		pace_end(&pace, &terms, PACE_ANSWERED, now_ms);
+	}
+	fill(&pace, &terms);
+	ck_assert_uint_eq(pace.running, 8);
+}
+END_TEST
+
+START_TEST(rests_after_failures_and_then_tries_once)
+{
+	struct pace pace = { 0 };
+	unsigned failures = 0;
+
+	fill(&pace, &terms);
+	while (!pace_end(&pace, &terms, PACE_NO_ANSWER, now_ms)) {
+		failures++;
+		fill(&pace, &terms);
+	}
+	ck_assert_uint_eq(failures, 2);
+	pace.rest_until_ms = now_ms + 1000;
+	while (pace.running > 0) /* what was under way does not count again */
+		ck_assert(!pace_end(&pace, &terms, PACE_NO_ANSWER, now_ms));
+	ck_assert_uint_eq(fill(&pace, &terms), 0);
+	ck_assert_uint_eq(pace_opens_ms(&pace, now_ms), now_ms + 1000);
+	now_ms += 1000;
+	ck_assert_uint_eq(fill(&pace, &terms), 1);
+	ck_assert(pace_end(&pace, &terms, PACE_NO_ANSWER, now_ms));
+	ck_assert_uint_eq(pace.rests, 2);
+	pace.rest_until_ms = now_ms;
+	ck_assert_uint_eq(fill(&pace, &terms), 1);
+	pace_end(&pace, &terms, PACE_ANSWERED, now_ms);
+	ck_assert_uint_eq(pace.rests, 0);
+	ck_assert_uint_eq(fill(&pace, &terms), 2);
+}
+END_TEST
+
+START_TEST(learns_how_many_connections_are_taken)
+{
+	struct pace pace = { 0 };
+	unsigned refused = 0;
+
+	/* a server that takes one at a time */
+	for (unsigned i = 0; i < 1000; i++) {
+		fill(&pace, &terms);
+		while (pace.running > 1) {
+			pace_end(&pace, &terms, PACE_BUSY, now_ms);
+			refused++;
+		}
+		pace_end(&pace, &terms, PACE_ANSWERED, now_ms);
+	}
+	ck_assert_uint_lt(refused, 20);
+	ck_assert_uint_eq(pace.rests, 0);
+}
+END_TEST
+
+START_TEST(keeps_to_a_rate_and_a_delay)
+{
+	struct pace_terms rated = terms, delayed = terms;
+	struct pace pace = { 0 }, other = { 0 };
+
+	rated.limit.messages = 3;
+	rated.limit.interval_ms = 60000;
+	rated.limit.start = 8;
+	ck_assert_uint_eq(fill(&pace, &rated), 3);
+	ck_assert_uint_eq(pace_opens_ms(&pace, now_ms), now_ms + 60000);
+	now_ms += 59999;
+	ck_assert_uint_eq(fill(&pace, &rated), 0);
+	now_ms += 1;
+	ck_assert_uint_eq(fill(&pace, &rated), 3);
+	delayed.limit.delay_ms = 500;
+	ck_assert_uint_eq(fill(&other, &delayed), 1);
+	now_ms += 500;
+	ck_assert_uint_eq(fill(&other, &delayed), 1);
+}
+END_TEST
+
+/* --- fairness --- */
+
+START_TEST(a_big_mailing_delays_nobody_else)
+{
+	size_t news;
+
+	for (unsigned i = 0; i < 500; i++)
+		send("news@a.test", "far.test", 1);
+	ck_assert_uint_eq(begun_n, 2);
+	send("bob@b.test", "far.test", 1);
+	send("bounces+x=y@c.test", "far.test", 1);
+	end(0, PACE_ANSWERED);
+	end(0, PACE_ANSWERED);
+	ck_assert_uint_eq(running_from("bob@b.test"), 1);
+	ck_assert_uint_eq(running_from("bounces+x=y@c.test"), 1);
+	news = running_from("news@a.test");
+	ck_assert_uint_eq(news + 2, begun_n);
+}
+END_TEST
+
+START_TEST(one_message_to_very_many_delays_nobody_else)
+{
+	struct entry *big = send("news@a.test", "far.test", 9000);
+
+	ck_assert_uint_eq(begun_n, 2);
+	send("bob@b.test", "far.test", 1);
+	send("news@a.test", "far.test", 1); /* small mail of the same sender */
+	end(0, PACE_ANSWERED);
+	end(0, PACE_ANSWERED);
+	ck_assert_uint_eq(running_from("bob@b.test"), 1);
+	ck_assert_uint_eq(running_from("news@a.test"), 2);
+	ck_assert_uint_eq(big->jobs, 1);
+}
+END_TEST
+
+/* More destinations than attempts, and then somebody else's. */
+START_TEST(a_mailing_to_many_destinations_delays_nobody_else)
+{
+	char domain[32];
+
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(domain, sizeof(domain), "d%u.test", i);
+		send("news@a.test", domain, 1);
+	}
+	ck_assert_uint_eq(begun_n, 5); /* of unknown ones half of ten */
+	send("bob@b.test", "fresh.test", 1);
+	ck_assert_uint_eq(running_from("bob@b.test"), 0);
+	end(0, PACE_ANSWERED);
+	ck_assert_uint_eq(running_from("bob@b.test"), 1);
+}
+END_TEST
+
+START_TEST(senders_share_alike_whatever_they_have)
+{
+	size_t of[3] = { 0 };
+	static const char *const from[] = { "a@a.test", "b@b.test",
+		"c@c.test" };
+
+	for (unsigned i = 0; i < 900; i++)
+		for (unsigned n = 0; n < 3; n++)
+			if (i % (n * n * 4 + 1) == 0)
+				send(from[n], "far.test", 1);
+	for (unsigned i = 0; i < 90; i++) {
+		for (unsigned n = 0; n < 3; n++)
+			of[n] += strcmp(begun[0]->entry->sender, from[n]) == 0;
+		end(0, PACE_ANSWERED);
+	}
+	for (unsigned n = 0; n < 3; n++)
+		ck_assert_msg(of[n] >= 25 && of[n] <= 36, "%u: %zu", n, of[n]);
+}
+END_TEST
+
+START_TEST(dead_destinations_leave_half_to_others)
+{
+	char domain[32];
+
+	send("bob@b.test", "near.test", 1);
+	end(0, PACE_ANSWERED);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(domain, sizeof(domain), "dead%u.test", i);
+		send("news@a.test", domain, 1);
+	}
+	ck_assert_uint_eq(begun_n, 5);
+	for (unsigned i = 0; i < 20; i++)
+		send("news@a.test", "near.test", 1);
+	ck_assert_uint_eq(running_for("near.test"), 2);
+	end(5, PACE_ANSWERED);
+	ck_assert_uint_eq(running_for("near.test"), 3); /* widened */
+	ck_assert_uint_eq(begun_n, 8);
+}
+END_TEST
+
+START_TEST(a_dead_destination_is_one_timer_and_one_attempt)
+{
+	struct lane *lane = NULL;
+
+	for (unsigned i = 0; i < 1000; i++)
+		lane = send("news@a.test", "dead.test", 1)->recipients[0].lane;
+	while (begun_n > 0)
+		end(0, PACE_NO_ANSWER);
+	ck_assert_uint_le(begun_total, 4);
+	ck_assert_uint_gt(lane->line.count, 990);
+	step(59999, lane);
+	ck_assert_uint_eq(begun_n, 0);
+	step(1, lane);
+	ck_assert_uint_eq(begun_n, 1);
+	end(0, PACE_NO_ANSWER);
+	ck_assert_uint_eq(begun_n, 0);
+	step(600000, lane);
+	end(0, PACE_ANSWERED); /* it is back */
+	ck_assert_uint_eq(begun_n, 2);
+	while (begun_n > 0)
+		end(0, PACE_ANSWERED);
+	ck_assert_uint_eq(lane->line.count, 0);
+}
+END_TEST
+
+START_TEST(what_is_held_or_removed_leaves_the_line)
+{
+	struct entry *entry, *held;
+	struct lane *lane;
+
+	send("a@a.test", "far.test", 1);
+	send("a@a.test", "far.test", 1);
+	held = send("a@a.test", "far.test", 300);
+	entry = send("b@a.test", "far.test", 1);
+	lane = entry->recipients[0].lane;
+	ck_assert_uint_eq(lane->line.count, 301);
+	held->is_held = true;
+	schedule_entry(held);
+	ck_assert_uint_eq(lane->line.count, 1);
+	entry_remove(entry);
+	ck_assert_uint_eq(lane->line.count, 0);
+	held->is_held = false;
+	schedule_due(held);
+	ck_assert_uint_eq(lane->line.count, 300);
+}
+END_TEST
+
+START_TEST(keeps_to_limits_of_destination_and_transport)
+{
+	static const char *const limits[] = { "few.test concurrency=1",
+		"/ concurrency=3", NULL };
+
+	generation->core.queue.destination_limits = limits;
+	for (unsigned i = 0; i < 5; i++) {
+		send("a@a.test", "few.test", 1);
+		send("a@a.test", "one.test", 1);
+		send("a@a.test", "two.test", 1);
+	}
+	ck_assert_uint_eq(begun_n, 3);
+	ck_assert_uint_eq(running_for("few.test"), 1);
+	for (unsigned i = 0; i < 15; i++) {
+		ck_assert_uint_le(running_for("few.test"), 1);
+		ck_assert_uint_le(begun_n, 3);
+		end(0, PACE_ANSWERED);
+	}
+	ck_assert_uint_eq(begun_total, 15);
+}
+END_TEST
+
+START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
+{
+	struct entry *entry = NULL;
+
+	for (unsigned i = 0; i < 10; i++)
+		entry = send("news@a.test", "dead.test", 1);
+	while (begun_n > 0)
+		end(0, PACE_NO_ANSWER);
+	ck_assert_int_eq(entry->recipients[0].where, IN_LINE);
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 0);
+	entry->received_at -= 86400;
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 1);
+	ck_assert(begun[0]->is_silent);
+	ck_assert_ptr_eq(begun[0]->entry, entry);
+}
+END_TEST
+
+START_TEST(what_is_old_is_tried_when_its_destination_works)
+{
+	struct entry *entry = NULL;
+
+	for (unsigned i = 0; i < 10; i++)
+		entry = send("news@a.test", "far.test", 1);
+	entry->received_at -= 2 * 86400;
+	schedule_due(entry);
+	ck_assert_int_eq(entry->recipients[0].where, IN_LINE);
+	while (begun_n > 0) {
+		ck_assert(!begun[0]->is_silent);
+		end(0, PACE_ANSWERED);
+	}
+	ck_assert_uint_eq(begun_total, 10);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("schedule");
+	TCase *all = tcase_create("all");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(all, setup, NULL);
+	tcase_add_test(all, widens_with_success_up_to_the_most);
+	tcase_add_test(all, rests_after_failures_and_then_tries_once);
+	tcase_add_test(all, learns_how_many_connections_are_taken);
+	tcase_add_test(all, keeps_to_a_rate_and_a_delay);
+	tcase_add_test(all, a_big_mailing_delays_nobody_else);
+	tcase_add_test(all, one_message_to_very_many_delays_nobody_else);
+	tcase_add_test(all, a_mailing_to_many_destinations_delays_nobody_else);
+	tcase_add_test(all, senders_share_alike_whatever_they_have);
+	tcase_add_test(all, dead_destinations_leave_half_to_others);
+	tcase_add_test(all, a_dead_destination_is_one_timer_and_one_attempt);
+	tcase_add_test(all, what_is_held_or_removed_leaves_the_line);
+	tcase_add_test(all, keeps_to_limits_of_destination_and_transport);
+	tcase_add_test(all,
+	    who_waited_too_long_at_a_dead_destination_hears_of_it);
+	tcase_add_test(all, what_is_old_is_tried_when_its_destination_works);
+	suite_add_tcase(suite, all);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
