@@ -42,7 +42,7 @@ QUEUE_SDK = {"posthouse/base.h", "posthouse/arena.h"}
 
 # Settings of every module, told of in posthouse.conf(5).
 COMMON = {"enabled", "module", "order", "on_failure", "mode", "hook_timeout",
-          "listen", "listen_tls", "proxy_from"}
+          "listen", "listen_tls", "proxy_from", "client_certificate"}
 
 # As the manual shows it; where a build looks depends on its prefix.
 DEFAULT_MODULE_DIR = "/usr/local/lib/posthouse"

@@ -227,6 +227,13 @@ class Mistakes(unittest.TestCase):
                      (3, "listen_tls: there is no certificate"),
                      (4, "listen_tls: there is no certificate"))
 
+    def test_a_certificate_that_nobody_can_verify_is_not_required(self):
+        self.refused('smtp_inbound: { client_certificate = "ask"; };\n'
+                     'smtp_submission: { client_certificate = "require"; };\n'
+                     'check_helo: { client_certificate = "ask"; };\n',
+                     (2, "client_certificate: to require one, section tls"),
+                     (3, "client_certificate: check_helo is no listener"))
+
 
 class GoodReload(unittest.TestCase):
     def test_a_transaction_under_way_sees_it_through(self):

@@ -17,7 +17,6 @@ enum policy_stage {
 	POLICY_AT_DATA,
 	POLICY_AT_MESSAGE,
 };
-enum core_client_certificate { CLIENT_CERTIFICATE_NO, CLIENT_CERTIFICATE_ASK };
 
 struct core_conf {
 	/* top level */
@@ -44,7 +43,7 @@ struct core_conf {
 		const char *certificate; /* "" none: no TLS is offered */
 		const char *key;
 		const char *const *more_certificates; /* by SNI: with their keys */
-		unsigned client_certificate; /* enum core_client_certificate */
+		const char *client_ca_file; /* "" none: no client is verified */
 		const char *ca_file;     /* "" the system's CAs */
 	} tls;
 	struct core_dns {

@@ -5,8 +5,6 @@
 static const char *const levels[] = { "debug", "info", "notice", "warn",
 	"error", NULL };
 
-static const char *const client_certificates[] = { "no", "ask", NULL };
-
 static const char *const policy_stages[] = { "settled", "rcpt", "data",
 	"message", NULL };
 
@@ -63,9 +61,8 @@ static const struct ph_option tls_table[] = {
 	PH_OPT_LIST("more_certificates", struct core_tls, more_certificates, 0,
 	    32, "[]",
 	    "PEM files of certificate, chain and key, for names they hold"),
-	PH_OPT_CHOICE("client_certificate", struct core_tls,
-	    client_certificate, client_certificates, "no",
-	    "Whether clients are asked for theirs, which is not verified"),
+	PH_OPT_PATH("client_ca_file", struct core_tls, client_ca_file, "",
+	    "CAs that certificates of clients are verified with"),
 	PH_OPT_PATH("ca_file", struct core_tls, ca_file, "",
 	    "CAs that other servers are verified with; empty: the system's"),
 	PH_OPT_END,

@@ -116,9 +116,13 @@ read_more(struct reading *reading, const struct core_conf *core,
 		record_put(&buf, F_CERT_MORE, pem);
 		ph_wipe((char *)(uintptr_t)pem.p, pem.n);
 	}
+	if (core->tls.client_ca_file[0] != '\0')
+		record_put(&buf, F_CLIENT_CA, read_setting(reading,
+		    "client_ca_file", core->tls.client_ca_file));
 	if (buf.full) {
 		plan_error_at(reading->errors, reading->conf, "tls",
-		    "more_certificates", "more than 256 KiB in all");
+		    "more_certificates",
+		    "with client_ca_file more than 256 KiB in all");
 		reading->status = PH_INVALID;
 	}
 	tls->more = ph_buf_content(&buf);

@@ -27,7 +27,7 @@ struct plan {
 	struct plan_tls {
 		/* PEM; empty: no TLS */
 		struct ph_slice certificate, key;
-		struct ph_slice more; /* F_CERT_MORE* */
+		struct ph_slice more; /* F_CERT_MORE* F_CLIENT_CA? */
 	} tls;
 	struct ph_slice notices; /* the file of bounce_template; "" none */
 	uint8_t tickets[PLAN_TICKETS];

@@ -72,7 +72,8 @@ static bool
 common_applies(const struct ph_option *option, unsigned kinds)
 {
 	bool is_listen = strncmp(option->name, "listen", 6) == 0 ||
-	    strcmp(option->name, "proxy_from") == 0;
+	    strcmp(option->name, "proxy_from") == 0 ||
+	    strcmp(option->name, "client_certificate") == 0;
 	bool is_check = strcmp(option->name, "on_failure") == 0 ||
 	    strcmp(option->name, "mode") == 0 ||
 	    strcmp(option->name, "hook_timeout") == 0;

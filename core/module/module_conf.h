@@ -23,9 +23,15 @@ struct module_common {
 	const char *const *listen;     /* listeners: "0.0.0.0:25", "[::]:25" */
 	const char *const *listen_tls; /* implicit TLS */
 	struct ph_net_list proxy_from; /* their connections begin with PROXY */
+	unsigned client_certificate;   /* index: no, ask, require */
 };
 enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
 enum { MODE_ENFORCE, MODE_SHADOW };
+enum {
+	CLIENT_CERTIFICATE_NO,
+	CLIENT_CERTIFICATE_ASK,
+	CLIENT_CERTIFICATE_REQUIRE,
+};
 extern const struct ph_option module_common_options[];
 
 struct tally;

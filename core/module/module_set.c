@@ -10,6 +10,7 @@
 
 static const char *const failures[] = { "defer", "next", "reject", NULL };
 static const char *const modes[] = { "enforce", "shadow", NULL };
+static const char *const certificates[] = { "no", "ask", "require", NULL };
 
 const struct ph_option module_common_options[] = {
 	PH_OPT_BOOL("enabled", struct module_common, enabled, "true",
@@ -30,6 +31,9 @@ const struct ph_option module_common_options[] = {
 	    "[]", "The same with TLS from the first octet"),
 	PH_OPT_NETS("proxy_from", struct module_common, proxy_from, 0, 1000,
 	    "[]", "Front ends that begin with a PROXY header"),
+	PH_OPT_CHOICE("client_certificate", struct module_common,
+	    client_certificate, certificates, "no",
+	    "Under TLS: ask clients for theirs, or require one"),
 	PH_OPT_END,
 };
 
@@ -128,6 +132,8 @@ check_common(struct loading *l, const struct module_instance *instance)
 		at = conf_setting(section, "listen_tls");
 	if (at == NULL)
 		at = conf_setting(section, "proxy_from");
+	if (at == NULL)
+		at = conf_setting(section, "client_certificate");
 	if (at != NULL && (instance->module->kinds & PH_KIND_LISTENER) == 0)
 		conf_error_add(l->errors, at->file, at->line,
 		    "%s: %s is no listener", at->name, instance->name);
@@ -138,6 +144,14 @@ check_common(struct loading *l, const struct module_instance *instance)
 		at = conf_setting(section, "listen_tls");
 		conf_error_add(l->errors, at->file, at->line,
 		    "listen_tls: there is no certificate in section tls");
+	}
+	if (common->client_certificate == CLIENT_CERTIFICATE_REQUIRE &&
+	    (l->core->tls.certificate[0] == '\0' ||
+	        l->core->tls.client_ca_file[0] == '\0')) {
+		at = conf_setting(section, "client_certificate");
+		conf_error_add(l->errors, at->file, at->line,
+		    "client_certificate: to require one, section tls needs "
+		    "certificate and client_ca_file");
 	}
 }
 

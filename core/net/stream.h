@@ -8,6 +8,7 @@
 
 #include <posthouse/stream.h>
 
+struct tls_peer;
 struct tls_server;
 
 /* Wrap a non-blocking connected socket (given). Ends with the arena, too. */
@@ -27,21 +28,28 @@ void tls_server_get(struct tls_server *server);
  * holds (SNI). 0 or PH_TLS. */
 int tls_server_add(struct tls_server *server, struct ph_slice pem,
     const uint8_t tickets[80], struct ph_err *err);
-/* Ask clients for a certificate. Who shows one proves to have its key; who
- * signed it is not looked at. */
-void tls_server_ask_client(struct tls_server *server);
+/* The CAs that clients' certificates are verified with, and are asked for: PEM.
+ * Behind the last tls_server_add. 0, or PH_TLS and none is trusted. */
+int tls_server_trust(struct tls_server *server, struct ph_slice ca_pem,
+    struct ph_err *err);
 void tls_server_free(struct tls_server *server);
 /* Where ph_stream_tls_client finds CAs: a PEM file, "" for the system's. Read
  * now, before the process gives up its view of the file system. */
 int tls_client_init(const char *ca_file, struct ph_err *err);
 void tls_client_fini(void);
-/* Drop buffered input, do the handshake; alpn NULL or the one protocol that a
- * client that sends ALPN must name. Counts references on server. Suspends. */
+struct tls_wish {
+	const char *alpn; /* the one protocol that a client that sends ALPN must
+	                   * name; NULL: any */
+	bool ask_client;  /* for a certificate, which it may refuse */
+	unsigned timeout_ms;
+};
+/* Drop buffered input, do the handshake. Counts references on server; wish is
+ * copied. Suspends. */
 int stream_tls_server(struct ph_stream *stream, struct tls_server *server,
-    const char *alpn, unsigned timeout_ms);
+    const struct tls_wish *wish);
 
-/* SHA-256 of the certificate that the client showed, in hex; NULL: none. */
-const char *stream_tls_peer(const struct ph_stream *stream);
+/* The certificate that the client showed; NULL: none. */
+const struct tls_peer *stream_tls_peer(const struct ph_stream *stream);
 
 /* The descriptor, borrowed; -1 when closed. Another process may go on with a
  * duplicate of it: give that what ph_stream_buffered holds, too, and close. */

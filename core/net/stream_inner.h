@@ -29,7 +29,8 @@ struct ph_stream {
 	SSL *ssl;
 	struct tls_server *server; /* referenced */
 	const char *alpn;          /* the one protocol, while the handshake */
-	const char *tls_name, *tls_peer;
+	const char *tls_name;
+	const struct tls_peer *tls_peer; /* NULL: showed none */
 	struct octets in, out;
 	bool more;     /* the last read was full: another may be at once */
 	bool flushing; /* a fiber sends; others wait for it */

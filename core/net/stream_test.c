@@ -187,8 +187,9 @@ serve_tls(void *arg)
 {
 	struct ph_slice line;
 	int want = arg != NULL ? PH_TLS : PH_OK;
+	const struct tls_wish wish = { .alpn = arg, .timeout_ms = 1000 };
 
-	ck_assert_int_eq(stream_tls_server(left, server, arg, 1000), want);
+	ck_assert_int_eq(stream_tls_server(left, server, &wish), want);
 	if (want != PH_OK)
 		return;
 	while (ph_stream_read_line(left, 1000, 1000, &line, NULL) == PH_OK)

@@ -130,23 +130,6 @@ shake(struct ph_stream *stream, unsigned timeout_ms)
 	}
 }
 
-static const char *
-fingerprint(struct ph_arena *arena, SSL *ssl)
-{
-	X509 *certificate = SSL_get0_peer_certificate(ssl);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	char *text;
-
-	if (certificate == NULL ||
-	    X509_digest(certificate, EVP_sha256(), digest, &n) != 1)
-		return NULL;
-	text = ph_arena_alloc(arena, 2 * n + 1);
-	for (unsigned i = 0; i < n; i++)
-		snprintf(text + 2 * i, 3, "%02x", digest[i]);
-	return text;
-}
-
 int
 tls_handshake(struct ph_stream *stream, SSL *ssl, unsigned timeout_ms)
 {
@@ -163,7 +146,6 @@ tls_handshake(struct ph_stream *stream, SSL *ssl, unsigned timeout_ms)
 		stream->failed = status;
 		return status;
 	}
-	stream->tls_peer = fingerprint(stream->arena, ssl);
 	stream->tls_name = ph_arena_printf(stream->arena, "%s %s",
 	    SSL_get_version(ssl), SSL_get_cipher_name(ssl));
 	return PH_OK;
@@ -175,7 +157,7 @@ ph_stream_is_tls(const struct ph_stream *stream)
 	return stream->tls_name != NULL;
 }
 
-const char *
+const struct tls_peer *
 stream_tls_peer(const struct ph_stream *stream)
 {
 	return stream->tls_peer;

@@ -6,6 +6,7 @@
  * ours.
  */
 #include "net/stream_inner.h"
+#include "net/tls_peer.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -20,6 +21,9 @@ struct named {
 
 struct tls_server {
 	SSL_CTX *ctx;
+	/* Sessions of clients that were asked for a certificate are resumed
+	 * only where the same CAs decide. */
+	unsigned char client_id[32];
 	struct named *named, **named_end;
 	unsigned references;
 };
@@ -181,21 +185,89 @@ tls_server_add(struct tls_server *server, struct ph_slice pem,
 	return PH_OK;
 }
 
-/* The key is proved by the handshake; the chain is nobody's business here. */
+/* --- certificates of clients --- */
+
+/* NULL with err filled. */
+static X509_STORE *
+read_store(struct ph_slice pem, STACK_OF(X509_NAME) *names,
+    struct ph_err *err)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509_STORE *store = X509_STORE_new();
+	bool good = true;
+	X509 *ca;
+	char reason[160];
+
+	while (good && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL)) !=
+	    NULL) {
+		X509_NAME *name = X509_NAME_dup(X509_get_subject_name(ca));
+
+		good = X509_STORE_add_cert(store, ca) == 1 &&
+		    sk_X509_NAME_push(names, name) > 0;
+		if (!good)
+			X509_NAME_free(name);
+		X509_free(ca);
+	}
+	BIO_free(bio);
+	good = good && sk_X509_NAME_num(names) > 0 &&
+	    ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	if (good)
+		ERR_clear_error();
+	else
+		ph_err_set(err, PH_TLS, 0, "the CAs can't be used: %s",
+		    tls_reason(reason, sizeof(reason)));
+	if (good)
+		return store;
+	X509_STORE_free(store);
+	return NULL;
+}
+
+static void
+trust(SSL_CTX *ctx, X509_STORE *store, const STACK_OF(X509_NAME) *names)
+{
+	SSL_CTX_set1_verify_cert_store(ctx, store);
+	SSL_CTX_set0_CA_list(ctx, SSL_dup_CA_list(names));
+}
+
+int
+tls_server_trust(struct tls_server *server, struct ph_slice ca_pem,
+    struct ph_err *err)
+{
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+	X509_STORE *store = read_store(ca_pem, names, err);
+
+	if (store != NULL) {
+		trust(server->ctx, store, names);
+		for (struct named *at = server->named; at != NULL;
+		     at = at->next)
+			trust(at->ctx, store, names);
+		EVP_Digest(ca_pem.p, ca_pem.n, server->client_id, NULL,
+		    EVP_sha256(), NULL);
+	}
+	sk_X509_NAME_pop_free(names, X509_NAME_free);
+	X509_STORE_free(store);
+	return store != NULL ? PH_OK : PH_TLS;
+}
+
+/* Whoever shows one proves to have its key; whether a CA of ours signed it is
+ * in the verify result, and no reason to end the handshake. */
 static int
 on_client_certificate(int good, X509_STORE_CTX *store)
 {
 	(void)good;
-	X509_STORE_CTX_set_error(store, X509_V_OK);
+	(void)store;
 	return 1;
 }
 
-void
-tls_server_ask_client(struct tls_server *server)
+static void
+ask_client(SSL *ssl, const struct tls_server *server)
 {
-	SSL_CTX_set_verify(server->ctx, SSL_VERIFY_PEER,
-	    on_client_certificate);
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, on_client_certificate);
+	SSL_set_session_id_context(ssl, server->client_id,
+	    sizeof(server->client_id));
 }
+
+/* --- */
 
 void
 tls_server_get(struct tls_server *server)
@@ -221,7 +293,7 @@ tls_server_free(struct tls_server *server)
 
 int
 stream_tls_server(struct ph_stream *stream, struct tls_server *server,
-    const char *alpn, unsigned timeout_ms)
+    const struct tls_wish *wish)
 {
 	SSL *ssl = SSL_new(server->ctx);
 	int status;
@@ -229,10 +301,14 @@ stream_tls_server(struct ph_stream *stream, struct tls_server *server,
 	ph_assert(ssl != NULL);
 	tls_server_get(server);
 	stream->server = server;
-	stream->alpn = alpn;
+	stream->alpn = wish->alpn;
 	SSL_set_app_data(ssl, stream);
 	SSL_set_accept_state(ssl);
-	status = tls_handshake(stream, ssl, timeout_ms);
+	if (wish->ask_client)
+		ask_client(ssl, server);
+	status = tls_handshake(stream, ssl, wish->timeout_ms);
+	if (status == PH_OK)
+		stream->tls_peer = tls_peer_of(stream->arena, ssl);
 	ERR_clear_error();
 	return status;
 }

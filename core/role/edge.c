@@ -26,7 +26,6 @@
 enum {
 	ACCEPT_AT_ONCE = 16,
 	ACCEPT_PAUSE_MS = 100,    /* after the system refused one */
-	HANDSHAKE_MS = 60000,
 	PROXY_MS = 10000,
 	RELAY_IDLE_MS = 2100000,  /* over any time-out behind it */
 	FAREWELL_MS = 2000,
@@ -179,24 +178,6 @@ meet_client(struct connection *connection, struct ph_session *session)
 	return true;
 }
 
-/* TLS from the first octet. False: there is no session to be had. */
-static bool
-secure(struct ph_session *session)
-{
-	int status = session->tls_server == NULL ? PH_UNAVAILABLE :
-	    stream_tls_server(session->stream, session->tls_server,
-	        session->instance->module->listener->alpn, HANDSHAKE_MS);
-
-	if (status == PH_OK) {
-		session->tls = ph_stream_tls_name(session->stream);
-		session->tls_peer = stream_tls_peer(session->stream);
-		return true;
-	}
-	ph_log(PH_INFO, "tls_failed",
-	    ph_f_str("reason", ph_status_name(status)));
-	return false;
-}
-
 /* After the module returned: relay behind TLS, or the end. */
 static void
 finish_session(struct connection *connection, struct ph_session *session)
@@ -237,7 +218,8 @@ serve(struct connection *connection)
 		    ph_f_str("reason", "too many connections"));
 		if (!connection->implicit_tls) /* it would be no TLS */
 			say_farewell(session);
-	} else if (!connection->implicit_tls || secure(session)) {
+	} else if (!connection->implicit_tls ||
+	    session_secure(session) == PH_OK) {
 		instance->module->listener->session(session, instance->conf);
 		finish_session(connection, session);
 		session_end_checks(session);
@@ -484,8 +466,11 @@ load_tls(const struct generation *generation)
 		return;
 	}
 	load_more(tls, generation);
-	if (generation->core.tls.client_certificate == CLIENT_CERTIFICATE_ASK)
-		tls_server_ask_client(tls);
+	if (generation->client_ca.n > 0 &&
+	    tls_server_trust(tls, generation->client_ca, &err) != PH_OK)
+		ph_log(PH_ERROR, "tls_not_loaded", ph_f_str("file",
+		    generation->core.tls.client_ca_file),
+		    ph_f_str("reason", err.text));
 	tls_server_free(edge.tls);
 	edge.tls = tls;
 }

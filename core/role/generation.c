@@ -76,6 +76,8 @@ take_secrets(struct generation *generation, struct ph_slice record)
 	    record_get(record, F_CERT_KEY));
 	generation->tickets = ph_arena_slice(arena,
 	    record_get(record, F_TICKETS));
+	generation->client_ca = ph_arena_slice(arena,
+	    record_get(record, F_CLIENT_CA));
 	generation->certificates = take_all(arena, record, F_CERT_MORE);
 	generation->checks = take_all(arena, record, F_CHECK);
 }

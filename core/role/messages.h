@@ -15,7 +15,7 @@
 enum message_type {
 	/* --- master to every role --- */
 	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
-	 * F_CERT_KEY? F_CERT_MORE* F_TICKETS? F_CHECK*
+	 * F_CERT_KEY? F_CERT_MORE* F_CLIENT_CA? F_TICKETS? F_CHECK*
 	 * F_NOTICES?; reply: nothing, or PH_INVALID F_TEXT*.
 	 * The first one starts the role; later ones replace the configuration
 	 * for new sessions and calls. */
@@ -64,7 +64,8 @@ enum message_type {
 
 	/* --- to check, from edge --- */
 	/* F_STAGE, the session (F_SESSION F_LISTENER F_SERVICE F_CLIENT
-	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_USER?), the
+	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_TLS_PEER?
+	 * F_TLS_SUBJECT? F_TLS_ISSUER? F_TLS_VERIFIED? F_USER?), the
 	 * envelope (F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
@@ -215,6 +216,10 @@ enum field_tag {
 	F_ACCEPTED,      /* n: 0, 1 */
 	F_ONWARD,        /* n: enum ph_onward */
 	F_NOTICES,       /* the file of queue.bounce_template */
+	F_CLIENT_CA,     /* PEM: whose certificates of clients are good */
+	F_TLS_SUBJECT,   /* of the client's certificate: common name */
+	F_TLS_ISSUER,
+	F_TLS_VERIFIED,  /* n: 0, 1 */
 };
 
 #endif

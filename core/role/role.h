@@ -27,6 +27,7 @@ struct generation {
 	struct module_set modules;
 	uint8_t key[TOKEN_KEY_SIZE];   /* zero where the role has none */
 	struct ph_slice certificate, certificate_key, tickets; /* edge */
+	struct ph_slice client_ca;
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
 	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
 	unsigned router_count;         /* of the whole configuration */

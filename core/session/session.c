@@ -5,8 +5,13 @@
 #include "bus/bus.h"
 #include "loop/fiber.h"
 #include "net/stream.h"
+#include "net/tls_peer.h"
 
-enum { TRACE_LIMIT = 64 << 10, HEADERS_LIMIT = 64 << 10 };
+enum {
+	TRACE_LIMIT = 64 << 10,
+	HEADERS_LIMIT = 64 << 10,
+	HANDSHAKE_MS = 60000,
+};
 
 struct ph_session *
 session_create(struct generation *generation,
@@ -114,7 +119,26 @@ ph_session_tls(const struct ph_session *session)
 const char *
 ph_session_certificate(const struct ph_session *session)
 {
-	return session->tls_peer;
+	return session->tls_peer != NULL ? session->tls_peer->fingerprint :
+	                                   NULL;
+}
+
+const char *
+ph_session_certificate_subject(const struct ph_session *session)
+{
+	return session->tls_peer != NULL ? session->tls_peer->subject : NULL;
+}
+
+const char *
+ph_session_certificate_issuer(const struct ph_session *session)
+{
+	return session->tls_peer != NULL ? session->tls_peer->issuer : NULL;
+}
+
+bool
+ph_session_certificate_is_verified(const struct ph_session *session)
+{
+	return session->tls_peer != NULL && session->tls_peer->is_verified;
 }
 
 const char *
@@ -183,16 +207,18 @@ ph_session_has_tls(const struct ph_session *session)
 }
 
 int
-ph_session_starttls(struct ph_session *session)
+session_secure(struct ph_session *session)
 {
-	int status = ph_stream_flush(session->stream);
+	const struct module_instance *instance = session->instance;
+	const struct tls_wish wish = {
+		.alpn = instance->module->listener->alpn,
+		.ask_client = instance->common.client_certificate !=
+		    CLIENT_CERTIFICATE_NO,
+		.timeout_ms = HANDSHAKE_MS,
+	};
+	int status = session->tls_server == NULL ? PH_UNAVAILABLE :
+	    stream_tls_server(session->stream, session->tls_server, &wish);
 
-	if (session->tls_server == NULL || session->tls != NULL)
-		return PH_INVALID;
-	if (status == PH_OK)
-		status = stream_tls_server(session->stream,
-		    session->tls_server,
-		    session->instance->module->listener->alpn, 60000);
 	if (status != PH_OK) {
 		ph_log(PH_INFO, "tls_failed",
 		    ph_f_str("reason", ph_status_name(status)));
@@ -200,8 +226,29 @@ ph_session_starttls(struct ph_session *session)
 	}
 	session->tls = ph_stream_tls_name(session->stream);
 	session->tls_peer = stream_tls_peer(session->stream);
-	session->helo = (struct ph_slice){ NULL, 0 };
 	return PH_OK;
+}
+
+int
+ph_session_starttls(struct ph_session *session)
+{
+	int status = ph_stream_flush(session->stream);
+
+	if (session->tls_server == NULL || session->tls != NULL)
+		return PH_INVALID;
+	if (status == PH_OK)
+		status = session_secure(session);
+	if (status == PH_OK)
+		session->helo = (struct ph_slice){ NULL, 0 };
+	return status;
+}
+
+bool
+ph_session_lacks_certificate(const struct ph_session *session)
+{
+	return session->instance->common.client_certificate ==
+	        CLIENT_CERTIFICATE_REQUIRE &&
+	    !ph_session_certificate_is_verified(session);
 }
 
 bool

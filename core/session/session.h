@@ -14,6 +14,7 @@
 #include "pipeline/policy.h"
 #include "role/role.h"
 
+struct tls_peer;
 struct tls_server;
 
 struct ph_session {
@@ -27,7 +28,8 @@ struct ph_session {
 	struct ph_addr client, local;
 	uint16_t client_port, local_port;
 	struct ph_slice helo;
-	const char *tls, *tls_peer;
+	const char *tls;
+	const struct tls_peer *tls_peer; /* NULL: no certificate */
 	const char *user;              /* NULL: not logged in */
 	struct ph_slice token;
 	const struct ph_slice *aliases;
@@ -56,6 +58,9 @@ struct ph_session *session_create(struct generation *generation,
 void session_free(struct ph_session *session);
 /* Make the session's ids those of the calling fiber's log lines. */
 void session_enter_log(struct ph_session *session);
+
+/* The handshake, at once or behind STARTTLS. Suspends. A failure is logged. */
+int session_secure(struct ph_session *session);
 
 /* Who and where, as fields of a bus message; and back. PH_DEFECT. */
 void session_put(const struct ph_session *session, struct ph_buf *buf);

@@ -78,6 +78,25 @@ take_user(struct ph_session *session, struct ph_slice record)
 	session->alias_count = n;
 }
 
+/* What a listener requires before it listens to a password. */
+static bool
+may_log_in(const struct ph_session *session)
+{
+	if (!ph_session_lacks_certificate(session))
+		return true;
+	ph_log(PH_NOTICE, "login_refused",
+	    ph_f_str("reason", "no verified certificate of the client"));
+	return false;
+}
+
+static enum ph_auth_result
+refuse(struct ph_session *session)
+{
+	return ++session->auth_failures >=
+	        session->generation->core.limits.auth_failures ?
+	    PH_AUTH_LIMITED : PH_AUTH_REFUSED;
+}
+
 /* What is said to auth, in memory of its own that is wiped as a whole. */
 struct question {
 	struct ph_arena *arena;
@@ -106,7 +125,6 @@ static enum ph_auth_result
 ask(struct ph_session *session, uint16_t type, struct question *question,
     const char **challenge_out)
 {
-	const struct core_limits *limits = &session->generation->core.limits;
 	bool is_full = question->buf.full;
 	struct bus_message reply;
 	enum ph_auth_result result;
@@ -136,9 +154,8 @@ ask(struct ph_session *session, uint16_t type, struct question *question,
 		take_user(session, reply.record);
 	if (result == PH_AUTH_OK && session->user == NULL)
 		return PH_AUTH_UNAVAILABLE;
-	if (result == PH_AUTH_REFUSED &&
-	    ++session->auth_failures >= limits->auth_failures)
-		return PH_AUTH_LIMITED;
+	if (result == PH_AUTH_REFUSED)
+		return refuse(session);
 	return result > PH_AUTH_LIMITED ? PH_AUTH_UNAVAILABLE : result;
 }
 
@@ -158,9 +175,12 @@ enum ph_auth_result
 ph_sasl_start(struct ph_session *session, struct ph_slice mechanism,
     struct ph_slice initial, const char **challenge_out)
 {
-	struct question question = { .arena = ph_arena_create(NULL) };
+	struct question question = { 0 };
 
 	ph_sasl_abort(session);
+	if (!may_log_in(session))
+		return refuse(session);
+	question.arena = ph_arena_create(NULL);
 	if (initial.p != NULL && ph_slice_eq(initial, PH_LIT("="))) {
 		question.octets = PH_LIT("");
 	} else if (initial.p != NULL && decode(question.arena, initial,
@@ -213,8 +233,11 @@ enum ph_auth_result
 ph_login(struct ph_session *session, struct ph_slice user,
     struct ph_slice password)
 {
-	struct question question = { .arena = ph_arena_create(NULL) };
+	struct question question = { 0 };
 
+	if (!may_log_in(session))
+		return refuse(session);
+	question.arena = ph_arena_create(NULL);
 	question_begin(&question, user.n + password.n);
 	put_client(session, &question.buf);
 	record_put(&question.buf, F_USER, user);

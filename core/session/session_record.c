@@ -3,6 +3,16 @@
 #include "session/session.h"
 
 #include "base/record.h"
+#include "net/tls_peer.h"
+
+static void
+put_peer(const struct tls_peer *peer, struct ph_buf *buf)
+{
+	record_put_str(buf, F_TLS_PEER, peer->fingerprint);
+	record_put_str(buf, F_TLS_SUBJECT, peer->subject);
+	record_put_str(buf, F_TLS_ISSUER, peer->issuer);
+	record_put_u64(buf, F_TLS_VERIFIED, peer->is_verified);
+}
 
 void
 session_put(const struct ph_session *session, struct ph_buf *buf)
@@ -21,7 +31,7 @@ session_put(const struct ph_session *session, struct ph_buf *buf)
 	if (session->tls != NULL)
 		record_put_str(buf, F_TLS, session->tls);
 	if (session->tls_peer != NULL)
-		record_put_str(buf, F_TLS_PEER, session->tls_peer);
+		put_peer(session->tls_peer, buf);
 	if (session->user != NULL)
 		record_put_str(buf, F_USER, session->user);
 }
@@ -38,6 +48,19 @@ take_text(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
 		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
 			return NULL;
 	return ph_arena_slice(arena, text).p;
+}
+
+static const struct tls_peer *
+take_peer(struct ph_arena *arena, struct ph_slice record)
+{
+	struct tls_peer *peer = ph_arena_alloc(arena, sizeof(*peer));
+
+	peer->fingerprint = take_text(arena, record, F_TLS_PEER);
+	peer->subject = take_text(arena, record, F_TLS_SUBJECT);
+	peer->issuer = take_text(arena, record, F_TLS_ISSUER);
+	peer->is_verified = record_get_u64(record, F_TLS_VERIFIED, 0) == 1;
+	return peer->fingerprint != NULL && peer->subject != NULL &&
+	        peer->issuer != NULL ? peer : NULL;
 }
 
 int
@@ -62,7 +85,7 @@ session_take(struct ph_session *session, struct ph_slice record)
 	session->listener = take_text(arena, record, F_LISTENER);
 	session->service = take_text(arena, record, F_SERVICE);
 	session->tls = take_text(arena, record, F_TLS);
-	session->tls_peer = take_text(arena, record, F_TLS_PEER);
+	session->tls_peer = take_peer(arena, record);
 	session->user = take_text(arena, record, F_USER);
 	session->helo = ph_slice_str(take_text(arena, record, F_HELO));
 	return session->listener == NULL || session->service == NULL ?

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/record.h"
+#include "net/tls_peer.h"
 #include "session/mail.h"
 
 static struct ph_arena *arena;
@@ -47,6 +48,8 @@ teardown(void)
 
 START_TEST(a_session_comes_back_from_the_bus)
 {
+	static const struct tls_peer peer = { .fingerprint = "0a0b",
+		.subject = "c.test", .issuer = "", .is_verified = true };
 	struct ph_session *copy = session_create(&generation, NULL);
 
 	ck_assert(ph_addr_parse(PH_LIT("2001:db8::1"), &session->client));
@@ -55,6 +58,7 @@ START_TEST(a_session_comes_back_from_the_bus)
 	session->local_port = 25;
 	session->helo = PH_LIT("client.test");
 	session->tls = "TLSv1.3 X";
+	session->tls_peer = &peer;
 	session->user = "alice@example.test";
 	session_put(session, &buf);
 	ck_assert_int_eq(session_take(copy, ph_buf_content(&buf)), PH_OK);
@@ -66,6 +70,10 @@ START_TEST(a_session_comes_back_from_the_bus)
 	ck_assert_uint_eq(copy->local_port, 25);
 	ck_assert(ph_slice_eq(copy->helo, PH_LIT("client.test")));
 	ck_assert_str_eq(copy->tls, "TLSv1.3 X");
+	ck_assert_str_eq(ph_session_certificate(copy), "0a0b");
+	ck_assert_str_eq(ph_session_certificate_subject(copy), "c.test");
+	ck_assert_str_eq(ph_session_certificate_issuer(copy), "");
+	ck_assert(ph_session_certificate_is_verified(copy));
 	ck_assert_str_eq(copy->user, "alice@example.test");
 	ck_assert_str_eq(copy->listener, "smtp_inbound");
 	ck_assert_str_eq(copy->service, "smtp");
@@ -81,6 +89,10 @@ START_TEST(what_is_absent_stays_absent)
 	ck_assert_int_eq(session_take(copy, ph_buf_content(&buf)), PH_OK);
 	ck_assert_ptr_null(copy->user);
 	ck_assert_ptr_null(copy->tls);
+	ck_assert_ptr_null(ph_session_certificate(copy));
+	ck_assert_ptr_null(ph_session_certificate_subject(copy));
+	ck_assert_ptr_null(ph_session_certificate_issuer(copy));
+	ck_assert(!ph_session_certificate_is_verified(copy));
 	ck_assert_ptr_null(copy->helo.p);
 	ck_assert_uint_eq(copy->client.family, 0);
 	session_free(copy);

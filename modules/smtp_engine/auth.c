@@ -26,15 +26,28 @@ smtp_auth_is_offered(const struct smtp *c)
 	    '\0';
 }
 
+const char *
+smtp_need_certificate(const struct smtp *c)
+{
+	if (!ph_session_lacks_certificate(c->session))
+		return NULL;
+	return ph_session_tls(c->session) == NULL ? "STARTTLS comes first" :
+	    "a certificate that we can verify is needed";
+}
+
 void
 smtp_allow_auth(struct smtp *c)
 {
+	const char *need = smtp_need_certificate(c);
+
 	if (!wants_auth(c) || !c->extended)
 		smtp_say(c, 503, "5.5.1", "AUTH is not offered");
 	else if (ph_session_user(c->session) != NULL)
 		smtp_say(c, 503, "5.5.1", "logged in already");
 	else if (!has_cover(c))
 		smtp_say(c, 538, "5.7.11", "AUTH needs TLS");
+	else if (need != NULL)
+		smtp_say(c, 530, "5.7.0", need);
 }
 
 /* One line of the exchange; false: the exchange is over, reply is filled. */

@@ -99,6 +99,12 @@ add_trace(struct smtp *c, struct ph_buf *out)
 		.hostname = ph_session_hostname(c->session),
 		.id = ph_session_id(c->session),
 		.tls = ph_session_tls(c->session),
+		.certificate_subject =
+		    ph_session_certificate_subject(c->session),
+		.certificate_issuer =
+		    ph_session_certificate_issuer(c->session),
+		.is_verified =
+		    ph_session_certificate_is_verified(c->session),
 		.wall_time = ph_wall_time(),
 		.extended = c->extended,
 		.authenticated = ph_session_user(c->session) != NULL,

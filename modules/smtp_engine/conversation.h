@@ -183,6 +183,9 @@ uint64_t smtp_size_limit(const struct smtp *c);
 
 /* auth.c */
 bool smtp_auth_is_offered(const struct smtp *c);
+/* What to answer when the listener requires a certificate of the client and
+ * has none that is verified; NULL: nothing. */
+const char *smtp_need_certificate(const struct smtp *c);
 void smtp_allow_auth(struct smtp *c);
 void smtp_do_auth(struct smtp *c);
 void smtp_do_starttls(struct smtp *c);

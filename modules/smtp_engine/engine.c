@@ -373,6 +373,7 @@ static void
 log_end(struct smtp *c)
 {
 	const struct smtp_tally *t = &c->tally;
+	const char *certificate = ph_session_certificate(c->session);
 	char addr[PH_ADDR_TEXT_MAX];
 
 	ph_log(PH_INFO, "session_end",
@@ -381,7 +382,12 @@ log_end(struct smtp *c)
 	        ph_addr_format(ph_session_client(c->session), addr)),
 	    ph_f_slice("helo", ph_session_helo(c->session)),
 	    ph_f_str("tls", ph_session_tls(c->session)),
-	    ph_f_str("certificate", ph_session_certificate(c->session)),
+	    ph_f_str("certificate", certificate),
+	    ph_f_str("certificate_of", certificate == NULL ? NULL :
+	        ph_session_certificate_subject(c->session)),
+	    ph_f_str("certificate_verified", certificate == NULL ? NULL :
+	        ph_session_certificate_is_verified(c->session) ? "yes" :
+	                                                         "no"),
 	    ph_f_str("user", ph_session_user(c->session)),
 	    ph_f_int("messages", t->messages),
 	    ph_f_int("rcpts", t->recipients),

@@ -170,7 +170,22 @@ START_TEST(received_tells_how_and_for_whom)
 	    "\tfor <a@b.test>;\r\n"
 	    "\tThu, 01 Jan 1970 00:00:00 +0000\r\n");
 	trace.tls = "TLSv1.3 X";
+	trace.certificate_subject = "a.test";
+	trace.certificate_issuer = "CA";
+	buf.n = 0;
+	smtp_trace_format(&trace, &buf);
+	ck_assert_ptr_nonnull(strstr(fake_text(&buf),
+	    "\t(using TLSv1.3 X)\r\n"
+	    "\t(Client CN \"a.test\", Issuer \"CA\" (not verified))\r\n"
+	    "\tfor "));
+	trace.is_verified = trace.hide_client = true;
+	buf.n = 0;
+	smtp_trace_format(&trace, &buf);
+	ck_assert_ptr_nonnull(strstr(fake_text(&buf), "(verified OK))"));
 	trace.authenticated = true;
+	buf.n = 0;
+	smtp_trace_format(&trace, &buf);
+	ck_assert_ptr_null(strstr(fake_text(&buf), "Client CN"));
 	ck_assert_str_eq(smtp_protocol_name(&trace), "ESMTPSA");
 	trace.smtputf8 = true;
 	ck_assert_str_eq(smtp_protocol_name(&trace), "UTF8SMTPSA");

@@ -84,6 +84,32 @@ START_TEST(early_talkers_may_only_quit)
 }
 END_TEST
 
+/* --- certificates of clients --- */
+
+START_TEST(a_required_certificate_comes_before_mail_and_login)
+{
+	static const char first[] = "EHLO c\r\nMAIL FROM:<>\r\n";
+
+	fake.wants_certificate = fake.has_tls = true;
+	ck_assert_str_eq(talk(first), "220 250 530");
+	ck_assert(said("530 5.7.0 STARTTLS comes first ("));
+	setup();
+	fake.wants_certificate = true;
+	fake.tls = "TLSv1.3 X";
+	ck_assert_str_eq(talk_as("EHLO c\r\nMAIL FROM:<>\r\n"
+	    "AUTH PLAIN AGEAYg==\r\nNOOP\r\n", &submission),
+	    "220 250 530 530 250");
+	ck_assert(said("530 5.7.0 a certificate that we can verify"));
+	setup();
+	fake.wants_certificate = true;
+	fake.tls = "TLSv1.3 X";
+	fake.certificate = "c.test";
+	ck_assert_str_eq(talk(first), "220 250 250");
+	ck_assert(logged("certificate=0a0b certificate_of=c.test "
+	                 "certificate_verified=yes"));
+}
+END_TEST
+
 /* --- HELO --- */
 
 START_TEST(our_own_name_is_refused_from_others)
@@ -434,6 +460,8 @@ policy_suite(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, early_talkers_may_only_quit);
+	tcase_add_test(tc,
+	    a_required_certificate_comes_before_mail_and_login);
 	tcase_add_test(tc, our_own_name_is_refused_from_others);
 	tcase_add_test(tc, a_bare_address_is_refused_when_configured);
 	tcase_add_test(tc, refusals_of_strangers_wait);

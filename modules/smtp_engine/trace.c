@@ -36,6 +36,11 @@ smtp_trace_format(const struct smtp_trace *trace, struct ph_buf *out)
 	    trace->hostname, smtp_protocol_name(trace), trace->id);
 	if (trace->tls != NULL)
 		ph_buf_printf(out, "\r\n\t(using %s)", trace->tls);
+	if (trace->certificate_subject != NULL && !hidden)
+		ph_buf_printf(out,
+		    "\r\n\t(Client CN \"%s\", Issuer \"%s\" (%s))",
+		    trace->certificate_subject, trace->certificate_issuer,
+		    trace->is_verified ? "verified OK" : "not verified");
 	if (trace->rcpt.p != NULL) {
 		ph_buf_str(out, "\r\n\tfor <");
 		ph_buf_slice(out, trace->rcpt);

@@ -14,9 +14,11 @@ struct smtp_trace {
 	const char *hostname;
 	const char *id;
 	const char *tls;         /* NULL in the clear */
+	/* common names in the client's certificate, without quotes; or NULL */
+	const char *certificate_subject, *certificate_issuer;
 	struct ph_slice rcpt;    /* in SMTP syntax; absent: not told */
 	int64_t wall_time;
-	bool extended, authenticated, smtputf8;
+	bool extended, authenticated, smtputf8, is_verified;
 	bool hide_client;        /* of a client that logged in */
 };
 

@@ -10,6 +10,10 @@
 static const char *
 need_tls_or_auth(const struct smtp *c)
 {
+	const char *need = smtp_need_certificate(c);
+
+	if (need != NULL)
+		return need;
 	if (!c->policy->submission || ph_session_user(c->session) != NULL)
 		return NULL;
 	if (ph_session_tls(c->session) == NULL && !c->conf->allow_plain_auth)

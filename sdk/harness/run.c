@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "net/tls_peer.h"
 #include "role/generation.h"
 
 enum {
@@ -292,7 +293,21 @@ step_rcpt(struct run *run, const struct script_command *step,
 	run->recipients = all;
 }
 
-/* "NAME [certificate HEX]" */
+/* "HEX [SUBJECT [verified]]" */
+static const struct tls_peer *
+certificate_of(struct ph_arena *arena, const char *rest)
+{
+	struct tls_peer *peer = ph_arena_alloc(arena, sizeof(*peer));
+
+	peer->fingerprint = script_word(arena, &rest);
+	peer->subject = script_word(arena, &rest);
+	peer->issuer = *peer->subject != '\0' ? "CA" : "";
+	peer->is_verified =
+	    strcmp(script_word(arena, &rest), "verified") == 0;
+	return peer;
+}
+
+/* "NAME [certificate HEX [SUBJECT [verified]]]" */
 static void
 step_tls(struct run *run, const struct script_command *step,
     struct run_outcome *outcome)
@@ -304,7 +319,7 @@ step_tls(struct run *run, const struct script_command *step,
 	run->session->tls = *name != '\0' ? name :
 	                                    "TLSv1.3 TLS_AES_256_GCM_SHA384";
 	if (strcmp(script_word(arena, &rest), "certificate") == 0)
-		run->session->tls_peer = script_word(arena, &rest);
+		run->session->tls_peer = certificate_of(arena, rest);
 	run_stage(run, step, PH_AT_TLS, &call, outcome);
 }
 

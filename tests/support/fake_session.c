@@ -338,7 +338,35 @@ const char *
 ph_session_certificate(const struct ph_session *session)
 {
 	(void)session;
-	return NULL;
+	return fake.certificate != NULL ? "0a0b" : NULL;
+}
+
+const char *
+ph_session_certificate_subject(const struct ph_session *session)
+{
+	(void)session;
+	return fake.certificate;
+}
+
+const char *
+ph_session_certificate_issuer(const struct ph_session *session)
+{
+	(void)session;
+	return fake.certificate != NULL ? "fake CA" : NULL;
+}
+
+bool
+ph_session_certificate_is_verified(const struct ph_session *session)
+{
+	(void)session;
+	return fake.certificate != NULL;
+}
+
+bool
+ph_session_lacks_certificate(const struct ph_session *session)
+{
+	(void)session;
+	return fake.wants_certificate && fake.certificate == NULL;
 }
 
 const char *

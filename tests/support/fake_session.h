@@ -34,9 +34,9 @@ struct fake {
 
 	/* the client */
 	struct ph_addr client, local;
-	const char *user, *tls;
+	const char *user, *tls, *certificate; /* subject of a verified one */
 	struct ph_slice helo;
-	bool has_tls, may_relay;
+	bool has_tls, may_relay, wants_certificate;
 
 	/* the pipeline */
 	struct ph_outcome outcome[PH_STAGES];

@@ -50,6 +50,10 @@ PH_EXPORT void ph_session_set_helo(struct ph_session *session,
 /* A front end that the listener trusts named the client it speaks for. */
 PH_EXPORT void ph_session_set_client(struct ph_session *session,
     const struct ph_addr *client, uint16_t port);
+/* Whether the listener requires a certificate of its clients, and this one has
+ * not shown one that is verified: take no mail from it. Logins are refused by
+ * the core. */
+PH_EXPORT bool ph_session_lacks_certificate(const struct ph_session *session);
 /* Whether a certificate is configured, so that STARTTLS may be offered. */
 PH_EXPORT bool ph_session_has_tls(const struct ph_session *session);
 /*

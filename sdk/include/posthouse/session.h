@@ -57,9 +57,19 @@ PH_EXPORT const char *ph_session_service(const struct ph_session *session);
 PH_EXPORT struct ph_slice ph_session_helo(const struct ph_session *session);
 /* NULL in the clear. */
 PH_EXPORT const char *ph_session_tls(const struct ph_session *session);
-/* SHA-256 in hex of the certificate that the client showed (when clients are
- * asked for one); NULL: none. Only that it has the key is proved. */
+/* SHA-256 in hex of the certificate that the client showed (where clients are
+ * asked for one); NULL: none. That it has the key is proved. */
 PH_EXPORT const char *ph_session_certificate(const struct ph_session *session);
+/* Its common names, at most 64 octets of printable ASCII ("?" for all else),
+ * "" when it has none; NULL: no certificate. Anybody may make one with any
+ * name: see whether it is verified. */
+PH_EXPORT const char *ph_session_certificate_subject(
+    const struct ph_session *session);
+PH_EXPORT const char *ph_session_certificate_issuer(
+    const struct ph_session *session);
+/* Whether one of the CAs for clients (client_ca_file) vouches for it. */
+PH_EXPORT bool ph_session_certificate_is_verified(
+    const struct ph_session *session);
 /* The canonical user ("alice@example.test"), NULL before authentication. */
 PH_EXPORT const char *ph_session_user(const struct ph_session *session);
 /* The server's own name, from the configuration. */
