@@ -71,6 +71,7 @@ struct core_conf {
 	} queue;
 	struct core_processes {
 		unsigned edge, check, mail, relay; /* 0 for edge, mail: by cores */
+		uint64_t check_memory_bytes; /* of one; then it makes way; 0: no limit */
 	} processes;
 	struct core_mail {
 		unsigned partitions;        /* fixed when the store is created */

@@ -132,6 +132,9 @@ static const struct ph_option processes_table[] = {
 	    "Processes that hold mailboxes; 0: by the number of cores"),
 	PH_OPT_UINT("relay", struct core_processes, relay, 1, 64, "1",
 	    "Processes that speak to other servers"),
+	PH_OPT_BYTES("check_memory", struct core_processes,
+	    check_memory_bytes, 0, 1LL << 40, "512M",
+	    "Over it a process of checks makes way for another; 0: no limit"),
 	PH_OPT_END,
 };
 

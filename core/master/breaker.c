@@ -126,25 +126,27 @@ take_out(struct ward *ward, unsigned crashes)
 	set_state(ward, MODULE_BROKEN);
 }
 
-void
+bool
 breaker_blame(const struct module_facts *facts)
 {
 	struct ward *ward = breaker_ward(facts);
+	bool may_break = (facts->kinds & MAY_BREAK) != 0;
 	unsigned crashes;
 
 	ward->crashes++;
 	ward->last_crash = ph_wall_time();
 	if (ward->state != MODULE_IN)
-		return;
+		return false; /* out, and yet at it */
 	crashes = count_crash(ward);
 	if (crashes < master.plan->core.crash_limit && !ward->is_on_trial)
-		return;
-	if (facts->kinds & MAY_BREAK)
+		return may_break;
+	if (may_break)
 		take_out(ward, crashes);
 	else
 		ph_log(PH_ERROR, "module_crashes",
 		    ph_f_str("module", ward->name),
 		    ph_f_int("crashes", crashes));
+	return may_break;
 }
 
 static void

@@ -26,8 +26,9 @@ struct ward {
 
 /* A module of the plan; made at the first question. */
 struct ward *breaker_ward(const struct module_facts *facts);
-/* It was at work when its process died of its own fault. */
-void breaker_blame(const struct module_facts *facts);
+/* It was at work when its process died of its own fault. True: it is out now,
+ * or will be when it goes on so. */
+bool breaker_blame(const struct module_facts *facts);
 /* Put back the broken ones whose time has come. Called every second. */
 void breaker_try_again(void);
 /* Tell a process that has just begun which modules are not in. */

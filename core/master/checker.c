@@ -234,6 +234,7 @@ checker_main(const struct role_start *start_as)
 		conf_error_add(&errors, NULL, 0, "%s", err.text);
 	} else if (status == PH_OK) {
 		limit_self();
+		confine_judge();
 		if (judge(arena, request, &facts, &errors) == PH_OK)
 			record_put(&reply, F_CONTENT, ph_buf_content(&facts));
 		else if (errors.count == 0)
@@ -275,6 +276,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 		conf_error_add(errors, NULL, 0, "%s", err.text);
 		return PH_INVALID;
 	}
+	confine_judge();
 	ph_buf_init(&facts, arena, CHECK_LIMIT);
 	if (facts_check(arena, conf, &core, &facts, errors) != PH_OK)
 		status = PH_INVALID;

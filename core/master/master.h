@@ -35,7 +35,9 @@ struct process {
 	unsigned deaths_in_row;    /* since it last lived long */
 	unsigned data_failures;    /* queue: exits because of a failed fsync */
 	unsigned links_opened, links_closed; /* equal: no link */
-	bool is_hung;              /* the watchdog killed it */
+	bool is_hung, is_over;     /* the watchdog killed it: time, memory */
+	bool is_deaf;              /* its link went down before it did */
+	bool is_excused;           /* a module did it, which the breaker counts */
 	bool is_refused;           /* it did not take its configuration */
 	bool has_failed;           /* the server can't start because of it */
 	struct ph_event changed;   /* state or link */
@@ -85,8 +87,9 @@ void peers_link(const struct process *process);
 
 /* Start the fiber that reads the heartbeats. */
 void watch_start(void);
-/* Log a death and count it against the module the process was in. */
-void watch_note_death(const struct process *process);
+/* Log a death and count it against the module the process was in. True: it is
+ * one that will be taken out if it goes on so. */
+bool watch_note_death(const struct process *process);
 
 /* --- reload.c --- */
 

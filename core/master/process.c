@@ -27,6 +27,7 @@
 enum {
 	CONFIGURE_MS = 300000,   /* the queue may have to recover */
 	LINK_GRACE_MS = 5000,    /* from the end of the link to that of the process */
+	CHECK_GRACE_MS = 300,    /* nothing durable to finish */
 	KILL_WAIT_MS = 500,      /* after MSG_STOP was answered */
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MAX_MS = 10000,
@@ -137,7 +138,8 @@ start(struct process *process, struct ph_err *err)
 		return status;
 	}
 	process->started_ms = ph_now_ms();
-	process->is_hung = process->is_refused = false;
+	process->is_hung = process->is_over = process->is_deaf = false;
+	process->is_refused = false;
 	process->generation = 0;
 	process->links_opened++;
 	bus_link(process->role, process->index, pair[0]);
@@ -273,11 +275,15 @@ wait_end(struct process *process)
 {
 	while (child_is_running(&process->child)) {
 		bool linked = has_link(process);
+		unsigned grace_ms = process->role == ROLE_CHECK ?
+		    CHECK_GRACE_MS : LINK_GRACE_MS;
 		int status = ph_event_wait(&process->child.ended,
-		    linked ? PH_NO_LIMIT_MS : LINK_GRACE_MS);
+		    linked ? PH_NO_LIMIT_MS : grace_ms);
 
-		if (status == PH_TIMEOUT && !has_link(process))
-			child_kill(&process->child);
+		if (status != PH_TIMEOUT || has_link(process))
+			continue;
+		process->is_deaf = true;
+		child_kill(&process->child);
 	}
 }
 
@@ -345,14 +351,15 @@ after_death(struct process *process)
 		drop_page(process);
 		return;
 	}
-	if (!process->is_refused)
-		watch_note_death(process);
+	process->is_excused = !process->is_refused && watch_note_death(process);
 	drop_page(process);
 	if (process->role == ROLE_QUEUE && (child->status == EX_SOFTWARE ||
 	    (process->is_refused && process->data_failures > 0)))
 		process->data_failures++;
-	process->deaths_in_row = lived_ms > LONG_LIFE_MS ? 1 :
-	                                          process->deaths_in_row + 1;
+	if (lived_ms > LONG_LIFE_MS ||
+	    (process->is_excused && !master.is_starting))
+		process->deaths_in_row = 0;
+	process->deaths_in_row++;
 	process->restarts++;
 	note_attempt(process);
 }
@@ -360,7 +367,9 @@ after_death(struct process *process)
 static void
 pause_before_restart(struct process *process)
 {
-	uint64_t until_ms = ph_now_ms() + backoff_ms(process->deaths_in_row);
+	unsigned pause_ms = process->is_excused ? 0 :
+	    backoff_ms(process->deaths_in_row);
+	uint64_t until_ms = ph_now_ms() + pause_ms;
 
 	while (!master.is_stopping && ph_now_ms() < until_ms)
 		ph_event_wait(&process->changed,

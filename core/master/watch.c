@@ -10,14 +10,19 @@
 
 #include <posthouse/log.h>
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "loop/fiber.h"
 #include "master/breaker.h"
+#include "role/memory.h"
 
 enum {
-	LOOK_EVERY_MS = 1000,
+	LOOK_EVERY_MS = 500,
 	STALE_MS = 10000,
+	STALE_LEAST_MS = 3000, /* the heart beats every second */
 	LATE_MS = 3000, /* we did not run ourselves: judge nobody */
 };
 
@@ -38,36 +43,80 @@ is_own_fault(const struct process *process)
 {
 	int signal_sent = process->child.signal;
 
-	return process->is_hung ||
+	return process->is_hung || process->is_over || process->is_deaf ||
 	    (signal_sent != SIGKILL && signal_sent != SIGTERM &&
 	        signal_sent != SIGINT && signal_sent != SIGHUP);
 }
 
-void
+static const char *
+reason_of(const struct process *process)
+{
+	const struct child *child = &process->child;
+
+	if (process->is_hung)
+		return "hung, killed";
+	if (process->is_deaf)
+		return "closed its link, killed";
+	if (process->is_over)
+		return "too much memory, killed";
+	if (child->signal != 0)
+		return strsignal(child->signal);
+	return child->status == ROLE_GAVE_UP ? "made way" : NULL;
+}
+
+static struct ph_slice
+last_module_of(const struct process *process, struct ph_slice *hook_out)
+{
+	const struct activity *page = process->page;
+
+	if (page == NULL)
+		return *hook_out = (struct ph_slice){ NULL, 0 };
+	*hook_out = page_text(page->hook, sizeof(page->hook));
+	return page_text(page->module, sizeof(page->module));
+}
+
+/* The module that a process is in. */
+static struct ph_slice
+module_of(const struct process *process, struct ph_slice *hook_out)
+{
+	if (process->page != NULL && process->page->is_inside)
+		return last_module_of(process, hook_out);
+	return *hook_out = (struct ph_slice){ NULL, 0 };
+}
+
+/* What closed the descriptors of its process, wrote into the pipes of the loop
+ * or over its memory had returned before that told. */
+static struct ph_slice
+culprit_of(const struct process *process, struct ph_slice *hook_out)
+{
+	struct ph_slice module = module_of(process, hook_out);
+
+	if (module.p == NULL && process->role == ROLE_CHECK)
+		return last_module_of(process, hook_out);
+	return module;
+}
+
+bool
 watch_note_death(const struct process *process)
 {
 	const struct child *child = &process->child;
-	struct ph_slice module = { NULL, 0 }, hook = { NULL, 0 };
-	const struct activity *page = process->page; /* its writer is dead */
-
-	if (page != NULL) {
-		module = page_text(page->module, sizeof(page->module));
-		hook = page_text(page->hook, sizeof(page->hook));
-	}
+	struct ph_slice hook, module = is_own_fault(process) ?
+	    culprit_of(process, &hook) : module_of(process, &hook);
 	const struct module_facts *facts = module.p != NULL ?
 	    plan_module(master.plan, module) : NULL;
 	struct ph_field how = child->signal != 0 ?
 	    ph_f_int("signal", child->signal) :
 	    ph_f_int("status", child->status);
 
-	ph_log(PH_ERROR, "role_died", ph_f_str("role", role_name(process->role)),
+	ph_log(PH_ERROR, "role_died",
+	    ph_f_str("role", role_name(process->role)),
 	    ph_f_int("index", process->index),
 	    ph_f_int("pid", child->last_pid), how,
-	    ph_f_str("reason", process->is_hung ? "hung, killed" :
-	        child->signal != 0 ? strsignal(child->signal) : NULL),
+	    ph_f_str("reason", reason_of(process)),
 	    ph_f_slice("module", module), ph_f_slice("hook", hook));
-	if (facts != NULL && is_own_fault(process))
-		breaker_blame(facts);
+	if (facts == NULL || !is_own_fault(process))
+		return false;
+	return breaker_blame(facts);
 }
 
 /* --- heartbeats --- */
@@ -82,15 +131,62 @@ is_watched(const struct process *process)
 	    (ROLE_BIT(process->role) & roles) != 0 && process->page != NULL;
 }
 
+/* A check that holds its process longer than its hooks may take has no excuse;
+ * a machine that is short of time for a moment has one. */
+static uint64_t
+stale_after(struct ph_slice module)
+{
+	const struct module_facts *facts = module.p != NULL ?
+	    plan_module(master.plan, module) : NULL;
+	uint64_t ms = STALE_MS;
+
+	if (facts != NULL && (facts->kinds & PH_KIND_CHECK) &&
+	    facts->timeout_ms < ms)
+		ms = facts->timeout_ms;
+	return ms > STALE_LEAST_MS ? ms : STALE_LEAST_MS;
+}
+
 static bool
-is_stale(const struct process *process, uint64_t now)
+is_stale(const struct process *process, uint64_t now, uint64_t after_ms)
 {
 	uint64_t beat = __atomic_load_n(&process->page->heartbeat_ms,
 	    __ATOMIC_RELAXED);
 
 	if (beat > now)
 		return beat - now > STALE_MS; /* no clock of ours */
-	return now - beat > STALE_MS;
+	return now - beat > after_ms;
+}
+
+/* It should have made way by itself, but had no time for that. */
+static bool
+is_over_memory(const struct process *process)
+{
+	uint64_t limit = master.plan->core.processes.check_memory_bytes;
+	char path[64];
+	uint64_t bytes;
+	int fd;
+
+	if (process->role != ROLE_CHECK || limit == 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/statm", process->child.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bytes = memory_of_process(fd);
+	close(fd);
+	return bytes > 2 * limit;
+}
+
+static void
+end_process(struct process *process, const char *event)
+{
+	struct ph_slice hook, module = module_of(process, &hook);
+
+	ph_log(PH_ERROR, event, ph_f_str("role", role_name(process->role)),
+	    ph_f_int("index", process->index),
+	    ph_f_int("pid", process->child.pid), ph_f_slice("module", module),
+	    ph_f_slice("hook", hook));
+	child_kill(&process->child);
 }
 
 static void
@@ -100,20 +196,19 @@ look(void)
 
 	for (size_t i = 0; i < master.process_count; i++) {
 		struct process *process = &master.processes[i];
+		struct ph_slice hook;
 
 		if (!is_watched(process) || process->is_hung ||
-		    !is_stale(process, now))
+		    process->is_over)
 			continue;
-		process->is_hung = true;
-		ph_log(PH_ERROR, "role_hangs",
-		    ph_f_str("role", role_name(process->role)),
-		    ph_f_int("index", process->index),
-		    ph_f_int("pid", process->child.pid),
-		    ph_f_slice("module", page_text(process->page->module,
-		        sizeof(process->page->module))),
-		    ph_f_slice("hook", page_text(process->page->hook,
-		        sizeof(process->page->hook))));
-		child_kill(&process->child);
+		if (is_stale(process, now,
+		        stale_after(module_of(process, &hook)))) {
+			process->is_hung = true;
+			end_process(process, "role_hangs");
+		} else if (is_over_memory(process)) {
+			process->is_over = true;
+			end_process(process, "memory_over");
+		}
 	}
 }
 

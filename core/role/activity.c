@@ -43,6 +43,9 @@ note(char *to, size_t size, const char *from)
 void
 role_note(const char *module, const char *hook)
 {
+	page->is_inside = module != NULL;
+	if (module == NULL)
+		return;
 	note(page->hook, sizeof(page->hook), hook);
 	note(page->module, sizeof(page->module), module);
 }

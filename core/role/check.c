@@ -5,19 +5,96 @@
  */
 #include "role/role.h"
 
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "base/record.h"
+#include "loop/fiber.h"
 #include "net/dns.h"
 #include "pipeline/pipeline.h"
+#include "role/check.h"
+#include "role/memory.h"
 #include "role/route.h"
+
+enum {
+	LEAVE_MS = 2000, /* for what still runs */
+	LOOK_MS = 500,
+};
 
 static struct {
 	uint64_t stages;
 	unsigned running;
+	bool is_leaving;
+	struct ph_event ended;
+	char greedy[48];
 } check;
+
+/* --- too much memory --- */
+
+static void
+leave(void *arg)
+{
+	uint64_t end = ph_now_ms() + LEAVE_MS;
+
+	(void)arg;
+	while (check.running > 0 && ph_now_ms() < end)
+		ph_event_wait(&check.ended, (unsigned)(end - ph_now_ms()));
+	ph_sleep_ms(1); /* the last replies leave */
+	role_give_up(check.greedy, "memory");
+}
+
+static void
+look_at_memory(void)
+{
+	const char *module;
+
+	if (check.is_leaving || !memory_is_over(&module))
+		return;
+	check.is_leaving = true;
+	snprintf(check.greedy, sizeof(check.greedy), "%s", module);
+	ph_log(PH_ERROR, "memory_over", ph_f_str("module", module),
+	    ph_f_int("bytes", (int64_t)memory_seen()),
+	    ph_f_int("limit", (int64_t)generation_current()->core.processes.
+	        check_memory_bytes));
+	fiber_start(leave, NULL);
+}
+
+bool
+check_begin(void)
+{
+	look_at_memory();
+	check.running += !check.is_leaving;
+	return !check.is_leaving;
+}
+
+void
+check_end(void)
+{
+	check.running--;
+	ph_event_signal(&check.ended);
+}
+
+static void
+on_look(uv_timer_t *timer)
+{
+	(void)timer;
+	look_at_memory();
+}
+
+static void
+watch_memory(void)
+{
+	static uv_timer_t timer;
+
+	uv_timer_init(fiber_loop(), &timer);
+	uv_timer_start(&timer, on_look, LOOK_MS, LOOK_MS);
+	uv_unref((uv_handle_t *)&timer);
+}
+
+/* --- stages --- */
 
 static struct ph_slice *
 take_recipients(struct ph_arena *arena, struct ph_slice record, size_t *count)
@@ -99,20 +176,27 @@ take_call(struct bus_request *request, struct ph_call *call)
 static void
 on_stage(struct bus_request *request)
 {
-	struct generation *generation = generation_get(generation_current());
-	struct ph_session *session = session_create(generation, NULL);
-	struct ph_call call = { .arena = request->arena, .session = session };
+	struct generation *generation;
+	struct ph_session *session;
+	struct ph_call call = { .arena = request->arena };
 	struct ph_buf reply;
 
+	if (!check_begin()) {
+		if (request->message.fds[0] >= 0)
+			close(request->message.fds[0]);
+		bus_reply(request, PH_BUSY, PH_LIT(""), NULL, 0);
+		return;
+	}
+	generation = generation_get(generation_current());
+	session = session_create(generation, NULL);
+	call.session = session;
 	if (take_call(request, &call)) {
 		check.stages++;
-		check.running++;
 		call.state = session_state_obtain(ph_slice_str(session->id));
 		session_state_get(call.state);
 		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
 		pipeline_run(generation, &call, &reply);
 		session_state_put(call.state);
-		check.running--;
 		bus_reply(request, reply.full ? PH_TOO_BIG : PH_OK,
 		    ph_buf_content(&reply), NULL, 0);
 	} else {
@@ -120,6 +204,7 @@ on_stage(struct bus_request *request)
 	}
 	session_free(session);
 	generation_put(generation);
+	check_end();
 }
 
 static void
@@ -140,6 +225,8 @@ check_start(struct generation *generation, struct ph_err *err)
 
 	if (status != PH_OK)
 		return status;
+	memory_limit(generation->core.processes.check_memory_bytes);
+	watch_memory();
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
 	route_serve();
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
@@ -152,6 +239,7 @@ check_reload(struct generation *generation)
 	const struct core_dns *dns = &generation->core.dns;
 	struct ph_err err = { 0 };
 
+	memory_limit(generation->core.processes.check_memory_bytes);
 	if (resolver_init(dns->servers, dns->timeout_ms, dns->attempts,
 	        &err) != PH_OK)
 		ph_log(PH_ERROR, "dns_not_reloaded",
@@ -164,6 +252,8 @@ check_status(struct ph_buf *items)
 	role_status_item(items, "stages", "%llu",
 	    (unsigned long long)check.stages);
 	role_status_item(items, "running", "%u", check.running);
+	role_status_item(items, "memory_bytes", "%llu",
+	    (unsigned long long)memory_seen());
 }
 
 const struct role_ops role_check = {

@@ -7,6 +7,7 @@
 #include <posthouse/log.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -70,6 +71,25 @@ confine_dumps(bool allow)
 	}
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	setrlimit(RLIMIT_CORE, &none);
+}
+
+void
+confine_offer_memory(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "500", 3) != 3)
+		ph_log(PH_DEBUG, "not_confined", ph_f_str("by", "oom_score"));
+	close(fd);
+}
+
+void
+confine_judge(void)
+{
+	if (!IS_SANITIZED && !confine_is_on_valgrind())
+		(void)confine_calls(ROLE_EDGE);
 }
 
 static void

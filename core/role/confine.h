@@ -30,4 +30,10 @@ int confine_paths(enum role role, const struct core_conf *core,
     const char *dir, const struct conf *conf);
 int confine_calls(enum role role);
 
+/* When the machine runs out of memory, the kernel may end this process first:
+ * it can be done without for a second. */
+void confine_offer_memory(void);
+/* For who judges a configuration: no socket, no file changed, no process. */
+void confine_judge(void);
+
 #endif

@@ -21,6 +21,7 @@
 #include "role/activity.h"
 #include "role/confine.h"
 #include "role/generation.h"
+#include "role/memory.h"
 
 enum {
 	FD_MASTER = 3,
@@ -37,6 +38,7 @@ static struct {
 	uint64_t started_ms;
 	bool is_stopping;
 	int exit_status;
+	bool has_given_up; /* the page tells of whom: no other note */
 	struct {
 		char module[48]; /* "": free */
 		enum module_standing state;
@@ -276,6 +278,15 @@ on_peer_down(enum role role, unsigned index)
 	fiber_runtime_stop();
 }
 
+void
+role_give_up(const char *module, const char *hook)
+{
+	role_note(module, hook);
+	self.exit_status = ROLE_GAVE_UP;
+	self.has_given_up = true;
+	fiber_runtime_stop();
+}
+
 /* --- the process --- */
 
 /* Whose code runs now, for the master after a crash. */
@@ -285,12 +296,15 @@ on_context(void *context)
 	const struct log_context *log = context;
 	static const char *module, *hook;
 
+	if (self.has_given_up)
+		return;
 	if (log != NULL && log->module == module && log->hook == hook)
 		return;
 	if (log == NULL && module == NULL)
 		return;
 	module = log != NULL ? log->module : NULL;
 	hook = log != NULL ? log->hook : NULL;
+	memory_note(module);
 	role_note(module, hook);
 }
 
@@ -361,12 +375,15 @@ role_main(const struct role_start *start)
 		return EX_USAGE;
 	close(FD_PAGE);
 	log_init(FD_LOG, PH_INFO, role_name(start->role));
+	if (start->role == ROLE_CHECK)
+		confine_offer_memory();
 	if (confine_user(start, &err) != PH_OK) {
 		ph_log(PH_ERROR, "not_started", ph_f_str("reason", err.text));
 		log_flush();
 		return EX_NOPERM;
 	}
 	set_signals();
+	memory_begin();
 	fiber_runtime_init();
 	self.started_ms = ph_now_ms();
 	bus_init(start->role, start->index);
@@ -379,5 +396,7 @@ role_main(const struct role_start *start)
 	uv_unref((uv_handle_t *)&heartbeat);
 	fiber_runtime_run();
 	log_flush();
+	if (self.has_given_up) /* not even the module's last wishes */
+		_exit(self.exit_status);
 	return self.exit_status;
 }

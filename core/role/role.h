@@ -91,6 +91,7 @@ unsigned partition_of(struct ph_slice user, unsigned partitions);
 /* The shared page: what each process is doing, for the master after a crash.
  * Noted before each module call; a watchdog reads the heartbeat. */
 struct activity {
+	bool is_inside;  /* of the module; else it is the one that ran last */
 	char module[48];
 	char hook[24];
 	uint64_t heartbeat_ms; /* on ph_now_ms's clock */
@@ -99,5 +100,9 @@ struct activity {
 struct activity *role_activity(void);
 /* Around each call into a module; module NULL: none. */
 void role_note(const char *module, const char *hook);
+/* End this process, which can't go on because of a module: another takes its
+ * place. It is counted as a crash of the module. */
+void role_give_up(const char *module, const char *hook);
+enum { ROLE_GAVE_UP = 75 }; /* exit status: EX_TEMPFAIL */
 
 #endif

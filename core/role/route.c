@@ -8,6 +8,7 @@
  * itself. An address met twice among the leaves counts once. What no router replaces
  * is a mailbox of ours, an address elsewhere, or nobody.
  */
+#include "role/check.h"
 #include "role/route.h"
 
 #include <posthouse/auth.h>
@@ -400,13 +401,18 @@ route_one(struct bus_request *request, struct generation *generation,
 static void
 on_route(struct bus_request *request)
 {
-	struct generation *generation = generation_get(generation_current());
+	struct generation *generation = generation_current();
 	struct ph_slice rest = request->message.record;
 	struct record_field field;
 	int status = PH_OK;
 	struct ph_buf reply;
 	size_t number = 0;
 
+	if (!check_begin()) {
+		bus_reply(request, PH_BUSY, PH_LIT(""), NULL, 0);
+		return;
+	}
+	generation_get(generation);
 	ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT);
 	while (status == PH_OK && record_next(&rest, &field)) {
 		if (field.tag != F_RECIPIENT)
@@ -423,6 +429,7 @@ on_route(struct bus_request *request)
 	bus_reply(request, status, status == PH_OK ? ph_buf_content(&reply) :
 	    PH_LIT(""), NULL, 0);
 	generation_put(generation);
+	check_end();
 }
 
 void

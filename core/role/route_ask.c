@@ -2,6 +2,7 @@
 /* route_ask.c - the question of edge and queue to the routers. Check hosts code
  * of others: its reply is no more than a claim until it has been looked at. */
 #include "base/record.h"
+#include "role/check.h"
 #include "role/route.h"
 
 enum { ASK_MS = 60000 };
@@ -68,8 +69,8 @@ route_ask(struct ph_slice sender, const struct ph_slice *addresses,
 		record_put(&buf, F_SENDER, sender);
 	for (size_t i = 0; i < count; i++)
 		record_put(&buf, F_RECIPIENT, addresses[i]);
-	status = bus_call(ROLE_CHECK, BUS_ANY_SHARD, MSG_ROUTE,
-	    ph_buf_content(&buf), NULL, 0, ASK_MS, arena, &reply);
+	status = check_ask(BUS_ANY_SHARD, MSG_ROUTE, ph_buf_content(&buf), -1,
+	    ASK_MS, arena, &reply);
 	return status != PH_OK ? status : take_reply(reply.record, count,
 	    arena, results_out, count_out);
 }

@@ -11,6 +11,7 @@
 
 #include "base/record.h"
 #include "pipeline/pipeline.h"
+#include "role/check.h"
 #include "session/mail.h"
 
 enum { STAGE_MARGIN_MS = 2000 };
@@ -245,10 +246,10 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 			buf.full = true;
 	}
 	session->was_asked = true;
-	status = buf.full ? PH_TOO_BIG : bus_call(ROLE_CHECK,
-	    record_crc(0, session->id, strlen(session->id)), MSG_STAGE,
-	    ph_buf_content(&buf), &fd, fd >= 0 ? 1 : 0, facts.budget_ms, arena,
-	    &reply);
+	status = buf.full ? PH_TOO_BIG :
+	    check_ask(record_crc(0, session->id, strlen(session->id)),
+	        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms, arena,
+	        &reply);
 	if (fd >= 0)
 		close(fd);
 	if (status == PH_OK)

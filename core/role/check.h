@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check.h - the check role's processes, from both sides. */
+#ifndef CORE_ROLE_CHECK_H
+#define CORE_ROLE_CHECK_H
+
+#include "bus/bus.h"
+
+/* Around each piece of work of this process. False: it makes way for another
+ * and begins no more. */
+bool check_begin(void);
+void check_end(void);
+
+/* bus_call to a check process; one that makes way is waited for. */
+int check_ask(uint32_t shard, uint16_t type, struct ph_slice record, int fd,
+    unsigned timeout_ms, struct ph_arena *arena,
+    struct bus_message *reply_out);
+
+#endif
