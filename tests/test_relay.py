@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail to other servers: which host, what is said, and what becomes of a
 message when the host, the connection or the relay itself fails."""
+import email
+import email.policy
 import os
 import shutil
 import ssl
 import tempfile
 import threading
 import unittest
+
+from email.message import EmailMessage
 
 from remote import HangUp, Remote
 from sandbox import Dns, Sandbox, until
@@ -44,6 +48,13 @@ ONE_EACH = "connection_idle = \"0s\";"
 def message(body=b"hello\r\n", subject=b"relay"):
     return (b"From: <alice@example.test>\r\nTo: <x@remote.test>\r\nSubject: "
             + subject + b"\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\n" + body)
+
+
+def leaves(content):
+    """Type and decoded octets of each part that has no parts."""
+    return [(part.get_content_type(), part.get_payload(decode=True))
+            for part in email.message_from_bytes(content).walk()
+            if not part.is_multipart()]
 
 
 class Relay(unittest.TestCase):
@@ -197,13 +208,73 @@ class Relay(unittest.TestCase):
 
     def test_binary_content_is_returned_by_who_takes_none(self):
         remote = self.remote(offer=["CHUNKING", "8BITMIME"])
-        box = self.box(remote)
+        box = self.box(remote, "eight_bit = \"bounce\";")
         self.send_binary(box, message(b"\n.\n"))
         self.wait(box, " bounced ", "to=x@plain.test", "status=5.6.3")
         self.assertEqual(remote.messages, [])
         bounce = box.inbox("alice", 1)[0]
         self.assertIn(b"text/rfc822-headers", bounce)
         self.assertNotIn(b"\n.\n", bounce)
+
+    def test_binary_content_is_encoded_for_who_takes_none(self):
+        head = (b"MIME-Version: 1.0\r\nContent-Type: application/x\r\n"
+                b"Content-Transfer-Encoding: binary\r\n\r\n")
+        body = bytes(range(256)) + b"\n.\r\n.\r\n\r.\r"
+        remote = self.remote(offer=["CHUNKING", "8BITMIME"])
+        box = self.box(remote)
+        self.send_binary(box, head + body)
+        self.wait(box, " delivered ")
+        got = email.message_from_bytes(remote.messages[0][2])
+        self.assertEqual(got["Content-Transfer-Encoding"], "base64")
+        self.assertEqual(got.get_payload(decode=True), body)
+        self.assertNotIn("BODY=", remote.messages[0][0])
+
+    def test_8_bit_content_is_encoded_for_who_takes_7(self):
+        remote = self.remote(offer=["PIPELINING", "CHUNKING"])
+        box = self.box(remote, ONE_EACH)
+        mail = EmailMessage()
+        mail["From"], mail["Subject"] = "alice@example.test", "8 bits"
+        mail.set_content("Gr\u00fc\u00dfe = 1\n.\n..x\nEnde \n" * 2000, cte="8bit")
+        mail.add_attachment("<p>\u65e5\u672c\u8a9e</p>\n" * 50, subtype="html", cte="8bit")
+        mail.add_attachment(b"only ASCII\n" * 30000, maintype="image", subtype="x")
+        inner = EmailMessage()
+        inner["Subject"] = "inner"
+        inner.set_content("\u00e4rger\n", cte="8bit")
+        mail.add_attachment(inner)
+        sent = mail.as_bytes(policy=email.policy.SMTP)
+        self.assertIn("Gr\u00fc\u00dfe".encode(), sent)
+        self.send(box, "x@plain.test", sent, mail_options=["BODY=8BITMIME"])
+        self.wait(box, " delivered ", "to=x@plain.test")
+        envelope, _, content = remote.messages[0]
+        self.assertTrue(content.isascii())
+        self.assertNotIn("BODY=", envelope)
+        self.assertEqual(leaves(content), leaves(sent))
+        self.assertEqual(
+            [v for k, v in email.message_from_bytes(content).items()
+             if k in mail], [str(v) for v in mail.values()])
+        # what knows the extension gets the octets
+        remote.offer.append("8BITMIME")
+        self.send(box, "y@plain.test", sent, mail_options=["BODY=8BITMIME"])
+        self.wait(box, " delivered ", "to=y@plain.test")
+        self.assertTrue(remote.messages[1][2].endswith(sent))
+        self.assertIn("BODY=8BITMIME", remote.messages[1][0])
+
+    def test_what_is_signed_in_8_bits_comes_back(self):
+        remote = self.remote()
+        box = self.box(remote)
+        self.send(box, "x@plain.test", (
+            "From: alice@example.test\r\nMIME-Version: 1.0\r\n"
+            "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n"
+            "\u00fcber\r\n--b\r\n\r\nsignature\r\n--b--\r\n").encode())
+        self.assertIn("signed", self.wait(box, " bounced ", "status=5.6.3")[0])
+        self.assertEqual(remote.messages, [])
+
+    def test_8_bit_content_is_sent_as_it_is_if_so_told(self):
+        remote = self.remote()
+        box = self.box(remote, "eight_bit = \"send\";")
+        self.send(box, "x@plain.test", message("\u00fcber\r\n".encode()))
+        self.wait(box, " delivered ")
+        self.assertTrue(remote.messages[0][2].endswith("\u00fcber\r\n".encode()))
 
     def test_all_mail_goes_through_the_relay_host(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

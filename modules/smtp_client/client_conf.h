@@ -8,7 +8,12 @@
 
 #include <posthouse/option.h>
 
+/* What becomes of 8-bit content where the host offers no 8BITMIME. */
+enum eight_bit { EIGHT_BIT_ENCODE, EIGHT_BIT_BOUNCE, EIGHT_BIT_SEND };
+extern const char *const eight_bit_names[];
+
 struct client_conf {
+	unsigned eight_bit; /* enum eight_bit */
 	unsigned connection_idle_ms; /* 0: no connection is kept */
 	/* each for one command's reply */
 	unsigned connect_timeout_ms, greeting_timeout_ms, helo_timeout_ms,
@@ -18,6 +23,9 @@ struct client_conf {
 
 /* Rows of an option table: m is the struct client_conf in struct s. */
 #define CLIENT_OPTIONS(s, m)                                                  \
+	PH_OPT_CHOICE("eight_bit", s, m.eight_bit, eight_bit_names, "encode", \
+	    "8-bit content for a host without 8BITMIME: encode it anew, "     \
+	    "bounce it, or send it as it is"),                                \
 	PH_OPT_MSEC("connection_idle", s, m.connection_idle_ms, 0, 300000,    \
 	    "5s", "keep a connection so long for more mail, 0 for not at all"), \
 	PH_OPT_MSEC("connect_timeout", s, m.connect_timeout_ms, 1000, 600000, \

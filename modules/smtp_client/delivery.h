@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "client_conf.h"
+#include "recode.h"
 #include "reply.h"
 
 /* Why a host, or all of them, did not take the message. */
@@ -32,6 +33,11 @@ struct delivery {
 	size_t delivered;
 	bool seen_temporary;   /* some host may take it another time */
 	struct failure failure; /* the last one, temporary ones win */
+	struct recoding {
+		bool is_made;
+		const struct recode_plan *plan; /* NULL: there is none */
+		const char *why;                /* then */
+	} recoding;        /* the content for hosts that take less */
 	bool is_over;      /* canceled, or the time is up: try no other host */
 };
 

@@ -29,6 +29,7 @@ struct session {
 	struct smtp_offer offer;
 	struct smtp_reply reply; /* the last one */
 	const char *stage;       /* for the log: how far it came */
+	bool is_recoded;         /* this host gets the recoded content */
 	bool in_clear;           /* TLS failed before: do without */
 	bool tls_failed;         /* and may be done without */
 	bool is_lost;            /* no QUIT */
@@ -49,6 +50,17 @@ bool session_run(struct delivery *delivery, const struct client_peer *peer,
 
 /* Transactions until every recipient has a result, or STOP. */
 enum step session_transfer(struct session *session);
+/*
+ * content.c: decide in which form the host is to have the content. False, with
+ * the reason: in none (RFC 3463: 5.6.3). May suspend.
+ */
+bool session_choose_form(struct session *session, const char **why_out);
+/* The envelope as it fits that form. */
+struct smtp_envelope session_envelope(const struct session *session);
+/* Whether the content goes by BDAT. */
+bool session_uses_chunks(const struct session *session);
+/* All of it with what ends it; failures show at the next flush. */
+void session_send_content(struct session *session);
 /* AUTH when the peer has a user; anything but success is a failure. */
 enum step session_auth(struct session *session);
 /* RSET: whatever the last transaction left is gone. */

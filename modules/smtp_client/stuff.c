@@ -8,6 +8,14 @@ stuff_begin(struct stuff *stuff, struct ph_slice content)
 	stuff->rest = content;
 	stuff->at_line = true;
 	stuff->doubled = false;
+	stuff->any = false;
+	stuff->last[0] = stuff->last[1] = '\0';
+}
+
+void
+stuff_more(struct stuff *stuff, struct ph_slice content)
+{
+	stuff->rest = content;
 }
 
 static bool
@@ -43,6 +51,9 @@ stuff_next(struct stuff *stuff, size_t limit, struct ph_slice *piece_out)
 	}
 	*piece_out = (struct ph_slice){ rest.p, n };
 	stuff->at_line = ends_line(rest.p[n - 1]);
+	stuff->last[0] = n > 1 ? rest.p[n - 2] : stuff->last[1];
+	stuff->last[1] = rest.p[n - 1];
+	stuff->any = true;
 	stuff->doubled = false;
 	stuff->rest.p += n;
 	stuff->rest.n -= n;
@@ -50,11 +61,10 @@ stuff_next(struct stuff *stuff, size_t limit, struct ph_slice *piece_out)
 }
 
 struct ph_slice
-stuff_end(struct ph_slice content)
+stuff_end(const struct stuff *stuff)
 {
-	if (content.n == 0 || (content.n >= 2 &&
-	        content.p[content.n - 2] == '\r' &&
-	        content.p[content.n - 1] == '\n'))
+	if (!stuff->any ||
+	    (stuff->last[0] == '\r' && stuff->last[1] == '\n'))
 		return PH_LIT(".\r\n");
 	return PH_LIT("\r\n.\r\n");
 }

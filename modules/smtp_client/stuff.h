@@ -15,12 +15,16 @@ struct stuff {
 	struct ph_slice rest;
 	bool at_line; /* rest begins a line */
 	bool doubled; /* its dot was doubled already */
+	bool any;     /* something came before: it ended with */
+	char last[2];
 };
 
 void stuff_begin(struct stuff *stuff, struct ph_slice content);
 /* The next piece to send, at most limit octets, borrowed; false at the end. */
 bool stuff_next(struct stuff *stuff, size_t limit, struct ph_slice *piece_out);
+/* More content, when stuff_next has said false. */
+void stuff_more(struct stuff *stuff, struct ph_slice content);
 /* What ends the content: a line end if it has none, and the lone dot. */
-struct ph_slice stuff_end(struct ph_slice content);
+struct ph_slice stuff_end(const struct stuff *stuff);
 
 #endif

@@ -11,11 +11,8 @@
 
 #include <stdio.h>
 
-#include "stuff.h"
-
 enum {
 	RECIPIENTS_MAX = 100, /* in a transaction, RFC 5321 s4.5.3.1.8 */
-	PIECE = 16 << 10,
 	RESET_MS = 5000, /* on a kept connection */
 };
 
@@ -61,7 +58,7 @@ size_is_refused(struct session *session, size_t i)
 {
 	uint64_t limit = session->offer.size_limit_bytes;
 
-	if (limit == 0 || session->delivery->envelope.size_bytes <= limit)
+	if (limit == 0 || session_envelope(session).size_bytes <= limit)
 		return false;
 	delivery_refuse(session->delivery, i, "5.3.4", host_of(session),
 	    "the message is larger than the %llu octets that the host takes",
@@ -69,16 +66,17 @@ size_is_refused(struct session *session, size_t i)
 	return true;
 }
 
-/* RFC 3030 s3: without the extension it would have to be encoded anew; with
- * DATA its lines would not be lines. */
+/* RFC 6152 s3: what the host does not take, in no form that we know. */
 static bool
-binary_is_refused(struct session *session, size_t i)
+form_is_refused(struct session *session, size_t i, const char *why)
 {
-	if (!session->delivery->envelope.is_binary ||
-	    (session->offer.chunking && session->offer.binary))
+	if (why == NULL)
 		return false;
 	delivery_refuse(session->delivery, i, "5.6.3", host_of(session),
-	    "the message is binary, which the host does not take");
+	    "the message is %s, which the host does not take%s%s",
+	    session->delivery->envelope.is_binary ? "binary" :
+	                                            "in 8 bits",
+	    why[0] != '\0' ? "; " : "", why);
 	return true;
 }
 
@@ -88,15 +86,17 @@ gather(struct session *session, struct transaction *transaction)
 {
 	struct delivery *delivery = session->delivery;
 	size_t all = ph_attempt_recipient_count(delivery->attempt);
+	const char *why = NULL;
 
+	session_choose_form(session, &why);
 	memset(transaction, 0, sizeof(*transaction));
 	transaction->with_utf8 = session->offer.smtputf8 &&
 	    envelope_needs_utf8(&delivery->envelope);
 	for (size_t i = 0; i < all && transaction->count < RECIPIENTS_MAX;
 	    i++) {
 		if (delivery->has_result[i] || utf8_is_refused(session, i) ||
-		    size_is_refused(session, i) ||
-		    binary_is_refused(session, i))
+		    form_is_refused(session, i, why) ||
+		    size_is_refused(session, i))
 			continue;
 		if (session->offer.smtputf8 &&
 		    !is_ascii(ph_attempt_recipient(delivery->attempt, i)))
@@ -111,8 +111,10 @@ gather(struct session *session, struct transaction *transaction)
 static void
 send_mail(struct session *session, const struct transaction *transaction)
 {
-	session_send(session, command_mail(session->arena,
-	    &session->delivery->envelope, &session->offer,
+	struct smtp_envelope envelope = session_envelope(session);
+
+	session_send(session, command_mail(session->arena, &envelope,
+	    &session->offer,
 	    transaction->with_utf8));
 }
 
@@ -201,43 +203,6 @@ read_rcpt(struct session *session, struct transaction *transaction, size_t k)
 
 /* --- the content --- */
 
-/* RFC 3030: the content as it is, in one chunk; and a line end at its end,
- * as DATA would give it. */
-static void
-send_chunk(struct session *session)
-{
-	struct ph_slice content = session->delivery->content;
-	bool is_open = !session->delivery->envelope.is_binary &&
-	    (content.n < 2 ||
-	        memcmp(content.p + content.n - 2, "\r\n", 2) != 0);
-	char line[64];
-	int status;
-
-	snprintf(line, sizeof(line), "BDAT %zu LAST\r\n",
-	    content.n + (is_open ? 2 : 0));
-	status = session_send(session, ph_slice_str(line));
-	for (size_t at = 0; status == PH_OK && at < content.n; at += PIECE)
-		status = session_send(session, (struct ph_slice){
-		    content.p + at,
-		    content.n - at < PIECE ? content.n - at : PIECE });
-	if (status == PH_OK && is_open)
-		session_send(session, PH_LIT("\r\n"));
-}
-
-static void
-send_content(struct session *session)
-{
-	struct stuff stuff;
-	struct ph_slice piece;
-	int status = PH_OK;
-
-	stuff_begin(&stuff, session->delivery->content);
-	while (status == PH_OK && stuff_next(&stuff, PIECE, &piece))
-		status = session_send(session, piece);
-	if (status == PH_OK)
-		session_send(session, stuff_end(session->delivery->content));
-}
-
 /* RFC 3461 s5.2.2: who took NOTIFY over reports the success, too. */
 static void
 note_onward(const struct session *session, size_t i)
@@ -314,10 +279,7 @@ transfer_content(struct session *session,
 	session->stage = "content";
 	ph_stream_write_timeout(session->stream,
 	    session->delivery->conf->data_block_timeout_ms);
-	if (session->offer.chunking)
-		send_chunk(session);
-	else
-		send_content(session);
+	session_send_content(session);
 	sent = ph_stream_flush(session->stream);
 	return read_end_of_data(session, transaction, sent);
 }
@@ -361,14 +323,14 @@ run_pipelined(struct session *session, struct transaction *transaction)
 	send_mail(session, transaction);
 	for (size_t k = 0; k < transaction->count; k++)
 		send_rcpt(session, transaction, k);
-	if (!session->offer.chunking)
+	if (!session_uses_chunks(session))
 		session_send(session, PH_LIT("DATA\r\n"));
 	if (read_mail(session, transaction) != GO_ON)
 		return STOP;
 	for (size_t k = 0; k < transaction->count; k++)
 		if (read_rcpt(session, transaction, k) != GO_ON)
 			return STOP;
-	if (!session->offer.chunking)
+	if (!session_uses_chunks(session))
 		return read_data(session, transaction);
 	return transaction->accepted == 0 || transaction->mail_failed ?
 	    GO_ON : transfer_content(session, transaction);
@@ -388,7 +350,7 @@ run_stepwise(struct session *session, struct transaction *transaction)
 	}
 	if (transaction->accepted == 0)
 		return GO_ON;
-	if (session->offer.chunking)
+	if (session_uses_chunks(session))
 		return transfer_content(session, transaction);
 	session_send(session, PH_LIT("DATA\r\n"));
 	return read_data(session, transaction);

@@ -123,7 +123,7 @@ stuffed(const char *text, size_t limit)
 		memcpy(out + n, piece.p, piece.n);
 		n += piece.n;
 	}
-	piece = stuff_end(ph_slice_str(text));
+	piece = stuff_end(&stuff);
 	memcpy(out + n, piece.p, piece.n);
 	out[n + piece.n] = '\0';
 	return out;
