@@ -18,6 +18,9 @@ import sys
 import rfc
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, "sdk"))
+import manual  # noqa: E402  sdk/manual.py
+
 FUNCTION_LINES, FILE_LINES = 80, 800
 
 # What the files of a folder of core/ may include besides their own folder and
@@ -148,7 +151,7 @@ COMMENTED = {  # ends: the SPDX line, and how a purpose comment looks
                    r"/\*"),
     (".py", ".sh"): (r"# SPDX-License-Identifier: Apache-2\.0",
                      r'# \S|"""'),
-    (".8", ".5"): (r'\.\\" SPDX-License-Identifier: Apache-2\.0', None),
+    (".1", ".3", ".5", ".7", ".8"): (r'\.\\" SPDX-License-Identifier: Apache-2\.0', None),
     ("CMakeLists.txt", ".cmake"): (
         r"# SPDX-License-Identifier: Apache-2\.0", None),
 }
@@ -194,7 +197,7 @@ def lengths():
 
 
 def unfinished():
-    for name in sources(ends=(".c", ".h", ".py", ".sh", ".cmake", ".8", ".5",
+    for name in sources(ends=(".c", ".h", ".py", ".sh", ".cmake", ".1", ".5", ".7", ".8",
                               "CMakeLists.txt")):
         for number, line in enumerate(text_of(name).splitlines(), 1):
             if name != "tests/lint.py" and \
@@ -367,7 +370,7 @@ def manuals():
 
 
 def manual_form():
-    names = sources(ends=(".8", ".5", ".1"))
+    names = sources(ends=(".1", ".3", ".5", ".7", ".8"))
     done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", *names],
                           capture_output=True, text=True, cwd=TOP, check=False)
     for line in (done.stdout + done.stderr).splitlines():
@@ -375,6 +378,26 @@ def manual_form():
         # what others of ours ship may not be installed here
         if found and "referenced manual not found" not in line:
             yield found[1], int(found[2]), found[3]
+
+
+def sdk_manuals():
+    """Each function of the SDK has its comment, each header its page, made of
+    them, and the guide leads to all."""
+    for header in manual.headers():
+        for line, function in manual.undocumented(header):
+            yield (os.path.relpath(header, TOP), line,
+                   f"{function} has no comment of its own")
+    guide = text_of("sdk/posthouse-sdk.7")
+    pages = manual.pages()
+    for path, text in pages.items():
+        name = os.path.relpath(path, TOP)
+        if not os.path.isfile(path) or text_of(name) != text:
+            yield name, 1, "run sdk/manual.py --write"
+        if f".It Xr {os.path.basename(path)[:-2]} 3\n" not in guide:
+            yield "sdk/posthouse-sdk.7", 1, f"does not list {name}"
+    for name in sources("sdk/manual", ends=(".3",)):
+        if os.path.join(TOP, name) not in pages:
+            yield name, 1, "is of no header"
 
 
 def exports(build):
@@ -442,7 +465,7 @@ def standards():
 
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
-    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form,
+    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form, sdk_manuals,
     documents, standards, snippets, main_file, main_manual,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}

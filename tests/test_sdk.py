@@ -2,6 +2,7 @@
 """A stranger's module: built out of tree against what was installed, loaded by
 the server, and heard."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -133,6 +134,35 @@ class Sdk(unittest.TestCase):
             good.quit()
             self.assertIn(b"hello", box.inbox("bob", 1)[0])
 
+
+    def test_the_guide_alone_leads_to_a_check(self):
+        """Its code and its session, as they stand there."""
+        with open(os.path.join(TOP, "sdk", "posthouse-sdk.7"),
+                  encoding="ascii") as f:
+            steps = re.split(r"^\.Ss (\d)\..*\n", f.read(), flags=re.M)
+        code = {int(n): "\n".join(re.findall(
+            r"^\.Bd -literal.*?\n(.*?)^\.Ed$", text, re.M | re.S))
+            for n, text in zip(steps[1::2], steps[2::2])}
+        where = tempfile.mkdtemp(dir=self.dir)
+        run(self.prefix + "/bin/posthouse-sdk", "new", "check_senders",
+            cwd=where)
+        source = where + "/check_senders"
+        for name, text in (("c", "\n".join(code[i] for i in (2, 3, 4))),
+                           ("session", code[5])):
+            self.assertLess(text.count("\n"), 60)
+            with open(f"{source}/check_senders.{name}", "w",
+                      encoding="ascii") as f:
+                f.write(text.replace("\\e", "\\"))
+        self.assertIn("ok: ", run("make", "-C", source, "check",
+                                  env=self.env))
+
+    def test_manuals_are_installed(self):
+        pages = os.listdir(self.prefix + "/share/man/man3")
+        self.assertIn("ph_check.3", pages)
+        self.assertIn("ph_dns.3", pages)
+        for page in ("man1/posthouse-sdk.1", "man7/posthouse-sdk.7"):
+            self.assertTrue(os.path.exists(
+                f"{self.prefix}/share/man/{page}"), page)
 
     def test_a_list_of_senders_is_under_60_lines_and_works(self):
         """What the guide promises: an option, a session, a log line."""

@@ -30,13 +30,16 @@ PH_EXPORT bool ph_addr_parse(struct ph_slice text, struct ph_addr *addr_out);
 /* Writes at most PH_ADDR_TEXT_MAX octets to text; returns text. */
 PH_EXPORT const char *ph_addr_format(const struct ph_addr *addr,
     char text[PH_ADDR_TEXT_MAX]);
+/* The same family and the same octets. */
 PH_EXPORT bool ph_addr_eq(const struct ph_addr *a, const struct ph_addr *b);
+/* 127.0.0.0/8 or ::1. */
 PH_EXPORT bool ph_addr_is_loopback(const struct ph_addr *addr);
 /* 0.0.0.0 or :: */
 PH_EXPORT bool ph_addr_is_unspecified(const struct ph_addr *addr);
 
 /* "192.0.2.0/24", "2001:db8::/32", or one address. Host bits must be zero. */
 PH_EXPORT bool ph_net_parse(struct ph_slice text, struct ph_net *net_out);
+/* Whether addr lies in net; never for another family. */
 PH_EXPORT bool ph_net_has(const struct ph_net *net, const struct ph_addr *addr);
 /* Whether addr is in the network written as text; false when text is none. */
 PH_EXPORT bool ph_addr_in(const struct ph_addr *addr, const char *net_text);

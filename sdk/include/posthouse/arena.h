@@ -33,12 +33,16 @@ PH_EXPORT void *ph_arena_alloc(struct ph_arena *arena, size_t n)
 /* An array of count zeroed elements; the product is checked. */
 PH_EXPORT void *ph_arena_array(struct ph_arena *arena, size_t count,
     size_t size) __attribute__((malloc, alloc_size(2, 3), returns_nonnull));
-/* Copies; both are NUL-terminated behind the last octet. */
+/* A copy of s, in the arena. */
 PH_EXPORT char *ph_arena_strdup(struct ph_arena *arena, const char *s);
+/* A copy of s, in the arena, with a NUL behind the last octet; absent for an
+ * absent one. */
 PH_EXPORT struct ph_slice ph_arena_slice(struct ph_arena *arena,
     struct ph_slice s);
+/* The text that printf(3) would write, in the arena. */
 PH_EXPORT char *ph_arena_printf(struct ph_arena *arena, const char *fmt, ...)
     PH_PRINTF(2, 3);
+/* The same with its arguments as a list. */
 PH_EXPORT char *ph_arena_vprintf(struct ph_arena *arena, const char *fmt,
     va_list args) PH_PRINTF(2, 0);
 
@@ -63,20 +67,29 @@ struct ph_buf {
 	bool full;
 };
 
+/* An empty buffer of at most limit_bytes; with an arena it ends with that. */
 PH_EXPORT void ph_buf_init(struct ph_buf *buf, struct ph_arena *arena,
     size_t limit_bytes);
 /* Frees the memory of a buffer without an arena; wipes nothing. */
 PH_EXPORT void ph_buf_fini(struct ph_buf *buf);
+/* Append n octets (copied), or none when they do not fit. */
 PH_EXPORT void ph_buf_add(struct ph_buf *buf, const void *p, size_t n);
+/* Append a slice; an absent one is empty. */
 PH_EXPORT void ph_buf_slice(struct ph_buf *buf, struct ph_slice s);
+/* Append a C string. */
 PH_EXPORT void ph_buf_str(struct ph_buf *buf, const char *s);
+/* Append one octet. */
 PH_EXPORT void ph_buf_char(struct ph_buf *buf, char c);
+/* Append what printf(3) would write. */
 PH_EXPORT void ph_buf_printf(struct ph_buf *buf, const char *fmt, ...)
     PH_PRINTF(2, 3);
 /* Room for n more octets at the end, or NULL (and full). Then n is advanced
  * by the caller with ph_buf_commit. */
 PH_EXPORT char *ph_buf_reserve(struct ph_buf *buf, size_t n);
+/* The n octets that ph_buf_reserve made room for are written. */
 PH_EXPORT void ph_buf_commit(struct ph_buf *buf, size_t n);
+/* What is in the buffer; borrowed until the next call that appends. Never
+ * absent. */
 static inline struct ph_slice
 ph_buf_content(const struct ph_buf *buf)
 {

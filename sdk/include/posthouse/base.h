@@ -44,6 +44,7 @@ ph_slice_str(const char *s)
 PH_EXPORT bool ph_slice_eq(struct ph_slice a, struct ph_slice b);
 /* Equal when ASCII letters are folded; other octets must be the same. */
 PH_EXPORT bool ph_slice_eq_nocase(struct ph_slice a, struct ph_slice b);
+/* Whether s begins with prefix, ASCII letters folded. */
 PH_EXPORT bool ph_slice_starts_nocase(struct ph_slice s, const char *prefix);
 /* Without leading and trailing SP, HTAB, CR and LF. */
 PH_EXPORT struct ph_slice ph_slice_trim(struct ph_slice s);

@@ -29,9 +29,11 @@ struct ph_check_ops {
 	ph_hook *at[PH_STAGES]; /* .at = { [PH_AT_CONNECT] = on_connect } */
 };
 
-/* Lives until the hook returns. */
+/* Memory that ends when the hook has returned. */
 PH_EXPORT struct ph_arena *ph_call_arena(struct ph_call *call);
+/* Who is connected; borrowed until the hook returns. */
 PH_EXPORT const struct ph_session *ph_call_session(const struct ph_call *call);
+/* The stage whose hook this is: one function may serve several. */
 PH_EXPORT enum ph_stage ph_call_stage(const struct ph_call *call);
 /* Shorthand for ph_session_client(ph_call_session(call)). */
 PH_EXPORT const struct ph_addr *ph_call_client(const struct ph_call *call);
@@ -41,25 +43,31 @@ PH_EXPORT const struct ph_addr *ph_call_client(const struct ph_call *call);
 PH_EXPORT struct ph_slice ph_call_sender(const struct ph_call *call);
 /* At rcpt: the recipient asked about. */
 PH_EXPORT struct ph_slice ph_call_recipient(const struct ph_call *call);
-/* Accepted recipients so far. */
+/* How many recipients were accepted so far. */
 PH_EXPORT size_t ph_call_recipient_count(const struct ph_call *call);
-/* i < count; only at data and message. */
+/* Accepted recipient i, at data and message; absent when there is none. */
 PH_EXPORT struct ph_slice ph_call_recipient_at(const struct ph_call *call,
     size_t i);
-/* The header section, at data and message. Borrowed for the call. */
+/* The header section with the empty line behind it, at data and message; for
+ * ph_header_next. Borrowed for the call. */
 PH_EXPORT struct ph_slice ph_call_header(const struct ph_call *call);
-/* The whole content, at message: a read-only mapping. Borrowed for the call. */
+/* Header section and body, at message: a read-only mapping. Borrowed for the
+ * call. */
 PH_EXPORT struct ph_slice ph_call_content(const struct ph_call *call);
 
 /*
- * Answers. code is 4xx or 5xx and fits the verdict, enhanced is RFC 3463
- * ("5.7.1"); the text is one line for a person, escaped by the core.
+ * Refuse for good: the value is what the hook returns. code is 5xx (RFC 5321
+ * s4.2), enhanced is RFC 3463 ("5.7.1"); the text is one line of printable ASCII
+ * for a person, cut at 400 octets, other octets become "?". All are copied. The
+ * core adds the token for `posthousectl trace`. Say it once, and return it.
  */
 PH_EXPORT enum ph_verdict ph_reject(struct ph_call *call, int code,
     const char *enhanced, const char *fmt, ...) PH_PRINTF(4, 5);
+/* Refuse for now. As ph_reject, with 4xx and "4.x.y". */
 PH_EXPORT enum ph_verdict ph_defer(struct ph_call *call, int code,
     const char *enhanced, const char *fmt, ...) PH_PRINTF(4, 5);
-/* Why, for the trace, with any other verdict. */
+/* Why, for the log and the trace, with any other verdict; as the text of
+ * ph_reject. */
 PH_EXPORT void ph_reason(struct ph_call *call, const char *fmt, ...)
     PH_PRINTF(2, 3);
 /* Add to the message's score, summed over modules and stages; before mail, to

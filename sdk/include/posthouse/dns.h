@@ -38,18 +38,27 @@ struct ph_dns_answer {
 	const char *const *ptr;       /* PTR */
 };
 
-/* Answers live in the arena. None of these returns NULL. Suspend. */
+/*
+ * A records: IPv4 addresses. The answer lives in the arena and is never NULL;
+ * name is without or with a trailing dot, one that is none does not exist.
+ * Suspends.
+ */
 PH_EXPORT const struct ph_dns_answer *ph_dns_a(struct ph_arena *arena,
     const char *name);
+/* AAAA records: IPv6 addresses. Suspends. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_aaaa(struct ph_arena *arena,
     const char *name);
-/* Both families, IPv6 first. NO_ANSWER only when nothing at all was found. */
+/* Both families, IPv6 first. NO_ANSWER only when nothing at all was found.
+ * Suspends. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_host(struct ph_arena *arena,
     const char *name);
+/* MX records, by preference. Suspends. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_mx(struct ph_arena *arena,
     const char *name);
+/* TXT records. Suspends. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_txt(struct ph_arena *arena,
     const char *name);
+/* The names of an address: PTR below in-addr.arpa or ip6.arpa. Suspends. */
 PH_EXPORT const struct ph_dns_answer *ph_dns_ptr(struct ph_arena *arena,
     const struct ph_addr *addr);
 
@@ -67,9 +76,13 @@ PH_EXPORT const char *ph_dns_reverse(struct ph_arena *arena,
 struct ph_dns_batch;
 PH_EXPORT struct ph_dns_batch *ph_dns_batch(struct ph_arena *arena,
     unsigned timeout_ms);
+/* Ask for A records of name (copied). Does not suspend. */
 PH_EXPORT void ph_dns_batch_a(struct ph_dns_batch *batch, const char *name);
+/* Ask for AAAA records. */
 PH_EXPORT void ph_dns_batch_aaaa(struct ph_dns_batch *batch, const char *name);
+/* Ask for MX records. */
 PH_EXPORT void ph_dns_batch_mx(struct ph_dns_batch *batch, const char *name);
+/* Ask for TXT records. */
 PH_EXPORT void ph_dns_batch_txt(struct ph_dns_batch *batch, const char *name);
 /* Its answer's name is the one asked, below in-addr.arpa or ip6.arpa. */
 PH_EXPORT void ph_dns_batch_ptr(struct ph_dns_batch *batch,

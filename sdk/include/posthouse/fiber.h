@@ -31,17 +31,19 @@ PH_EXPORT int ph_sleep_ms(unsigned ms);
  * former one for ph_deadline_restore. Fibers started inherit it.
  */
 PH_EXPORT uint64_t ph_deadline_push(unsigned ms);
+/* Back to the deadline that ph_deadline_push returned. */
 PH_EXPORT void ph_deadline_restore(uint64_t deadline_ms);
 
 /*
  * A scope owns the fibers started in it. It lives in the frame (or arena) of
- * the fiber that opened it; ph_scope_end cancels what still runs and waits for
- * its end (suspends, ignoring deadlines).
+ * the fiber that opened it, and must be ended there with ph_scope_end.
  */
 struct ph_scope {
 	void *impl;
 };
 PH_EXPORT void ph_scope_begin(struct ph_scope *scope);
+/* Cancel the fibers that still run and wait for their end. Suspends, whatever
+ * the deadline is. */
 PH_EXPORT void ph_scope_end(struct ph_scope *scope);
 /* Start fn(arg) as a fiber of the scope; runs when the caller suspends. */
 PH_EXPORT void ph_scope_spawn(struct ph_scope *scope, void (*fn)(void *),

@@ -42,9 +42,11 @@ struct ph_listener_ops {
 	    const char *hostname, enum ph_status why);
 };
 
+/* The client's connection; ends with the session. */
 PH_EXPORT struct ph_stream *ph_session_stream(struct ph_session *session);
 /* Ends with the connection. */
 PH_EXPORT struct ph_arena *ph_session_arena(struct ph_session *session);
+/* The name that the client gave (copied), for checks and the log. */
 PH_EXPORT void ph_session_set_helo(struct ph_session *session,
     struct ph_slice name);
 /* A front end that the listener trusts named the client it speaks for. */
@@ -105,8 +107,10 @@ PH_EXPORT const char *ph_sasl_mechanisms(struct ph_session *session,
 PH_EXPORT enum ph_auth_result ph_sasl_start(struct ph_session *session,
     struct ph_slice mechanism, struct ph_slice initial,
     const char **challenge_out);
+/* Go on with the client's response, see ph_sasl_start. Suspends. */
 PH_EXPORT enum ph_auth_result ph_sasl_step(struct ph_session *session,
     struct ph_slice response, const char **challenge_out);
+/* Give the exchange under way up; none is fine. */
 PH_EXPORT void ph_sasl_abort(struct ph_session *session);
 /* User and password in the clear (LOGIN, USER/PASS). Suspends. */
 PH_EXPORT enum ph_auth_result ph_login(struct ph_session *session,
@@ -154,6 +158,7 @@ PH_EXPORT void ph_mail_set(struct ph_mail *mail, const char *key,
 /* An accepted recipient; orcpt and notify as given (RFC 3461) or absent. */
 PH_EXPORT void ph_mail_add_recipient(struct ph_mail *mail,
     struct ph_slice address, struct ph_slice notify, struct ph_slice orcpt);
+/* How many were added. */
 PH_EXPORT size_t ph_mail_recipient_count(const struct ph_mail *mail);
 /*
  * Append content, as it is to be stored (CRLF line ends, unstuffed). Up to
@@ -162,7 +167,9 @@ PH_EXPORT size_t ph_mail_recipient_count(const struct ph_mail *mail);
  * PH_TOO_BIG beyond limit_bytes: 552.
  */
 PH_EXPORT int ph_mail_write(struct ph_mail *mail, const void *p, size_t n);
+/* From now on content over limit_bytes is PH_TOO_BIG. */
 PH_EXPORT void ph_mail_limit(struct ph_mail *mail, uint64_t limit_bytes);
+/* Octets written so far. */
 PH_EXPORT uint64_t ph_mail_size(const struct ph_mail *mail);
 /* The largest message that the server takes anywhere, in octets: SIZE. */
 PH_EXPORT uint64_t ph_mail_size_limit(const struct ph_session *session);
@@ -174,6 +181,7 @@ PH_EXPORT int ph_mail_room(struct ph_session *session, uint64_t bytes);
  * are prepended here.
  */
 PH_EXPORT int ph_mail_commit(struct ph_mail *mail, const char **id_out);
+/* Forget the message and all of its content. Does not suspend. */
 PH_EXPORT void ph_mail_abort(struct ph_mail *mail);
 
 /* --- to the mailbox --- */

@@ -31,16 +31,19 @@ struct ph_field {
 	bool is_number;
 };
 
+/* A field with text that came from outside; absent: the field is left out. */
 static inline struct ph_field
 ph_f_slice(const char *key, struct ph_slice value)
 {
 	return (struct ph_field){ key, value, 0, false };
 }
+/* A field with a C string; NULL: the field is left out. */
 static inline struct ph_field
 ph_f_str(const char *key, const char *value)
 {
 	return (struct ph_field){ key, ph_slice_str(value), 0, false };
 }
+/* A field with a number. */
 static inline struct ph_field
 ph_f_int(const char *key, int64_t value)
 {
@@ -50,6 +53,7 @@ ph_f_int(const char *key, int64_t value)
 /* Fields with an absent text are left out. */
 PH_EXPORT void ph_log_fields(enum ph_level level, const char *event,
     const struct ph_field *fields);
+/* Whether lines of the level are written: for fields that cost something. */
 PH_EXPORT bool ph_log_enabled(enum ph_level level);
 
 /* ph_log(PH_INFO, "accepted", ph_f_slice("from", from), ph_f_int("size", n)) */

@@ -40,6 +40,7 @@ PH_EXPORT struct ph_slice ph_path_format(struct ph_arena *arena,
     struct ph_slice address);
 /* Domain of local@domain (after the last @), or absent. */
 PH_EXPORT struct ph_slice ph_address_domain(struct ph_slice address);
+/* What is before the last @ of local@domain, or absent. */
 PH_EXPORT struct ph_slice ph_address_local(struct ph_slice address);
 /* A host name: LDH or UTF-8 labels, 1..255 octets, labels 1..63. */
 PH_EXPORT bool ph_domain_is_valid(struct ph_slice domain);
@@ -53,6 +54,7 @@ PH_EXPORT bool ph_address_literal_parse(struct ph_slice text,
  */
 PH_EXPORT struct ph_slice ph_unitext_encode(struct ph_arena *arena,
     struct ph_slice text, bool keep_utf8);
+/* The way back; what is no such code stays. */
 PH_EXPORT struct ph_slice ph_unitext_decode(struct ph_arena *arena,
     struct ph_slice text);
 /* RFC 3461 s4, "+XX"; what stands for a control character stays. */

@@ -64,25 +64,32 @@ struct ph_mailbox;
 PH_EXPORT int ph_mailbox_list(struct ph_session *session,
     struct ph_arena *arena, const struct ph_mailbox_name **names_out,
     size_t *count_out);
+/* Make a mailbox, its parents too. (s) */
 PH_EXPORT int ph_mailbox_create(struct ph_session *session,
-    struct ph_slice name); /* (s) parents too */
+    struct ph_slice name);
+/* Remove a mailbox with all its messages. (s) */
 PH_EXPORT int ph_mailbox_delete(struct ph_session *session,
-    struct ph_slice name); /* (s) */
+    struct ph_slice name);
+/* Rename it with what is below; INBOX stays, and its mail moves. (s) */
 PH_EXPORT int ph_mailbox_rename(struct ph_session *session,
-    struct ph_slice from, struct ph_slice to); /* (s) INBOX: moves its mail */
+    struct ph_slice from, struct ph_slice to);
+/* Subscribe to a name, or no more; it need not exist. (s) */
 PH_EXPORT int ph_mailbox_subscribe(struct ph_session *session,
-    struct ph_slice name, bool on); /* (s) */
+    struct ph_slice name, bool on);
+/* The counts of a mailbox that is not open. (s) */
 PH_EXPORT int ph_mailbox_status_of(struct ph_session *session,
-    struct ph_slice name, struct ph_mailbox_status *status_out); /* (s) */
+    struct ph_slice name, struct ph_mailbox_status *status_out);
 
 /* --- an open mailbox --- */
 
 /* Ends with ph_mailbox_close or the session. read_only: EXAMINE. (s) */
 PH_EXPORT int ph_mailbox_open(struct ph_session *session,
     struct ph_slice name, bool read_only, struct ph_mailbox **mailbox_out);
+/* Nothing is expunged. NULL is fine. */
 PH_EXPORT void ph_mailbox_close(struct ph_mailbox *mailbox);
+/* The counts of an open mailbox, as of now. */
 PH_EXPORT void ph_mailbox_status(struct ph_mailbox *mailbox,
-    struct ph_mailbox_status *status_out); /* as of now */
+    struct ph_mailbox_status *status_out);
 /* Names of the keywords, in bit order; at most 64. Grows over time. */
 PH_EXPORT size_t ph_mailbox_keywords(struct ph_mailbox *mailbox,
     const char *const **names_out);
@@ -174,6 +181,7 @@ PH_EXPORT int ph_append_write(struct ph_append *append, const void *p,
 /* Durable on 0. Ends the append in any case. (s) */
 PH_EXPORT int ph_append_commit(struct ph_append *append,
     struct ph_arena *arena, struct ph_uid_map *map_out);
+/* Forget what was written. */
 PH_EXPORT void ph_append_abort(struct ph_append *append);
 
 #ifdef __cplusplus

@@ -44,9 +44,10 @@ struct ph_mime_part {
 PH_EXPORT const struct ph_mime_part *ph_mime_parse(struct ph_arena *arena,
     struct ph_slice content);
 
-/* A compact record of the tree, and back. Decode: PH_DEFECT when damaged. */
+/* A compact record of the tree, to be kept; in the arena. */
 PH_EXPORT struct ph_slice ph_mime_encode(struct ph_arena *arena,
     const struct ph_mime_part *root);
+/* The tree of a record. 0, or PH_DEFECT when it is damaged. */
 PH_EXPORT int ph_mime_decode(struct ph_arena *arena, struct ph_slice record,
     const struct ph_mime_part **root_out);
 

@@ -38,18 +38,23 @@ enum ph_verdict {
 	PH_DISCARD,    /* answer 250 and drop; from rcpt on */
 	PH_QUARANTINE, /* take it, hold it in the queue; from rcpt on */
 };
+/* "next", "reject" ...; never NULL. */
 PH_EXPORT const char *ph_verdict_name(enum ph_verdict verdict);
 
-/* All borrowed for the life of the session or call. */
+/* --- what is known of a client; all borrowed for the session or call --- */
 /* Unique over restarts, 13 characters of base 32; in every log line. */
 PH_EXPORT const char *ph_session_id(const struct ph_session *session);
 /* The section of the configuration whose socket took the connection. */
 PH_EXPORT const char *ph_session_listener(const struct ph_session *session);
+/* The address the client connects from; family 0 for none. */
 PH_EXPORT const struct ph_addr *ph_session_client(
     const struct ph_session *session);
+/* Its port. */
 PH_EXPORT uint16_t ph_session_client_port(const struct ph_session *session);
+/* The address of ours that it connected to. */
 PH_EXPORT const struct ph_addr *ph_session_local(
     const struct ph_session *session);
+/* The port of ours: 25, 587 ... */
 PH_EXPORT uint16_t ph_session_local_port(const struct ph_session *session);
 /* "smtp", "submission", "imap", "pop3": what the listener set. */
 PH_EXPORT const char *ph_session_service(const struct ph_session *session);

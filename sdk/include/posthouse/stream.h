@@ -49,22 +49,27 @@ struct ph_event;
 PH_EXPORT int ph_stream_wait(struct ph_stream *stream, struct ph_event *event,
     unsigned timeout_ms);
 
-/* Queue octets (copied). May suspend when much is queued: back-pressure. */
+/* Queue n octets (copied). May suspend when much is queued: back-pressure. 0, or
+ * as ph_stream_flush. */
 PH_EXPORT int ph_stream_write(struct ph_stream *stream, const void *p, size_t n);
+/* Queue a C string, as ph_stream_write. */
 PH_EXPORT int ph_stream_puts(struct ph_stream *stream, const char *s);
+/* Queue what printf(3) would write, as ph_stream_write. */
 PH_EXPORT int ph_stream_printf(struct ph_stream *stream, const char *fmt, ...)
     PH_PRINTF(2, 3);
-/* Send what is queued. Suspends. */
+/* Send what is queued. Suspends. 0, PH_TIMEOUT, PH_CANCELED, PH_IO, PH_TLS. */
 PH_EXPORT int ph_stream_flush(struct ph_stream *stream);
 /* How long one write may be stuck before PH_TIMEOUT; default 60 s. */
 PH_EXPORT void ph_stream_write_timeout(struct ph_stream *stream,
     unsigned timeout_ms);
 
+/* Whether a TLS handshake was done. */
 PH_EXPORT bool ph_stream_is_tls(const struct ph_stream *stream);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or NULL in the clear; borrowed. */
 PH_EXPORT const char *ph_stream_tls_name(const struct ph_stream *stream);
-/* Octets since the start, for the summary line. */
+/* Octets received since the start, for the summary line. */
 PH_EXPORT uint64_t ph_stream_octets_in(const struct ph_stream *stream);
+/* Octets sent since the start. */
 PH_EXPORT uint64_t ph_stream_octets_out(const struct ph_stream *stream);
 
 /* --- connections we open: transports and checks alone --- */

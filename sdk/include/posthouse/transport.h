@@ -27,21 +27,27 @@ struct ph_transport_ops {
 	void (*attempt)(struct ph_attempt *attempt, const void *conf);
 };
 
-/* Ends with the attempt. */
+/* Memory that ends with the attempt. */
 PH_EXPORT struct ph_arena *ph_attempt_arena(struct ph_attempt *attempt);
+/* The id that the log has for the message. */
 PH_EXPORT const char *ph_attempt_queue_id(const struct ph_attempt *attempt);
+/* This server's own name, for EHLO. */
 PH_EXPORT const char *ph_attempt_hostname(const struct ph_attempt *attempt);
 /* The domain (A-labels) or route all recipients share. */
 PH_EXPORT struct ph_slice ph_attempt_destination(
     const struct ph_attempt *attempt);
-/* Without angle brackets; empty for the null sender. */
+/* The sender without angle brackets; empty for the null sender. */
 PH_EXPORT struct ph_slice ph_attempt_sender(const struct ph_attempt *attempt);
+/* How many recipients this attempt is for; at least one. */
 PH_EXPORT size_t ph_attempt_recipient_count(const struct ph_attempt *attempt);
+/* Recipient i, i < count: local@domain without brackets. */
 PH_EXPORT struct ph_slice ph_attempt_recipient(
     const struct ph_attempt *attempt, size_t i);
-/* RFC 3461 values of a recipient, absent when not given. */
+/* RFC 3461: what the sender wants to be told of recipient i ("NEVER",
+ * "SUCCESS,FAILURE"); absent when it was not said. */
 PH_EXPORT struct ph_slice ph_attempt_notify(const struct ph_attempt *attempt,
     size_t i);
+/* RFC 3461: the original recipient as given; absent when it was not. */
 PH_EXPORT struct ph_slice ph_attempt_orcpt(const struct ph_attempt *attempt,
     size_t i);
 /* What ph_mail_set kept ("body", "smtputf8", "ret", "envid"), or absent. */
