@@ -2,14 +2,28 @@
 """The SMTP conversation over the wire: what RELIABILITY's attack list names,
 one test for each, and what the RFCs promise to a client."""
 import base64
+import re
 import socket
 import ssl
 import struct
 import unittest
 
+from remote import Remote
 from sandbox import DEADLINE, Sandbox, until
 from smtp_wire import (ENVELOPE, HELLO, RELAY_FORMS, Wire,
                        check_relay_forms)
+
+
+PARTS = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\n", b"\r\0\n", b""]
+# All but the end of data.
+SMUGGLING = [(a, b) for a in PARTS for b in PARTS
+             if not (a.endswith(b"\r\n") and b == b"\r\n")]
+
+
+def smuggled(a, b):
+    return (b"DATA\r\nSubject: smuggle\r\n\r\nA" + a + b"." + b +
+            b"MAIL FROM:<evil@x.test>\r\nRCPT TO:<alice@example.test>\r\n"
+            b"DATA\r\n\r\n.\r\n")
 
 
 class Smtp(unittest.TestCase):
@@ -30,26 +44,26 @@ class Smtp(unittest.TestCase):
     # --- smuggling ---
 
     def test_smuggling_CVE_2023_51764_51765_51766(self):
-        part = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\n", b"\r\0\n", b""]
-        sequences = 0
-        for a in part:
-            for b in part:
-                if a.endswith(b"\r\n") and b == b"\r\n":
-                    continue  # this is the end of data
-                sequences += 1
-                wire = self.wire()
-                codes = wire.codes(
-                    HELLO + ENVELOPE + b"DATA\r\n" + b"Subject: smuggle\r\n\r\nA" +
-                    a + b"." + b + b"MAIL FROM:<evil@x.test>\r\n"
-                    b"RCPT TO:<alice@example.test>\r\nDATA\r\n\r\n.\r\nQUIT\r\n", 6)
-                self.assertEqual(codes[:4], [250, 250, 250, 354], (a, b))
-                self.assertIn(codes[4], (250, 550), (a, b))
-                self.assertEqual(codes[5], 221, (a, b))
-                bare = any(set(p.replace(b"\r\n", b"")) & set(b"\r\n")
-                           for p in (a, b))
-                self.assertEqual(codes[4] == 550, bare, (a, b))
-                wire.close()
-        self.assertGreaterEqual(sequences, 50)
+        self.assertGreaterEqual(len(SMUGGLING), 50)
+        for a, b in SMUGGLING:
+            wire = self.wire()
+            codes = wire.codes(HELLO + ENVELOPE + smuggled(a, b) + b"QUIT\r\n", 6)
+            self.assertEqual(codes[:4], [250, 250, 250, 354], (a, b))
+            bare = any(set(p.replace(b"\r\n", b"")) & set(b"\r\n")
+                       for p in (a, b))
+            self.assertEqual(codes[4:], [550 if bare else 250, 221], (a, b))
+            wire.close()
+
+    def test_smuggling_in_chunks(self):
+        for a, b in [*SMUGGLING, (b"\r\n", b"\r\n")]:
+            chunk = smuggled(a, b)[len(b"DATA\r\n"):]
+            wire = self.wire()
+            codes = wire.codes(HELLO + ENVELOPE + b"BDAT %d LAST\r\n" % len(chunk) +
+                               chunk + b"QUIT\r\n", 5)
+            bare = any(set(p.replace(b"\r\n", b"")) & set(b"\r\n")
+                       for p in (a, b))
+            self.assertEqual(codes, [250] * 3 + [550 if bare else 250, 221], (a, b))
+            wire.close()
 
     def test_the_end_of_data_may_come_octet_by_octet(self):
         wire = self.wire()
@@ -306,6 +320,38 @@ class Policy(unittest.TestCase):
                  client.mail("alice@example.test")[0]]
         self.assertEqual(codes, [250, 250, 250, 250, 450])
         client.quit()
+
+
+CHAIN = """
+relay_networks = [ "127.0.0.9" ];
+smtp_inbound: {{ bare_newline_networks = [ "127.0.0.9" ]; }};
+transport_smtp: {{ relay_host = "[127.0.0.2]"; port = {port}; allow_loopback = true; }};
+"""
+
+
+class Chain(unittest.TestCase):
+    """What comes in is passed on: nobody down the way may see two messages."""
+
+    def test_smuggling_through_us(self):
+        with Remote() as remote, Sandbox(
+                {"chain": CHAIN.format(port=remote.port)}) as box:
+            for a, b in SMUGGLING:
+                with Wire(box, "smtp", source="127.0.0.9") as wire:
+                    codes = wire.codes(
+                        HELLO + b"MAIL FROM:<x@outside.test>\r\n"
+                        b"RCPT TO:<bob@elsewhere.test>\r\n" + smuggled(a, b) +
+                        b"QUIT\r\n", 6)
+                    self.assertEqual(codes, [250] * 3 + [354, 250, 221], (a, b))
+            until(lambda: len(remote.messages) == len(SMUGGLING), "all of them")
+            self.assertEqual(len(remote.raw), len(SMUGGLING))
+            for raw in remote.raw:
+                # nothing that any reader of line ends could take for the end
+                self.assertIsNone(re.search(rb"[\r\n]\0?\.[\r\n\0]", raw[:-3]), raw)
+                self.assertEqual(raw.replace(b"\r\n", b"").translate(
+                    None, b"\r\n"), raw.replace(b"\r\n", b""), raw)
+            for sender, recipients, _ in remote.messages:
+                self.assertIn("x@outside.test", sender)
+                self.assertEqual(recipients, ["RCPT TO:<bob@elsewhere.test>"])
 
 
 PROXY = """

@@ -14,7 +14,8 @@ class Remote:
     """rule(verb, line, connection) answers a reply, or None for the usual one.
 
     verb is "CONNECT" for the greeting and "END" after the content. messages
-    holds (sender, recipients, content) of each that was answered 250.
+    holds (sender, recipients, content) of each that was answered 250, raw what
+    followed each DATA on the wire.
     """
 
     def __init__(self, address="127.0.0.2", port=0, rule=None, offer=(), tls=None,
@@ -22,6 +23,7 @@ class Remote:
         self.rule = rule or (lambda verb, line, connection: None)
         self.offer, self.tls = list(offer), tls
         self.messages, self.lines, self.connections = [], [], 0
+        self.raw = []
         if path:
             self.socket = socket.create_server(path, family=socket.AF_UNIX)
             self.port = 25  # of no use
@@ -83,12 +85,14 @@ class _Session:
         return yes
 
     def content(self):
-        content = bytearray()
+        content, raw = bytearray(), bytearray()
         while True:
             line = self.file.readline()
+            raw += line
             if not line:
                 raise HangUp
             if line == b".\r\n":
+                self.remote.raw.append(bytes(raw))
                 return bytes(content)
             content += line[1:] if line.startswith(b".") else line
 
