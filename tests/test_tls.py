@@ -154,6 +154,47 @@ class Tls(unittest.TestCase):
                                        self.box.log()[log:]), "the last line")
         return how, edge.group(1)
 
+    def rotations(self):
+        return self.box.log().count("ticket_key_made")
+
+    def test_tickets_outlive_one_change_of_keys(self):
+        """In all processes, whichever made it and however often it is used."""
+        self.box.snippet("95-tickets", 'tls: { ticket_rotation = "5s"; };')
+        self.box.ctl("reload")
+        for version in ("-tls1_2", "-tls1_3"):
+            def outcome():
+                """Of tickets used within one change of keys, and behind two."""
+                session = os.path.join(self.dir, "session")
+                began = self.rotations()
+                self.openssl(version, "-sess_out", session)
+                if self.rotations() > began:
+                    return None
+                until(lambda: self.rotations() > began, "a new key")
+                seen = [self.openssl(version, "-sess_in", session)
+                        for _ in range(6)]
+                if self.rotations() != began + 1:
+                    return None  # too slow: the test, not the server
+                until(lambda: self.rotations() > began + 1, "another key")
+                last = self.openssl(version, "-sess_in", session)
+                return [how for how, _ in seen] + [last[0]], \
+                    {edge for _, edge in seen}
+            how, edges = until(outcome, "an outcome", 4 * DEADLINE)
+            self.assertEqual(how, ["Reused"] * 6 + ["New"])
+            self.assertEqual(len(edges), 2, "one process took all connections")
+
+    def test_a_reload_keeps_tickets_and_a_new_process_has_them(self):
+        session = os.path.join(self.dir, "session")
+        self.assertEqual(self.openssl("-tls1_3", "-sess_out", session)[0], "New")
+        self.box.ctl("reload")
+        for _ in range(4):
+            self.assertEqual(self.openssl("-tls1_3", "-sess_in", session)[0],
+                             "Reused")
+        killed = self.box.kill_role("edge")
+        until(lambda: len([p for p, a in self.box.children().items()
+                           if "--role=edge" in a and p not in killed]) == 2,
+              "new processes")
+        self.assertEqual(self.openssl("-tls1_3", "-sess_in", session)[0], "Reused")
+
     # --- certificates of clients ---
 
     def context(self, certificate=None, version=None):

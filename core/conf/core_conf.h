@@ -43,6 +43,7 @@ struct core_conf {
 		const char *certificate; /* "" none: no TLS is offered */
 		const char *key;
 		const char *const *more_certificates; /* by SNI: with their keys */
+		unsigned ticket_rotation_ms; /* how long a key seals tickets */
 		const char *client_ca_file; /* "" none: no client is verified */
 		const char *ca_file;     /* "" the system's CAs */
 	} tls;

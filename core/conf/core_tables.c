@@ -61,6 +61,8 @@ static const struct ph_option tls_table[] = {
 	PH_OPT_LIST("more_certificates", struct core_tls, more_certificates, 0,
 	    32, "[]",
 	    "PEM files of certificate, chain and key, for names they hold"),
+	PH_OPT_MSEC("ticket_rotation", struct core_tls, ticket_rotation_ms,
+	    1000, 86400000, "12h", "How long a key seals session tickets"),
 	PH_OPT_PATH("client_ca_file", struct core_tls, client_ca_file, "",
 	    "CAs that certificates of clients are verified with"),
 	PH_OPT_PATH("ca_file", struct core_tls, ca_file, "",

@@ -20,6 +20,7 @@
 #include "loop/fiber.h"
 #include "master/daemon.h"
 #include "master/sockets.h"
+#include "master/tickets.h"
 #include "role/confine.h"
 
 enum { FILES_WANTED = 65536 };
@@ -246,6 +247,8 @@ prepare_places(struct ph_err *err)
 	    getrandom(master.key, sizeof(master.key), 0) !=
 	        (ssize_t)sizeof(master.key))
 		status = ph_err_set(err, PH_IO, errno, "no random octets");
+	if (status == PH_OK)
+		status = tickets_begin(err);
 	return status == PH_OK ? control_open(core, err) : status;
 }
 

@@ -102,10 +102,11 @@ told(const struct plan *plan, enum role role)
 {
 	static const unsigned sizes[ROLES] = { 1, 2, 1, 1, 1, 2, 1 };
 	static const uint8_t key[TOKEN_KEY_SIZE] = "the key that signs tokens";
+	const struct plan_secrets secrets = { key, PH_LIT("ticket keys") };
 	struct ph_buf record;
 
 	ph_buf_init(&record, arena, BUS_MESSAGE_LIMIT);
-	plan_encode(plan, role, sizes, key, &record);
+	plan_encode(plan, role, sizes, &secrets, &record);
 	ck_assert(!record.full);
 	ck_assert(record_is_sound(ph_buf_content(&record)));
 	return ph_buf_content(&record);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,13 +201,7 @@ fill(struct plan *plan, const char *main_file, struct conf_errors *errors)
 	if (checker_run(plan->arena, plan->conf, &plan->core, &plan->modules,
 	        errors) != PH_OK)
 		status = PH_INVALID;
-	if (status != PH_OK)
-		return status;
-	if (getrandom(plan->tickets, PLAN_TICKETS, 0) == PLAN_TICKETS)
-		return PH_OK;
-	conf_error_add(errors, NULL, 0, "no random octets: %s",
-	    strerror(errno));
-	return PH_INVALID;
+	return status;
 }
 
 int
@@ -245,7 +238,6 @@ plan_put(struct plan *plan)
 		return;
 	ph_wipe((char *)(uintptr_t)plan->tls.key.p, plan->tls.key.n);
 	ph_wipe((char *)(uintptr_t)plan->tls.more.p, plan->tls.more.n);
-	ph_wipe(plan->tickets, sizeof(plan->tickets));
 	ph_arena_free(plan->arena);
 }
 
@@ -353,7 +345,7 @@ count_routers(const struct plan *plan)
 
 void
 plan_encode(const struct plan *plan, enum role role,
-    const unsigned sizes[ROLES], const uint8_t key[TOKEN_KEY_SIZE],
+    const unsigned sizes[ROLES], const struct plan_secrets *secrets,
     struct ph_buf *record)
 {
 	const unsigned with_key = ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_MAIL) |
@@ -365,7 +357,8 @@ plan_encode(const struct plan *plan, enum role role,
 	record_put_u64(record, F_ROUTERS, count_routers(plan));
 	if (ROLE_BIT(role) & with_key)
 		record_put(record, F_KEY,
-		    (struct ph_slice){ (const char *)key, TOKEN_KEY_SIZE });
+		    (struct ph_slice){ (const char *)secrets->key,
+		        TOKEN_KEY_SIZE });
 	if (role == ROLE_QUEUE)
 		record_put(record, F_NOTICES, plan->notices);
 	if (role != ROLE_EDGE)
@@ -373,7 +366,6 @@ plan_encode(const struct plan *plan, enum role role,
 	record_put(record, F_CERT, plan->tls.certificate);
 	record_put(record, F_CERT_KEY, plan->tls.key);
 	ph_buf_slice(record, plan->tls.more);
-	record_put(record, F_TICKETS,
-	    (struct ph_slice){ (const char *)plan->tickets, PLAN_TICKETS });
+	record_put(record, F_TICKETS, secrets->tickets);
 	encode_checks(plan, record);
 }

@@ -15,8 +15,6 @@
 #include "module/facts.h"
 #include "role/token.h"
 
-#define PLAN_TICKETS 80
-
 struct plan {
 	struct ph_arena *arena;
 	unsigned references;
@@ -30,7 +28,6 @@ struct plan {
 		struct ph_slice more; /* F_CERT_MORE* F_CLIENT_CA? */
 	} tls;
 	struct ph_slice notices; /* the file of bounce_template; "" none */
-	uint8_t tickets[PLAN_TICKETS];
 };
 
 /* Read and check everything. Suspends. 0, or PH_INVALID with errors added. */
@@ -45,12 +42,14 @@ const struct module_facts *plan_module(const struct plan *plan,
 /* How many processes of each role there shall be; 1..64. */
 void plan_role_sizes(const struct core_conf *core, unsigned sizes_out[ROLES]);
 
-/*
- * The record of MSG_CONFIGURE for a role. sizes: the processes there are; key
- * signs tokens and goes to those who make or check them.
- */
+struct plan_secrets {
+	const uint8_t *key;      /* TOKEN_KEY_SIZE; signs tokens and goes to
+	                          * those who make or check them */
+	struct ph_slice tickets; /* for edge */
+};
+/* The record of MSG_CONFIGURE for a role. sizes: the processes there are. */
 void plan_encode(const struct plan *plan, enum role role,
-    const unsigned sizes[ROLES], const uint8_t key[TOKEN_KEY_SIZE],
+    const unsigned sizes[ROLES], const struct plan_secrets *secrets,
     struct ph_buf *record);
 
 /* The certificates and keys as PEM text, empty when none is configured. */

@@ -21,6 +21,7 @@
 #include "base/record.h"
 #include "loop/fiber.h"
 #include "master/breaker.h"
+#include "master/tickets.h"
 #include "master/sockets.h"
 #include "role/messages.h"
 
@@ -190,13 +191,14 @@ int
 process_configure(struct process *process, struct plan *plan,
     struct conf_errors *errors)
 {
+	const struct plan_secrets secrets = { master.key, tickets_keys() };
 	struct bus_message reply;
 	struct ph_buf record;
 	int status;
 
 	ph_buf_init(&record, NULL, BUS_MESSAGE_LIMIT);
 	ph_buf_reserve(&record, BUS_MESSAGE_LIMIT / 2); /* one copy to wipe */
-	plan_encode(plan, process->role, master.sizes, master.key, &record);
+	plan_encode(plan, process->role, master.sizes, &secrets, &record);
 	if (record.full) {
 		conf_error_add(errors, NULL, 0,
 		    "the configuration of %s is over 512 KiB",
@@ -256,6 +258,7 @@ static void
 give_work(struct process *process)
 {
 	breaker_tell(process);
+	tickets_tell(process);
 	process_set_state(process, PROCESS_READY);
 	peers_link(process);
 	if (process->role == ROLE_EDGE)

@@ -17,6 +17,7 @@
 
 #include "loop/fiber.h"
 #include "master/breaker.h"
+#include "master/tickets.h"
 #include "role/memory.h"
 
 enum {
@@ -226,6 +227,7 @@ watch(void *arg)
 		if (ph_now_ms() - before < LATE_MS)
 			look();
 		breaker_try_again();
+		tickets_look();
 	}
 }
 

@@ -18,16 +18,16 @@ void stream_end(struct ph_stream *stream);
 
 /*
  * Server-side TLS. Certificates and keys come as PEM text (edge opens no
- * files). tickets: 80 octets shared by all edge processes.
+ * files).
  */
 struct tls_server *tls_server_create(struct ph_slice certificate_pem,
-    struct ph_slice key_pem, const uint8_t tickets[80], struct ph_err *err);
+    struct ph_slice key_pem, struct ph_err *err);
 /* One more reference, which another tls_server_free gives back. */
 void tls_server_get(struct tls_server *server);
 /* One more certificate, chain and key, for clients that ask for a name it
  * holds (SNI). 0 or PH_TLS. */
 int tls_server_add(struct tls_server *server, struct ph_slice pem,
-    const uint8_t tickets[80], struct ph_err *err);
+    struct ph_err *err);
 /* The CAs that clients' certificates are verified with, and are asked for: PEM.
  * Behind the last tls_server_add. 0, or PH_TLS and none is trusted. */
 int tls_server_trust(struct tls_server *server, struct ph_slice ca_pem,

@@ -226,11 +226,10 @@ tls_main(void *arg)
 START_TEST(speaks_tls_both_ways)
 {
 	struct ph_err err = { 0 };
-	uint8_t tickets[80] = { 1 };
 
 	make_certificate();
 	server = tls_server_create(ph_slice_str(certificate_pem),
-	    ph_slice_str(key_pem), tickets, &err);
+	    ph_slice_str(key_pem), &err);
 	ck_assert_msg(server != NULL, "%s", err.text);
 	run(tls_main, NULL);
 	tls_client_fini();
@@ -259,11 +258,10 @@ verify_main(void *arg)
 START_TEST(refuses_a_stranger_s_certificate_when_told_to)
 {
 	struct ph_err err = { 0 };
-	uint8_t tickets[80] = { 1 };
 
 	make_certificate();
 	server = tls_server_create(ph_slice_str(certificate_pem),
-	    ph_slice_str(key_pem), tickets, &err);
+	    ph_slice_str(key_pem), &err);
 	run(verify_main, NULL);
 	tls_client_fini();
 	tls_server_free(server);
@@ -273,11 +271,10 @@ END_TEST
 START_TEST(says_why_a_key_cannot_be_used)
 {
 	struct ph_err err = { 0 };
-	uint8_t tickets[80] = { 1 };
 
 	make_certificate();
 	ck_assert_ptr_null(tls_server_create(ph_slice_str(certificate_pem),
-	    PH_LIT("not a key"), tickets, &err));
+	    PH_LIT("not a key"), &err));
 	ck_assert(strstr(err.text, "key") != NULL);
 }
 END_TEST

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_server.c - TLS for clients that come to us: TLS 1.2 and later, the
- * certificate from memory, session tickets under a key that all edge processes
+ * certificate from memory, session tickets under keys that all edge processes
  * share, ALPN taken strictly (ALPACA): a client that names protocols must name
  * ours.
  */
 #include "net/stream_inner.h"
 #include "net/tls_peer.h"
+#include "net/tls_tickets.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -110,7 +111,7 @@ use_key(SSL_CTX *ctx, struct ph_slice pem)
 }
 
 static void
-set_manners(SSL_CTX *ctx, const uint8_t tickets[80])
+set_manners(SSL_CTX *ctx)
 {
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
@@ -123,7 +124,7 @@ set_manners(SSL_CTX *ctx, const uint8_t tickets[80])
 	SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"posthouse",
 	    9);
 	SSL_CTX_set_num_tickets(ctx, 1);
-	SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)(uintptr_t)tickets, 80);
+	tls_tickets_attach(ctx);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 }
@@ -131,13 +132,13 @@ set_manners(SSL_CTX *ctx, const uint8_t tickets[80])
 /* NULL with err filled. */
 static SSL_CTX *
 make_ctx(struct ph_slice certificate_pem, struct ph_slice key_pem,
-    const uint8_t tickets[80], struct ph_err *err)
+    struct ph_err *err)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	char reason[160];
 
 	ph_assert(ctx != NULL);
-	set_manners(ctx, tickets);
+	set_manners(ctx);
 	if (!use_certificates(ctx, certificate_pem))
 		ph_err_set(err, PH_TLS, 0, "the certificate can't be used: %s",
 		    tls_reason(reason, sizeof(reason)));
@@ -153,9 +154,9 @@ make_ctx(struct ph_slice certificate_pem, struct ph_slice key_pem,
 
 struct tls_server *
 tls_server_create(struct ph_slice certificate_pem, struct ph_slice key_pem,
-    const uint8_t tickets[80], struct ph_err *err)
+    struct ph_err *err)
 {
-	SSL_CTX *ctx = make_ctx(certificate_pem, key_pem, tickets, err);
+	SSL_CTX *ctx = make_ctx(certificate_pem, key_pem, err);
 	struct tls_server *server;
 
 	if (ctx == NULL)
@@ -170,9 +171,9 @@ tls_server_create(struct ph_slice certificate_pem, struct ph_slice key_pem,
 
 int
 tls_server_add(struct tls_server *server, struct ph_slice pem,
-    const uint8_t tickets[80], struct ph_err *err)
+    struct ph_err *err)
 {
-	SSL_CTX *ctx = make_ctx(pem, pem, tickets, err);
+	SSL_CTX *ctx = make_ctx(pem, pem, err);
 	struct named *named;
 
 	if (ctx == NULL)

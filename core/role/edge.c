@@ -19,6 +19,7 @@
 #include "loop/fiber.h"
 #include "net/proxy.h"
 #include "net/stream.h"
+#include "net/tls_tickets.h"
 #include "role/clients.h"
 #include "session/mail.h"
 #include "session/session.h"
@@ -432,8 +433,7 @@ load_more(struct tls_server *tls, const struct generation *generation)
 	struct ph_err err = { 0 };
 
 	for (; *path != NULL && record_next(&rest, &field); path++)
-		if (tls_server_add(tls, field.value,
-		        (const uint8_t *)generation->tickets.p, &err) != PH_OK)
+		if (tls_server_add(tls, field.value, &err) != PH_OK)
 			ph_log(PH_ERROR, "tls_not_loaded",
 			    ph_f_str("file", *path),
 			    ph_f_str("reason", err.text));
@@ -452,14 +452,8 @@ load_tls(const struct generation *generation)
 		    "the section tls names no certificate"));
 		return;
 	}
-	if (generation->tickets.n != 80) {
-		ph_log(PH_ERROR, "tls_not_loaded",
-		    ph_f_str("reason", "no ticket keys came"));
-		return;
-	}
 	tls = tls_server_create(generation->certificate,
-	    generation->certificate_key,
-	    (const uint8_t *)generation->tickets.p, &err);
+	    generation->certificate_key, &err);
 	if (tls == NULL) { /* the former one goes on */
 		ph_log(PH_ERROR, "tls_not_loaded",
 		    ph_f_str("reason", err.text));
@@ -475,11 +469,30 @@ load_tls(const struct generation *generation)
 	edge.tls = tls;
 }
 
+/* No more than a full handshake is lost without them. What they came in may
+ * live longer than they shall. */
+static void
+use_tickets(struct ph_slice keys)
+{
+	if (tls_tickets_use(keys) != PH_OK)
+		ph_log(PH_ERROR, "tickets_not_used",
+		    ph_f_str("reason", "no ticket keys came"));
+	ph_wipe((char *)(uintptr_t)keys.p, keys.n);
+}
+
+static void
+on_tickets(struct bus_request *request)
+{
+	use_tickets(record_get(request->message.record, F_TICKETS));
+}
+
 static int
 edge_start(struct generation *generation, struct ph_err *err)
 {
 	(void)err;
+	use_tickets(generation->tickets);
 	load_tls(generation);
+	bus_serve(MSG_TICKETS, ROLE_BIT(ROLE_MASTER), on_tickets);
 	bus_serve(MSG_LISTEN, ROLE_BIT(ROLE_MASTER), on_listen);
 	bus_serve(MSG_UNLISTEN, ROLE_BIT(ROLE_MASTER), on_unlisten);
 	mail_serve_room();
@@ -489,6 +502,7 @@ edge_start(struct generation *generation, struct ph_err *err)
 static void
 edge_reload(struct generation *generation)
 {
+	use_tickets(generation->tickets);
 	load_tls(generation);
 }
 

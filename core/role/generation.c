@@ -33,8 +33,6 @@ generation_put(struct generation *generation)
 	    generation->certificate_key.n);
 	ph_wipe((char *)(uintptr_t)generation->certificates.p,
 	    generation->certificates.n);
-	ph_wipe((char *)(uintptr_t)generation->tickets.p,
-	    generation->tickets.n);
 	ph_arena_free(generation->arena);
 }
 

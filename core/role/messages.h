@@ -36,6 +36,8 @@ enum message_type {
 	/* F_MODULE F_FLAG (enum module_standing): it was taken out, turned off or
 	 * put back; notify. Kept by role.c, asked by role_module_state */
 	MSG_MODULE_STATE = 8,
+	/* edge: F_TICKETS; notify */
+	MSG_TICKETS = 9,
 
 	/* --- posthousectl, through master --- */
 	/* to auth: F_OP ("add" "passwd" "del" "list") F_USER? F_PASSWORD?;
@@ -131,7 +133,7 @@ enum field_tag {
 	F_KEY,           /* 32 octets: signs tokens (auth, mail, queue) */
 	F_CERT,          /* PEM */
 	F_CERT_KEY,      /* PEM */
-	F_TICKETS,       /* 80 octets */
+	F_TICKETS,       /* 80 octets, or twice that: newest first */
 	F_CHECK,         /* r: F_SECTION F_STAGES (n: bit per stage) F_ORDER
 	                  * F_ON_FAILURE F_MODE F_TIMEOUT: a check module, for
 	                  * edge */

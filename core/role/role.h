@@ -26,8 +26,9 @@ struct generation {
 	struct core_conf core;
 	struct module_set modules;
 	uint8_t key[TOKEN_KEY_SIZE];   /* zero where the role has none */
-	struct ph_slice certificate, certificate_key, tickets; /* edge */
+	struct ph_slice certificate, certificate_key; /* edge */
 	struct ph_slice client_ca;
+	struct ph_slice tickets; /* wiped when taken */
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
 	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
 	unsigned router_count;         /* of the whole configuration */
