@@ -70,6 +70,7 @@ PH_EXPORT const char *ph_session_certificate(const struct ph_session *session);
  * name: see whether it is verified. */
 PH_EXPORT const char *ph_session_certificate_subject(
     const struct ph_session *session);
+/* The same of who signed it: a name, which proves nothing by itself. */
 PH_EXPORT const char *ph_session_certificate_issuer(
     const struct ph_session *session);
 /* Whether one of the CAs for clients (client_ca_file) vouches for it. */
