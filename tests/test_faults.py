@@ -100,11 +100,12 @@ def seconds(stamp):
 def times_back(log):
     """From each death of a check process to the next one ready."""
     times, died = [], None
-    for line in log.splitlines():
-        if "role_died role=check" in line:
-            died = seconds(line.split(" ", 1)[0])
-        elif "role_ready role=check" in line and died is not None:
-            times.append(seconds(line.split(" ", 1)[0]) - died)
+    for stamp, event in re.findall(r"(20\d\d-\S+Z) \w+ master\[\d+\] "
+                                   r"(role_died|role_ready) role=check", log):
+        if event == "role_died":
+            died = seconds(stamp)
+        elif died is not None:
+            times.append(seconds(stamp) - died)
             died = None
     return times
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import smtplib
+import threading
 import unittest
 
 from fault import Faulty, build
@@ -181,6 +182,37 @@ class Modules(Faulty, unittest.TestCase):
         box.ctl("module", "enable", "check_fault")
         until(lambda: reply(box) and module(box, "check_fault")["next"], "it runs")
         self.assertEqual(module(box, "check_fault")["state"], "on")
+
+
+class Content(Faulty, unittest.TestCase):
+    def test_copies_for_checks_are_bounded_as_a_sum(self):
+        """Two messages do not fit beside each other: one waits, then 452, even
+        though the check's failure would let it pass."""
+        gone = os.path.join(self.modules(), "gone")
+        box = self.faulty(f'while (access("{gone}", F_OK) != 0) ph_sleep_ms(20);',
+                          stage="MESSAGE",
+                          conf='limits: { content_memory = "64K"; };')
+        text = b"Subject: large\r\n\r\n" + 900 * (b"x" * 48 + b"\r\n")
+        codes, first = [], box.smtp()
+        self.addCleanup(first.close)
+        first.helo("client.test")
+        first.mail("x@outside.test")
+        first.rcpt("bob@example.test")
+        sending = threading.Thread(target=lambda: codes.append(first.data(text)[0]))
+        sending.start()
+        until(lambda: "check.0 running 1\n" in box.ctl("status").stdout, "one looks")
+        second = box.smtp()
+        self.addCleanup(second.close)
+        with self.assertRaises(smtplib.SMTPDataError) as refused:
+            second.sendmail("y@outside.test", ["bob@example.test"], text)
+        self.assertEqual(refused.exception.smtp_code, 452)
+        self.assertIn(b"4.3.1 Too much mail at a time", refused.exception.smtp_error)
+        open(gone, "w").close()
+        os.chmod(gone, 0o644)
+        sending.join()
+        self.assertEqual(codes, [250])
+        second.sendmail("y@outside.test", ["bob@example.test"], text)
+        second.sendmail("y@outside.test", ["bob@example.test"], text * 3)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,24 @@ class Shutdown(unittest.TestCase):
         # shutdown_timeout is 10 s: nobody was waited for in vain
         self.assertLess(time.monotonic() - before, 4)
 
+    def test_a_message_that_was_kept_is_not_answered_421(self):
+        """The queue is slow, the end comes in between: 250 first."""
+        lines = SESSIONS[2][2] + (("DATA", b"354 "),)
+        session = Session(self.box, "smtp", lines)
+        queue = self.box.kill_role("queue", signal.SIGSTOP)
+        session.sock.sendall(b"Subject: kept\r\n\r\nkept\r\n.\r\n")
+        os.kill(self.pid, signal.SIGTERM)
+        until(lambda: " stopping" in self.box.log(), "the end begun")
+        for pid in queue:
+            os.kill(pid, signal.SIGCONT)
+        first, last = session.rest().splitlines(True)
+        self.assertRegex(first, rb"^250 2\.0\.0 accepted, queued as ")
+        self.assertEqual(last, FAREWELLS["smtp"])
+        until(lambda: " stopped" in self.box.log(), "the server's end")
+        self.box.restart()
+        self.pid = int(self.box.env["PH_PID"])
+        self.assertEqual(len(self.box.inbox("bob", 1)), 1)
+
     def test_log_is_reopened(self):
         path = self.box.env["PH_LOG"]
         os.rename(path, path + ".1")

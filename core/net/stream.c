@@ -289,14 +289,15 @@ ph_stream_wait(struct ph_stream *stream, struct ph_event *event,
 
 /* --- output --- */
 
-/* Send n octets from p now. */
+/* Send octets now; *octets is left with what was not sent. */
 static int
-send_all(struct ph_stream *stream, const char *p, size_t n)
+send_all(struct ph_stream *stream, struct ph_slice *octets)
 {
 	enum poll_side want;
 
-	while (n > 0) {
-		ssize_t put = stream_raw_write(stream, p, n, &want);
+	while (octets->n > 0) {
+		ssize_t put = stream_raw_write(stream, octets->p, octets->n,
+		    &want);
 		int status = PH_OK;
 
 		if (put < 0)
@@ -306,17 +307,37 @@ send_all(struct ph_stream *stream, const char *p, size_t n)
 			    stream->write_timeout_ms);
 		if (status != PH_OK)
 			return status;
-		p += put;
-		n -= (size_t)put;
+		octets->p += put;
+		octets->n -= (size_t)put;
 		stream->octets_out += (uint64_t)put;
 	}
 	return PH_OK;
+}
+
+/* A fiber that is told to end leaves what it said to who says farewell: a
+ * reply is whole, and tells of what was done. */
+static void
+keep_unsent(struct ph_stream *stream, struct ph_slice queued,
+    struct ph_slice rest)
+{
+	struct octets late = stream->out;
+
+	if (queued.n + rest.n + octets_live(&late) > STREAM_KEPT) {
+		stream->failed = PH_CANCELED;
+		return;
+	}
+	stream->out = (struct octets){ 0 };
+	octets_add(&stream->out, queued.p, queued.n);
+	octets_add(&stream->out, rest.p, rest.n);
+	octets_add(&stream->out, late.p + late.at, octets_live(&late));
+	free(late.p);
 }
 
 /* Send what is queued, then n octets from p, in order with other fibers. */
 static int
 send_queued(struct ph_stream *stream, const char *p, size_t n)
 {
+	struct ph_slice queued, rest = { p, n };
 	struct octets out;
 	int status;
 
@@ -330,14 +351,17 @@ send_queued(struct ph_stream *stream, const char *p, size_t n)
 	out = stream->out;
 	stream->out = (struct octets){ 0 };
 	stream->flushing = true;
-	status = send_all(stream, out.p + out.at, octets_live(&out));
-	if (status == PH_OK && n > 0)
-		status = send_all(stream, p, n);
+	queued = (struct ph_slice){ out.p + out.at, octets_live(&out) };
+	status = send_all(stream, &queued);
+	if (status == PH_OK)
+		status = send_all(stream, &rest);
+	if (status == PH_CANCELED && stream->failed == PH_OK)
+		keep_unsent(stream, queued, rest);
+	else if (status != PH_OK && stream->failed == PH_OK)
+		stream->failed = status;
 	free(out.p);
 	stream->flushing = false;
 	ph_event_signal(&stream->flushed);
-	if (status != PH_OK && stream->failed == PH_OK)
-		stream->failed = status;
 	return status;
 }
 

@@ -13,6 +13,7 @@ enum {
 	STREAM_READ = 64 << 10,     /* one read takes at most this */
 	STREAM_BUFFER = 64 << 10,   /* unread octets held */
 	STREAM_OUT_SOFT = 16 << 10, /* queued octets that are sent at once */
+	STREAM_KEPT = 1 << 20,      /* unsent ones that outlive a canceled fiber */
 	STREAM_WRITE_MS = 60000,
 };
 

@@ -83,6 +83,59 @@ write_big(void *arg)
 	stream_end(left);
 }
 
+enum { REPLIES = 512 << 10 };
+
+static void
+write_until_canceled(void *arg)
+{
+	char *octets = malloc(REPLIES);
+
+	(void)arg;
+	memset(octets, 'r', REPLIES);
+	ck_assert_int_eq(ph_stream_puts(left, "<"), PH_OK);
+	ck_assert_int_eq(ph_stream_write(left, octets, REPLIES), PH_CANCELED);
+	free(octets);
+}
+
+static void
+say_the_rest(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(ph_stream_puts(left, ">"), PH_OK);
+	stream_end(left);
+}
+
+static void
+canceled_main(void *arg)
+{
+	struct fiber *writer = fiber_start_joinable(write_until_canceled, NULL);
+	struct fiber *last;
+	size_t n = 0;
+
+	(void)arg;
+	ph_sleep_ms(1); /* it fills the socket and waits */
+	fiber_cancel(writer);
+	fiber_join(writer);
+	last = fiber_start_joinable(say_the_rest, NULL);
+	while (ph_stream_fill(right, 1000) == PH_OK) {
+		struct ph_slice got = ph_stream_buffered(right);
+
+		for (size_t i = 0; i < got.n; i++, n++)
+			ck_assert_int_eq(got.p[i], n == 0 ? '<' :
+			    n == REPLIES + 1 ? '>' : 'r');
+		ph_stream_consume(right, got.n);
+	}
+	ck_assert_uint_eq(n, REPLIES + 2);
+	fiber_join(last);
+	fiber_runtime_stop();
+}
+
+START_TEST(what_a_canceled_fiber_said_is_sent_whole)
+{
+	run(canceled_main, NULL);
+}
+END_TEST
+
 static void
 big_main(void *arg)
 {
@@ -363,6 +416,7 @@ main(void)
 
 	tcase_add_test(all, reads_lines_within_their_limit);
 	tcase_add_test(all, carries_more_than_the_socket_holds);
+	tcase_add_test(all, what_a_canceled_fiber_said_is_sent_whole);
 	tcase_add_test(all, waits_for_input_or_an_event);
 	tcase_add_test(all, speaks_tls_both_ways);
 	tcase_add_test(all, refuses_a_stranger_s_certificate_when_told_to);

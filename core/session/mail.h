@@ -17,8 +17,11 @@ struct ph_slice mail_recipient(const struct ph_mail *mail, size_t i);
 /* Sender, recipients and, when asked, the header section. */
 void mail_put_envelope(struct ph_mail *mail, bool with_header,
     struct ph_buf *buf);
-/* A sealed copy of the content for check, to be closed; -1: no memory. */
-int mail_content_fd(struct ph_mail *mail);
+/* A sealed copy of the content for check. All copies together stay below
+ * limits.content_memory: waits for others to end, then PH_FULL; PH_IO: there is
+ * no memory at all. What is got is put back. */
+int mail_content_get(struct ph_mail *mail, int *fd_out);
+void mail_content_put(struct ph_mail *mail, int fd);
 
 /* Listen to the queue's word about room; edge, once. */
 void mail_serve_room(void);

@@ -26,6 +26,7 @@ enum {
 	RECIPIENTS_MAX = 384 << 10,
 	HEADERS_MAX = 32 << 10,
 	TRACE_MAX = 48 << 10,
+	COPY_WAIT_MS = 5000,    /* for other copies to end */
 	FIELDS_MAX = 64 << 10,  /* what a listener adds, on top of the limit */
 };
 
@@ -354,13 +355,66 @@ copy_content(void *arg)
 	copy->fd = fd;
 }
 
+/* The copies that there are in this process. */
+static struct {
+	uint64_t octets;
+	struct ph_event smaller;
+} copies;
+
+static uint64_t
+content_octets(const struct ph_mail *mail)
+{
+	return mail->written + mail->content.n;
+}
+
+/* One alone may be larger than the limit: else it would wait for ever. */
+static int
+reserve_copy(const struct ph_mail *mail)
+{
+	const struct generation *generation = mail->session->generation;
+	uint64_t limit = generation->core.limits.content_memory_bytes;
+	uint64_t end = ph_now_ms() + COPY_WAIT_MS, now;
+
+	while (copies.octets > 0 &&
+	    copies.octets + content_octets(mail) > limit) {
+		now = ph_now_ms();
+		if (now >= end || ph_event_wait(&copies.smaller,
+		        (unsigned)(end - now)) != PH_OK)
+			return PH_FULL;
+	}
+	copies.octets += content_octets(mail);
+	return PH_OK;
+}
+
+static void
+release_copy(const struct ph_mail *mail)
+{
+	copies.octets -= content_octets(mail);
+	ph_event_signal(&copies.smaller);
+}
+
 int
-mail_content_fd(struct ph_mail *mail)
+mail_content_get(struct ph_mail *mail, int *fd_out)
 {
 	struct content_copy copy = { .mail = mail, .fd = -1 };
+	int status = reserve_copy(mail);
 
+	if (status != PH_OK)
+		return status;
 	ph_work(copy_content, &copy);
-	return copy.fd;
+	if (copy.fd < 0) {
+		release_copy(mail);
+		return PH_IO;
+	}
+	*fd_out = copy.fd;
+	return PH_OK;
+}
+
+void
+mail_content_put(struct ph_mail *mail, int fd)
+{
+	close(fd);
+	release_copy(mail);
 }
 
 /* --- commit --- */

@@ -114,6 +114,18 @@ unanswered(struct ph_session *session, unsigned on_failure, int status)
 	return outcome;
 }
 
+/* Not the checks' failure: however they fail, unseen it must not get in. */
+static struct ph_outcome
+too_much(const struct ph_session *session)
+{
+	ph_log(PH_WARN, "content_memory_full");
+	return (struct ph_outcome){ .verdict = PH_DEFER, .code = 452,
+		.enhanced = "4.3.1",
+		.text = ph_arena_printf(session->arena,
+		    "Too much mail at a time, try again later (%s)",
+		    session->id) };
+}
+
 /* One whole field, perhaps folded, so that nothing after it is moved into the
  * content. */
 static bool
@@ -232,26 +244,26 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 	struct bus_message reply;
 	struct ph_arena *arena;
 	struct ph_buf buf;
-	int status, fd = -1;
+	int status = PH_OK, fd = -1;
 
 	if (!facts.is_hooked)
 		return outcome;
+	if (stage == PH_AT_MESSAGE && mail != NULL)
+		status = mail_content_get(mail, &fd);
+	if (status == PH_FULL)
+		return too_much(session);
 	arena = ph_arena_create(NULL);
 	ph_buf_init(&buf, arena, BUS_MESSAGE_LIMIT);
 	session_put(session, &buf);
 	put_envelope(&buf, stage, mail, recipient);
-	if (stage == PH_AT_MESSAGE && mail != NULL) {
-		fd = mail_content_fd(mail);
-		if (fd < 0)
-			buf.full = true;
-	}
 	session->was_asked = true;
-	status = buf.full ? PH_TOO_BIG :
-	    check_ask(record_crc(0, session->id, strlen(session->id)),
-	        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms, arena,
-	        &reply);
+	if (status == PH_OK)
+		status = buf.full ? PH_TOO_BIG :
+		    check_ask(record_crc(0, session->id, strlen(session->id)),
+		        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms,
+		        arena, &reply);
 	if (fd >= 0)
-		close(fd);
+		mail_content_put(mail, fd);
 	if (status == PH_OK)
 		status = session_take_outcome(session, stage, mail,
 		    reply.record, &outcome);
