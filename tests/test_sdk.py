@@ -78,9 +78,32 @@ class Sdk(unittest.TestCase):
         run("cmake", "--build", source + "/build")
         self.assertTrue(os.path.exists(source + "/build/check_minimal.so"))
 
-    def test_the_example_passes_its_session(self):
-        source = self.example("with-session")
-        run("make", "-C", source, "check", env=self.env)
+    def test_every_example_builds_and_passes_its_session(self):
+        for name in os.listdir(EXAMPLES):
+            source = self.example("checked-" + name, name)
+            said = run("make", "-C", source, "check", env=self.env)
+            self.assertRegex(said, r"\.session: ok: \d+ steps")
+
+    def test_the_tracer_is_asked_at_every_stage(self):
+        with open(TOP + "/sdk/include/posthouse/session.h",
+                  encoding="ascii") as f:
+            stages = re.findall(r"^\tPH_AT_(\w+),", f.read(), re.M)
+        self.assertEqual(len(stages), 8)
+        source = self.example("tracer", "check_tracer")
+        run("make", "-C", source, env=self.env)
+        with Sandbox({"tracer": "check_tracer: { module = "
+                      f'"{source}/check_tracer.so"; add_header = true; }};'}) \
+                as box:
+            client = box.submission("alice")
+            client.sendmail("alice@example.test", ["alice@example.test"],
+                            b"From: alice@example.test\r\n"
+                            b"Subject: traced\r\n\r\nhello\r\n")
+            client.quit()
+            self.assertIn(b"X-Tracer: message 1", box.inbox("alice", 1)[0])
+            log = box.log()
+            for stage in stages:
+                self.assertRegex(log, f" trace_({stage.lower()} |.* stage="
+                                 f"{stage.lower()} )")
 
     def test_a_new_check_builds_and_passes_both_ways(self):
         sdk = self.prefix + "/bin/posthouse-sdk"
