@@ -190,8 +190,10 @@ static void
 refuse_line(struct smtp *c, struct ph_slice line, struct ph_slice verb,
     bool bare_lf)
 {
-	if (has_control_octets(line) || (bare_lf && !c->normalize))
+	if (has_control_octets(line))
 		smtp_say(c, 500, "5.5.2", "control octets in a command");
+	else if (bare_lf && !c->normalize)
+		smtp_say(c, 500, "5.5.2", "a command ends with CR LF");
 	else if (line.n > SMTP_LINE_MAX &&
 	    !ph_slice_eq_nocase(verb, PH_LIT("AUTH")))
 		smtp_say(c, 500, "5.5.6", "line too long");

@@ -28,6 +28,7 @@ draw(uint32_t below)
 #define PIECE(s) { s, sizeof(s) - 1 }
 static const struct ph_slice command[] = {
 	PIECE("EHLO c.test\r\n"), PIECE("HELO c.test\r\n"),
+	PIECE("EHLO d.test\r\n"), PIECE("DATA x\r\n"), PIECE("VRFY\t\r\n"),
 	PIECE("MAIL FROM:<x@out.test> BODY=8BITMIME RET=HDRS\r\n"),
 	PIECE("MAIL FROM:<alice@example.test> SIZE=77\r\n"),
 	PIECE("RCPT TO:<alice@example.test> NOTIFY=NEVER\r\n"),
@@ -117,6 +118,8 @@ make_session(struct ph_arena *arena, bool login)
 		ph_buf_printf(&text, "MAIL FROM:<alice@example.test>%s\r\n"
 		                     "RCPT TO:<alice@example.test>\r\n",
 		    draw(4) > 0 ? "" : " BODY=BINARYMIME");
+		if (draw(4) == 0)
+			ph_buf_slice(&text, PICK(command));
 		if (draw(2) > 0)
 			add_data(&text);
 		else
@@ -132,12 +135,37 @@ struct result {
 	unsigned committed;
 };
 
+/* What the pipeline, the queue and the auth role say in one session of four. */
+static void
+set_outcomes(uint32_t n)
+{
+	static const enum ph_verdict verdict[] = { PH_REJECT, PH_DEFER,
+		PH_DISCARD, PH_QUARANTINE };
+	static const int status[] = { PH_FULL, PH_TOO_BIG, PH_UNAVAILABLE,
+		PH_DENIED };
+
+	if (n % 4 == 0)
+		fake.outcome[n / 4 % PH_STAGES].verdict = verdict[n / 64 % 4];
+	if (n % 16 == 1)
+		fake.refused_helo = PH_LIT("d.test");
+	if (n % 16 == 2)
+		fake.commit_status = status[n / 16 % 4];
+	if (n % 16 == 3) {
+		fake.write_status = status[n / 16 % 4];
+		fake.write_fails_from = n / 64 % 300;
+	}
+	if (n % 16 == 5)
+		fake.room_status = status[n / 16 % 4];
+	fake.may_relay = n % 16 == 6;
+}
+
 static struct result
-run(struct ph_arena *arena, struct ph_slice text, uint32_t cut,
+run(struct ph_arena *arena, struct ph_slice text, uint32_t n, bool cut,
     const struct smtp_policy *policy)
 {
 	fake_reset();
-	fake.cut = cut;
+	fake.cut = cut ? n : 0;
+	set_outcomes(n);
 	fake_input_octets(text.p, text.n);
 	smtp_serve(fake_session(), &conf, policy);
 	ck_assert_ptr_null(fake.mail);
@@ -164,8 +192,8 @@ START_TEST(random_splits_give_the_same_replies)
 
 		seed = n * 2654435761u;
 		text = make_session(arena, policy->submission);
-		whole = run(arena, text, 0, policy);
-		cut = run(arena, text, n, policy);
+		whole = run(arena, text, n, false, policy);
+		cut = run(arena, text, n, true, policy);
 		ck_assert_msg(ph_slice_eq(whole.replies, cut.replies) &&
 		        ph_slice_eq(whole.content, cut.content) &&
 		        ph_slice_eq(whole.envelope, cut.envelope) &&
