@@ -222,7 +222,8 @@ check_access: { allow = [ "127.0.0.1" ]; };
 POLICY = """
 processes: { edge = 2; };
 smtp_inbound: { greet_delay = "100ms"; client_messages = 3;
-                xclient_networks = [ "127.0.0.9" ]; max_errors = 500; };
+                xclient_networks = [ "127.0.0.9" ]; max_errors = 500;
+                address_brackets = false; };
 smtp_submission: { hide_client = true; user_messages = 3;
                    sender_check = "own"; max_errors = 500; };
 message_limit_bytes = "1M";
@@ -252,6 +253,14 @@ class Policy(unittest.TestCase):
         wire = self.wire("127.0.0.2", greeting=False)
         wire.send(HELLO + b"MAIL FROM:<>\r\nQUIT\r\n")
         self.assertEqual(wire.rest(), [554, 503, 503, 221])
+
+    def test_brackets_may_be_left_out(self):
+        wire = self.wire("127.0.0.7")
+        self.assertEqual(wire.codes(HELLO + b"MAIL FROM: x@y.test SIZE=20\r\n"
+                                    b"RCPT TO:bob@example.test\r\n"
+                                    b"RCPT TO:victim@elsewhere.test\r\n"
+                                    b"RCPT TO:@example.test\r\nRSET\r\n", 6),
+                         [250, 250, 250, 550, 501, 250])
 
     def test_our_own_name_is_refused(self):
         wire = self.wire("127.0.0.2")

@@ -214,8 +214,24 @@ skip_word(struct ph_slice *text, const char *word)
 	return true;
 }
 
+/* "a@b SIZE=1" as "<a@b> SIZE=1": what old devices and hands on a keyboard
+ * send. An address that could end elsewhere than at the blank stays as it is. */
+static struct ph_slice
+with_brackets(struct ph_arena *arena, struct ph_slice text)
+{
+	struct ph_slice rest = text, word = ph_slice_cut(&rest, ' ');
+
+	if (word.n == 0 || memchr(word.p, '<', word.n) != NULL ||
+	    memchr(word.p, '>', word.n) != NULL ||
+	    memchr(word.p, '"', word.n) != NULL)
+		return text;
+	return ph_slice_str(ph_arena_printf(arena,
+	    "<" PH_SLICE_FMT ">" PH_SLICE_FMT, PH_SLICE_ARG(word),
+	    (int)(text.n - word.n), text.p + word.n));
+}
+
 const struct smtp_reply *
-smtp_mail_parse(struct ph_arena *arena, struct ph_slice text,
+smtp_mail_parse(struct ph_arena *arena, bool strict, struct ph_slice text,
     struct smtp_mail_args *args_out)
 {
 	struct smtp_mail_args args = { 0 };
@@ -225,6 +241,8 @@ smtp_mail_parse(struct ph_arena *arena, struct ph_slice text,
 
 	if (!skip_word(&text, "FROM:"))
 		return &bad_syntax;
+	if (!strict)
+		text = with_brackets(arena, text);
 	status = ph_path_parse(arena, text, &args.path, &rest, NULL);
 	if (status != PH_OK)
 		return status == PH_TOO_BIG ? &long_sender : &bad_sender;
@@ -293,7 +311,7 @@ static const struct param rcpt_params[] = {
 };
 
 const struct smtp_reply *
-smtp_rcpt_parse(struct ph_arena *arena, struct ph_slice text,
+smtp_rcpt_parse(struct ph_arena *arena, bool strict, struct ph_slice text,
     struct smtp_rcpt_args *args_out)
 {
 	static const char postmaster[] = "<postmaster>";
@@ -304,6 +322,8 @@ smtp_rcpt_parse(struct ph_arena *arena, struct ph_slice text,
 
 	if (!skip_word(&text, "TO:"))
 		return &bad_syntax;
+	if (!strict)
+		text = with_brackets(arena, text);
 	if (ph_slice_starts_nocase(text, postmaster)) { /* s4.1.1.3 */
 		args.is_postmaster = true;
 		args.path.local = args.path.address = PH_LIT("postmaster");

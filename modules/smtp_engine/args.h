@@ -43,10 +43,11 @@ struct smtp_xclient_args {
 	struct ph_slice helo;
 };
 
-/* arena: where unquoted local parts go. text: what follows the verb. */
-const struct smtp_reply *smtp_mail_parse(struct ph_arena *arena,
+/* arena: where unquoted local parts go. text: what follows the verb. strict:
+ * an address has to stand in brackets. */
+const struct smtp_reply *smtp_mail_parse(struct ph_arena *arena, bool strict,
     struct ph_slice text, struct smtp_mail_args *args_out);
-const struct smtp_reply *smtp_rcpt_parse(struct ph_arena *arena,
+const struct smtp_reply *smtp_rcpt_parse(struct ph_arena *arena, bool strict,
     struct ph_slice text, struct smtp_rcpt_args *args_out);
 const struct smtp_reply *smtp_bdat_parse(struct ph_slice text,
     struct smtp_bdat_args *args_out);

@@ -51,13 +51,15 @@ parse_helo(struct smtp *c, struct ph_slice arg)
 static const struct smtp_reply *
 parse_mail(struct smtp *c, struct ph_slice arg)
 {
-	return smtp_mail_parse(smtp_scratch(c), arg, &c->mail_args);
+	return smtp_mail_parse(smtp_scratch(c), c->conf->address_brackets,
+	    arg, &c->mail_args);
 }
 
 static const struct smtp_reply *
 parse_rcpt(struct smtp *c, struct ph_slice arg)
 {
-	return smtp_rcpt_parse(smtp_scratch(c), arg, &c->rcpt_args);
+	return smtp_rcpt_parse(smtp_scratch(c), c->conf->address_brackets,
+	    arg, &c->rcpt_args);
 }
 
 static const struct smtp_reply *

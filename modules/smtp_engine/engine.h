@@ -29,6 +29,7 @@ struct smtp_conf {
 	struct ph_net_list bare_newline_networks;
 	struct ph_net_list xclient_networks;
 	bool allow_plain_auth;
+	bool address_brackets;
 
 	/* rates, within a window; 0: no limit */
 	unsigned rate_window_ms;
@@ -99,7 +100,9 @@ extern const char *const smtp_sender_check_names[];
 	PH_OPT_MSEC("tarpit", struct smtp_conf, tarpit_ms, 0, 60000, "0s",     \
 	    "wait before a refusal is answered"),                              \
 	PH_OPT_BOOL("allow_plain_auth", struct smtp_conf, allow_plain_auth,    \
-	    "false", "offer AUTH without TLS")
+	    "false", "offer AUTH without TLS"),                                \
+	PH_OPT_BOOL("address_brackets", struct smtp_conf, address_brackets,    \
+	    "true", "refuse addresses in MAIL and RCPT without their < >")
 
 /* The whole life of a connection. Suspends. */
 void smtp_serve(struct ph_session *session, const struct smtp_conf *conf,

@@ -11,7 +11,7 @@ mail_code(const char *text)
 {
 	struct smtp_mail_args args;
 	const struct smtp_reply *wrong =
-	    smtp_mail_parse(fake.arena, ph_slice_str(text), &args);
+	    smtp_mail_parse(fake.arena, true, ph_slice_str(text), &args);
 
 	return wrong != NULL ? wrong->code : 250;
 }
@@ -21,7 +21,7 @@ rcpt_code(const char *text)
 {
 	struct smtp_rcpt_args args;
 	const struct smtp_reply *wrong =
-	    smtp_rcpt_parse(fake.arena, ph_slice_str(text), &args);
+	    smtp_rcpt_parse(fake.arena, true, ph_slice_str(text), &args);
 
 	return wrong != NULL ? wrong->code : 250;
 }
@@ -92,6 +92,36 @@ START_TEST(rcpt_arguments)
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
 		ck_assert_msg(rcpt_code(row[i].text) == row[i].code, "%s",
 		    row[i].text);
+}
+END_TEST
+
+START_TEST(brackets_may_be_left_out_when_configured)
+{
+	static const char *const good[] = { "FROM:a@b.test", "FROM: a@b.test",
+		"FROM:a@b.test  SIZE=1", "FROM:<a@b.test> SIZE=1", "FROM:<>",
+		"FROM:postmaster", "FROM:<\"a b\"@b.test>" };
+	static const char *const bad[] = { "FROM:", "FROM: ", "FROM:a",
+		"FROM:a@b.test>", "FROM:<a@b.test", "FROM:\"a b\"@b.test",
+		"FROM:a@b.test SIZE", "FROM:A <a@b.test>", "FROM:a@b@c" };
+	struct smtp_mail_args mail;
+	struct smtp_rcpt_args rcpt;
+
+	fake_reset();
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(smtp_mail_parse(fake.arena, false,
+		    ph_slice_str(good[i]), &mail) == NULL, "%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(smtp_mail_parse(fake.arena, false,
+		    ph_slice_str(bad[i]), &mail) != NULL, "%s", bad[i]);
+	ck_assert_ptr_null(smtp_rcpt_parse(fake.arena, false,
+	    PH_LIT("TO:a@b.test NOTIFY=NEVER"), &rcpt));
+	ck_assert(ph_slice_eq(rcpt.path.address, PH_LIT("a@b.test")));
+	ck_assert(ph_slice_eq(rcpt.notify, PH_LIT("NEVER")));
+	ck_assert_ptr_null(smtp_rcpt_parse(fake.arena, false,
+	    PH_LIT("TO:Postmaster"), &rcpt));
+	ck_assert(rcpt.is_postmaster);
+	ck_assert_ptr_nonnull(smtp_rcpt_parse(fake.arena, false,
+	    PH_LIT("TO:<>"), &rcpt));
 }
 END_TEST
 
@@ -203,6 +233,7 @@ parse_suite(void)
 
 	tcase_add_test(tc, mail_arguments);
 	tcase_add_test(tc, rcpt_arguments);
+	tcase_add_test(tc, brackets_may_be_left_out_when_configured);
 	tcase_add_test(tc, bdat_arguments);
 	tcase_add_test(tc, helo_names_cannot_break_out_of_a_field);
 	tcase_add_test(tc, replies_are_harmless_and_short);

@@ -22,6 +22,7 @@ setup(void)
 	conf = (struct smtp_conf){
 		.message_size_bytes = 1 << 20,
 		.header_limit_bytes = 4096,
+		.address_brackets = true,
 		.max_recipients = 5,
 		.max_hops = 3,
 		.max_errors = 20,

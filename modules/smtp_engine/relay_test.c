@@ -89,7 +89,8 @@ decide(const char *argument, bool may_relay)
 {
 	struct smtp_rcpt_args args;
 	const struct smtp_reply *wrong =
-	    smtp_rcpt_parse(fake.arena, ph_slice_str(argument), &args);
+	    smtp_rcpt_parse(fake.arena, true, ph_slice_str(argument),
+	        &args);
 	struct smtp_rcpt_facts facts = { .path = &args.path,
 		.may_relay = may_relay };
 

@@ -62,6 +62,7 @@ static const struct ph_slice content[] = {
 static const struct smtp_conf conf = {
 	.message_size_bytes = 600,
 	.header_limit_bytes = 150,
+	.address_brackets = true,
 	.max_recipients = 3,
 	.max_hops = 3,
 	.max_errors = 12,
