@@ -55,6 +55,12 @@ class QueueAdmin(unittest.TestCase):
                   self.queue("counts", "--json").splitlines()]
         self.assertEqual([(c["destination"], c["recipients"]) for c in counts],
                          [("far.test", 2), ("away.test", 1)])
+        for count in counts:
+            self.assertEqual(count["under_5m"], count["recipients"])
+            self.assertEqual(count["under_1h"] + count["older"], 0)
+        self.assertRegex(self.queue("counts", "--domain=away.test"),
+                         r"^away.test recipients=1 deferred=1 oldest_s=\d+ "
+                         r"under_5m=1 .* older=0\n$")
         why = self.queue("why", self.ids("--domain=away.test")[0])
         self.assertIn("the next attempt is in", why)
         self.assertRegex(why, r"attempt 1: ")
@@ -101,9 +107,11 @@ class QueueAdmin(unittest.TestCase):
     def test_6_says_what_it_does_not_understand(self):
         for words in (("list", "--stat=held"), ("list", "--state=odd"),
                       ("delete",), ("why",), ("show", "nonsense!"),
-                      ("suspend",), ("--json",)):
+                      ("suspend",), ("--json",), ("eat", "x")):
             done = self.box.ctl("queue", *words, check=False)
             self.assertEqual(done.returncode, 2, (words, done))
+            if words[0] == "eat":
+                self.assertIn("eat is no command", done.stderr)
             self.assertTrue(done.stderr or done.stdout, words)
 
 

@@ -190,13 +190,12 @@ put_lines(struct command *command, struct ph_slice text)
 		ph_buf_char(&command->text, '\n');
 }
 
-/* The words from the second one on; the queue knows what they mean. */
+/* The words from the first one on; the queue knows what they mean. */
 static int
-ask_queue(struct command *command, const char *op)
+ask_queue(struct command *command, const char *op, unsigned first)
 {
 	bool is_destination = strcmp(op, "flush") == 0 ||
 	    strcmp(op, "suspend") == 0 || strcmp(op, "resume") == 0;
-	bool is_trace = strcmp(op, "trace") == 0;
 	bool is_backup = strcmp(op, "backup") == 0;
 	struct bus_message reply;
 	struct ph_buf record;
@@ -204,7 +203,7 @@ ask_queue(struct command *command, const char *op)
 
 	ph_buf_init(&record, command->arena, 32 << 10);
 	record_put_str(&record, F_OP, op);
-	for (unsigned i = is_trace ? 1 : 2; i < command->words; i++)
+	for (unsigned i = first; i < command->words; i++)
 		record_put(&record, is_destination ? F_DESTINATION :
 		    F_ARGUMENT, command->word[i]);
 	status = bus_call(ROLE_QUEUE, 0, MSG_QUEUE_ADMIN,
@@ -219,7 +218,7 @@ ask_queue(struct command *command, const char *op)
 static int
 do_queue(struct command *command)
 {
-	return ask_queue(command, word_str(command, 1));
+	return ask_queue(command, word_str(command, 1), 2);
 }
 
 /* What the queue still holds of it; the log is read by who asks. */
@@ -233,7 +232,7 @@ do_trace(struct command *command)
 		command->log_path = core->log.target;
 	if (!id_parse(command->word[1], &number))
 		return COMMAND_DONE;
-	if (ask_queue(command, "trace") != COMMAND_DONE)
+	if (ask_queue(command, "trace", 1) != COMMAND_DONE)
 		command->text.n = 0; /* not there any more: the log has it */
 	return COMMAND_DONE;
 }

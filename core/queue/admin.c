@@ -246,10 +246,80 @@ wait_for_load(struct ph_slice op)
 }
 
 static int
+list(struct admin *a, struct entry *entry)
+{
+	(void)entry;
+	text_list(&a->selection, &a->text);
+	return PH_OK;
+}
+
+static int
+counts(struct admin *a, struct entry *entry)
+{
+	(void)entry;
+	text_counts(&a->selection, &a->text);
+	return PH_OK;
+}
+
+static int
+show_whole(struct admin *a, struct entry *entry)
+{
+	return show(a, entry, true);
+}
+
+static int
+show_trace(struct admin *a, struct entry *entry)
+{
+	return show(a, entry != NULL ? entry : find_session(a->selection.id),
+	    false);
+}
+
+static int
+why(struct admin *a, struct entry *entry)
+{
+	if (entry == NULL)
+		return PH_NOT_FOUND;
+	text_why(entry, &a->text);
+	return PH_OK;
+}
+
+static const struct look {
+	const char *op;
+	bool needs_id;
+	/* entry NULL: the one with the id is not there, or none is asked */
+	int (*run)(struct admin *a, struct entry *entry);
+} looks[] = {
+	{ "list", false, list },
+	{ "counts", false, counts },
+	{ "show", true, show_whole },
+	{ "trace", true, show_trace },
+	{ "why", true, why },
+};
+
+static const struct look *
+look_of(struct ph_slice op)
+{
+	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+		if (ph_slice_eq(op, ph_slice_str(looks[i].op)))
+			return &looks[i];
+	return NULL;
+}
+
+static const struct change *
+change_of(struct ph_slice op)
+{
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+		if (ph_slice_eq(op, ph_slice_str(changes[i].op)))
+			return &changes[i];
+	return NULL;
+}
+
+static int
 serve(struct admin *a)
 {
 	struct ph_slice op = record_get(a->record, F_OP);
-	struct entry *entry;
+	const struct change *change = change_of(op);
+	const struct look *look = look_of(op);
 	char wrong[200];
 
 	wait_for_load(op);
@@ -259,40 +329,24 @@ serve(struct admin *a)
 	    ph_slice_eq(op, PH_LIT("suspend")) ||
 	    ph_slice_eq(op, PH_LIT("resume")))
 		return for_destination(a, op);
+	if (look == NULL && change == NULL) {
+		ph_buf_printf(&a->text, "queue: " PH_SLICE_FMT
+		    " is no command\n", PH_SLICE_ARG(op));
+		return PH_INVALID;
+	}
 	if (!select_parse(a->record, &a->selection, wrong)) {
 		ph_buf_printf(&a->text, "%s\n", wrong);
 		return PH_INVALID;
 	}
-	if (a->selection.id == 0 && (ph_slice_eq(op, PH_LIT("show")) ||
-	        ph_slice_eq(op, PH_LIT("why")) ||
-	        ph_slice_eq(op, PH_LIT("trace")))) {
+	if (change != NULL)
+		return change_selected(a, change);
+	if (a->selection.id == 0 && look->needs_id) {
 		ph_buf_printf(&a->text, "queue " PH_SLICE_FMT " needs an id\n",
 		    PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
-	entry = a->selection.id != 0 ? entry_find(a->selection.id) : NULL;
-	if (ph_slice_eq(op, PH_LIT("list")))
-		text_list(&a->selection, &a->text);
-	else if (ph_slice_eq(op, PH_LIT("counts")))
-		text_counts(&a->selection, &a->text);
-	else if (ph_slice_eq(op, PH_LIT("show")))
-		return show(a, entry, true);
-	else if (ph_slice_eq(op, PH_LIT("trace")))
-		return show(a, entry != NULL ? entry :
-		    find_session(a->selection.id), false);
-	else if (ph_slice_eq(op, PH_LIT("why")) && entry != NULL)
-		text_why(entry, &a->text);
-	else if (ph_slice_eq(op, PH_LIT("why")))
-		return PH_NOT_FOUND;
-	else {
-		for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]);
-		     i++)
-			if (ph_slice_eq(op, ph_slice_str(changes[i].op)))
-				return change_selected(a, &changes[i]);
-		ph_buf_str(&a->text, "unknown command\n");
-		return PH_INVALID;
-	}
-	return PH_OK;
+	return look->run(a, a->selection.id != 0 ?
+	    entry_find(a->selection.id) : NULL);
 }
 
 static void

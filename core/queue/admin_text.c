@@ -31,6 +31,31 @@ when(int64_t wall_s, char text[32])
 	return text;
 }
 
+/* Of the next attempt; 0 is what an operator asks for: at once. */
+static const char *
+next_of(const struct queue_recipient *r, char text[32])
+{
+	return r->next_ms > 0 ? when(r->next_ms / 1000, text) : "now";
+}
+
+/* What the last attempt was told, if there was one. */
+static void
+put_said(const struct queue_recipient *r, struct ph_buf *buf)
+{
+	const struct said *said = r->said;
+
+	if (said->reason == NULL)
+		return;
+	ph_buf_printf(buf, "  attempt %u: ", r->attempts);
+	if (said->host != NULL)
+		ph_buf_printf(buf, "%s said ", said->host);
+	if (said->code != 0)
+		ph_buf_printf(buf, "%d ", said->code);
+	if (said->enhanced != NULL)
+		ph_buf_printf(buf, "%s ", said->enhanced);
+	ph_buf_printf(buf, "%s\n", said->reason);
+}
+
 /* --- lists --- */
 
 static void
@@ -58,8 +83,7 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 		ph_buf_printf(buf, "  to=<%s> %s attempts=%u", r->address,
 		    select_state(entry, r), r->attempts);
 		if (r->attempts > 0)
-			ph_buf_printf(buf, " next=%s",
-			    when(r->next_ms / 1000, text));
+			ph_buf_printf(buf, " next=%s", next_of(r, text));
 		if (r->said->reason != NULL)
 			ph_buf_printf(buf, " reason=\"%s\"", r->said->reason);
 		ph_buf_char(buf, '\n');
@@ -74,9 +98,10 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 
 	ph_buf_str(buf, "{\"to\":");
 	json_string(buf, r->address);
-	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u,\"next\":\"%s\"",
-	    select_state(entry, r), r->attempts,
-	    when(r->next_ms / 1000, text));
+	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u",
+	    select_state(entry, r), r->attempts);
+	if (r->next_ms > 0)
+		ph_buf_printf(buf, ",\"next\":\"%s\"", next_of(r, text));
 	if (r->said->reason != NULL) {
 		ph_buf_str(buf, ",\"reason\":");
 		json_string(buf, r->said->reason);
@@ -154,11 +179,49 @@ text_list(const struct selection *s, struct ph_buf *buf)
 
 /* --- counts --- */
 
-struct count {
-	struct ph_slice destination;
-	size_t recipients, deferred;
-	int64_t oldest_ms;
+/* The first that fits counts. */
+static const struct age {
+	const char *name;
+	int64_t below_ms;
+} ages[] = {
+	{ "under_5m", 300000 },
+	{ "under_1h", 3600000 },
+	{ "under_6h", 21600000 },
+	{ "under_1d", 86400000 },
+	{ "older", INT64_MAX },
 };
+
+enum { AGES = sizeof(ages) / sizeof(ages[0]) };
+
+struct count { /* a million of these for a moment */
+	struct ph_slice destination;
+	int64_t oldest_ms;
+	uint32_t recipients, deferred, age[AGES];
+};
+
+static struct count
+count_one(const struct queue_recipient *r, int64_t age_ms)
+{
+	struct count one = { ph_slice_str(r->lane->name), age_ms, 1,
+		r->attempts > 0, { 0 } };
+	size_t i = 0;
+
+	while (age_ms >= ages[i].below_ms)
+		i++;
+	one.age[i] = 1;
+	return one;
+}
+
+static void
+count_add(struct count *sum, const struct count *one)
+{
+	sum->recipients += one->recipients;
+	sum->deferred += one->deferred;
+	for (size_t i = 0; i < AGES; i++)
+		sum->age[i] += one->age[i];
+	if (one->oldest_ms > sum->oldest_ms)
+		sum->oldest_ms = one->oldest_ms;
+}
 
 static int
 by_destination(const void *a, const void *b)
@@ -204,9 +267,7 @@ gather(const struct selection *s, int64_t now, struct count **out)
 				all = realloc(all, room * sizeof(*all));
 				ph_assert(all != NULL);
 			}
-			all[n++] = (struct count){
-				ph_slice_str(r->lane->name), 1,
-				r->attempts > 0, now - id_wall_ms(at->id) };
+			all[n++] = count_one(r, now - id_wall_ms(at->id));
 		}
 	}
 	qsort(all, n, sizeof(*all), by_destination);
@@ -217,13 +278,38 @@ gather(const struct selection *s, int64_t now, struct count **out)
 			all[merged++] = all[i];
 			continue;
 		}
-		last->recipients += 1;
-		last->deferred += all[i].deferred;
-		if (all[i].oldest_ms > last->oldest_ms)
-			last->oldest_ms = all[i].oldest_ms;
+		count_add(last, &all[i]);
 	}
 	*out = all;
 	return merged;
+}
+
+static void
+put_count(const struct count *c, bool json, struct ph_buf *buf)
+{
+	char name[QUEUE_RCPT_MAX + 1];
+	bool suspended;
+
+	snprintf(name, sizeof(name), PH_SLICE_FMT,
+	    PH_SLICE_ARG(c->destination));
+	suspended = lane_is_suspended(name);
+	if (json) {
+		ph_buf_str(buf, "{\"destination\":");
+		json_string(buf, name);
+	} else {
+		ph_buf_str(buf, name);
+	}
+	ph_buf_printf(buf, json ? ",\"recipients\":%u,\"deferred\":%u,"
+	    "\"oldest_s\":%lld" : " recipients=%u deferred=%u oldest_s=%lld",
+	    c->recipients, c->deferred, (long long)(c->oldest_ms / 1000));
+	for (size_t i = 0; i < AGES; i++)
+		ph_buf_printf(buf, json ? ",\"%s\":%u" : " %s=%u",
+		    ages[i].name, c->age[i]);
+	if (json)
+		ph_buf_printf(buf, ",\"suspended\":%s}\n",
+		    suspended ? "true" : "false");
+	else
+		ph_buf_str(buf, suspended ? " suspended\n" : "\n");
 }
 
 void
@@ -234,29 +320,8 @@ text_counts(const struct selection *s, struct ph_buf *buf)
 
 	qsort(all, n, sizeof(*all), by_recipients);
 	for (size_t i = 0; i < n && i < COUNTS_MAX &&
-	     buf->n + 1024 < ADMIN_TEXT_MAX; i++) {
-		const struct count *c = &all[i];
-		char name[QUEUE_RCPT_MAX + 1];
-		bool suspended;
-
-		snprintf(name, sizeof(name), PH_SLICE_FMT,
-		    PH_SLICE_ARG(c->destination));
-		suspended = lane_is_suspended(name);
-		if (s->json) {
-			ph_buf_str(buf, "{\"destination\":");
-			json_string(buf, name);
-			ph_buf_printf(buf, ",\"recipients\":%zu,\"deferred\":"
-			    "%zu,\"oldest_s\":%lld,\"suspended\":%s}\n",
-			    c->recipients, c->deferred,
-			    (long long)(c->oldest_ms / 1000),
-			    suspended ? "true" : "false");
-		} else {
-			ph_buf_printf(buf, "%s recipients=%zu deferred=%zu "
-			    "oldest_s=%lld%s\n", name, c->recipients,
-			    c->deferred, (long long)(c->oldest_ms / 1000),
-			    suspended ? " suspended" : "");
-		}
-	}
+	     buf->n + 1024 < ADMIN_TEXT_MAX; i++)
+		put_count(&all[i], s->json, buf);
 	if (n == 0 && !s->json)
 		ph_buf_str(buf, "Nothing waits.\n");
 	free(all);
@@ -318,18 +383,12 @@ text_why(const struct entry *entry, struct ph_buf *buf)
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 4096 < ADMIN_TEXT_MAX; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
-		const struct said *said = r->said;
 
 		ph_buf_printf(buf, "to=<%s> %s: ", r->address,
 		    select_state(entry, r));
 		put_holder(entry, r, now, buf);
 		ph_buf_str(buf, ".\n");
-		if (said->reason != NULL)
-			ph_buf_printf(buf, "  attempt %u: %s%s%s%s%s\n",
-			    r->attempts, said->host != NULL ? said->host : "",
-			    said->host != NULL ? " said " : "",
-			    said->enhanced != NULL ? said->enhanced : "",
-			    said->enhanced != NULL ? " " : "", said->reason);
+		put_said(r, buf);
 	}
 }
 
@@ -401,12 +460,12 @@ text_show(const struct entry *entry, const struct queue_db_message *message,
 	     buf->n + 64 * 1024 < ADMIN_TEXT_MAX; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
 
-		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u next=%s%s%s%s"
-		    "\n", r->address, select_state(entry, r), r->attempts,
-		    when(r->next_ms / 1000, text),
-		    r->said->reason != NULL ? " reason=\"" : "",
-		    r->said->reason != NULL ? r->said->reason : "",
-		    r->said->reason != NULL ? "\"" : "");
+		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u", r->address,
+		    select_state(entry, r), r->attempts);
+		if (r->state == QUEUE_DB_WAITING && r->attempts > 0)
+			ph_buf_printf(buf, " next=%s", next_of(r, text));
+		ph_buf_char(buf, '\n');
+		put_said(r, buf);
 	}
 	put_trace(message->trace, buf);
 	if (!with_content || content.p == NULL)
