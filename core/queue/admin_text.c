@@ -340,6 +340,11 @@ put_turn(const struct lane *lane, struct ph_buf *buf)
 		    "times and is left alone for %llu s", lane->name,
 		    lane->pace.failures, (unsigned long long)
 		    ((lane->pace.rest_until_ms - now) / 1000));
+	else if (lane->pace.slow_until_ms > now)
+		ph_buf_printf(buf, "the next attempt at the destination %s is "
+		    "in %llu s, for its rate", lane->name,
+		    (unsigned long long)
+		    ((lane->pace.slow_until_ms - now + 999) / 1000));
 	else
 		ph_buf_printf(buf, "it waits for its turn (%u at work for %s, "
 		    "%zu in line)", lane->pace.running, lane->name,

@@ -188,9 +188,10 @@ static void
 defer(struct attempt *a, struct queue_recipient *r)
 {
 	const struct core_conf *core = &generation_current()->core;
-	int64_t age_ms = fiber_wall_ms() - a->entry->received_at * 1000;
+	int64_t now = fiber_wall_ms();
+	int64_t end = a->entry->received_at * 1000 + core->queue.lifetime_ms;
 
-	if (age_ms >= core->queue.lifetime_ms) {
+	if (end <= now) {
 		r->state = QUEUE_DB_FAILED;
 		if (r->said->enhanced == NULL || r->said->enhanced[0] != '4')
 			recipient_say(r, r->said->code, PH_LIT("4.4.7"),
@@ -199,8 +200,10 @@ defer(struct attempt *a, struct queue_recipient *r)
 			        "delivery time expired"));
 		return;
 	}
-	r->next_ms = fiber_wall_ms() + jitter(core_retry_ms(core,
-	    retry_kind(a, r), r->attempts > 0 ? r->attempts - 1 : 0));
+	r->next_ms = now + jitter(core_retry_ms(core, retry_kind(a, r),
+	    r->attempts > 0 ? r->attempts - 1 : 0));
+	if (r->next_ms > end)
+		r->next_ms = end;
 }
 
 static void

@@ -176,6 +176,7 @@ terms_of(struct lane *lane)
 	    QUEUE_LOCAL_AT_ONCE : conf->destination_start;
 	if (!lane->is_local)
 		core_limit_find(conf, lane->name, &lane->terms.limit);
+	pace_restart(&lane->pace);
 	return &lane->terms;
 }
 
@@ -191,6 +192,7 @@ pool_terms(struct pool *pool)
 	if (!pool->is_local)
 		core_limit_find(&now->core.queue, pool->name,
 		    &pool->terms.limit);
+	pace_restart(&pool->pace);
 	return &pool->terms;
 }
 
@@ -462,6 +464,16 @@ lane_job_done(struct job *job, enum pace_end end, bool nobody)
 	lane_run();
 	lane_put(lane);
 	ph_event_signal(&queue.moved);
+}
+
+void
+lane_reload(void)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct lane *lane = all.bucket[i]; lane != NULL;
+		     lane = lane->next_hash)
+			lane_offer(lane);
+	lane_run();
 }
 
 /* --- by hand --- */

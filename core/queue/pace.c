@@ -125,3 +125,10 @@ pace_forgive(struct pace *pace)
 	pace->failures = pace->rests = 0;
 	pace->rest_until_ms = 0;
 }
+
+void
+pace_restart(struct pace *pace)
+{
+	pace->slow_until_ms = 0;
+	pace->begun = 0;
+}

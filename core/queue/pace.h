@@ -47,5 +47,7 @@ bool pace_end(struct pace *pace, const struct pace_terms *terms,
     enum pace_end end, uint64_t now_ms);
 /* Forget that it did not answer. */
 void pace_forgive(struct pace *pace);
+/* The terms are new: what was begun under others does not count. */
+void pace_restart(struct pace *pace);
 
 #endif

@@ -230,6 +230,8 @@ void lane_run(void);
 struct job *lane_begin_silent(struct entry *entry, struct lane *lane);
 /* The attempt is over; frees the job. nobody: no process of ours took it. */
 void lane_job_done(struct job *job, enum pace_end end, bool nobody);
+/* The configuration is another one. */
+void lane_reload(void);
 size_t lane_count(void);
 /* Read which destinations are suspended; before lanes are made. */
 int lane_load(struct ph_err *err);

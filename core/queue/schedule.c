@@ -94,12 +94,13 @@ look_ms(const struct entry *entry, int64_t now)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
 	int64_t received = entry->received_at * 1000;
+	int64_t end = received + conf->lifetime_ms;
+	int64_t warning = received + conf->delay_warning_ms;
 
-	if (conf->delay_warning_ms > 0 &&
-	    received + conf->delay_warning_ms > now)
-		return received + conf->delay_warning_ms;
-	return received + conf->lifetime_ms > now ?
-	    received + conf->lifetime_ms : now + LOOK_AGAIN_MS;
+	if (conf->delay_warning_ms > 0 && warning > now &&
+	    (warning < end || end <= now))
+		return warning;
+	return end > now ? end : now + LOOK_AGAIN_MS;
 }
 
 /* Whether its sender is to hear of one in line, without another attempt: that
@@ -115,7 +116,7 @@ is_overdue(const struct entry *entry, const struct queue_recipient *r,
 	if (r->lane->is_suspended)
 		return false;
 	if (age_ms >= conf->lifetime_ms)
-		return r->attempts > 0 || r->lane->pace.rests > 0;
+		return r->lane->pace.rests > 0;
 	return conf->delay_warning_ms > 0 && !r->is_warned &&
 	    age_ms >= conf->delay_warning_ms &&
 	    report_is_wanted(entry, r, REPORT_DELAYED);
@@ -192,11 +193,11 @@ schedule_due(struct entry *entry)
 
 		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK)
 			continue;
+		if (r->where == AT_REST && r->next_ms <= now)
+			lane_add(r);
 		if (entry->is_bounced || (r->where == IN_LINE &&
 		        is_overdue(entry, r, now)))
 			begin_silent(entry, i);
-		else if (r->where == AT_REST && r->next_ms <= now)
-			lane_add(r);
 	}
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		if (entry->recipients[i].where == IN_LINE)

@@ -75,6 +75,13 @@ queue_start(struct generation *generation, struct ph_err *err)
 }
 
 static void
+queue_reload(struct generation *generation)
+{
+	(void)generation;
+	lane_reload();
+}
+
+static void
 queue_stop(unsigned timeout_ms)
 {
 	uint64_t end = ph_now_ms() + timeout_ms;
@@ -134,6 +141,7 @@ const struct role_ops role_queue = {
 	.role = ROLE_QUEUE,
 	.kinds = 0,
 	.start = queue_start,
+	.reload = queue_reload,
 	.stop = queue_stop,
 	.status = queue_status,
 };

@@ -30,13 +30,13 @@ transport_smtp: {{ relay_host = "[127.0.0.1]"; port = {port}; allow_loopback = t
 class Sink:
     """smtp-sink, whose running counters go to a file."""
 
-    def __init__(self, folder, name, port):
+    def __init__(self, folder, name, port, address="127.0.0.1"):
         self.path = os.path.join(folder, name)
         self.port = port
         self.out = open(self.path, "wb")
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         self.process = subprocess.Popen(
-            ["smtp-sink", "-c", *user, f"inet:127.0.0.1:{port}", "1000"],
+            ["smtp-sink", "-c", *user, f"inet:{address}:{port}", "1000"],
             stdout=self.out)
 
     def count(self):

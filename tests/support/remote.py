@@ -64,6 +64,28 @@ class Remote:
         self.close()
 
 
+class Narrow(Remote):
+    """Takes one connection at a time, and refuses others with 421."""
+
+    def __init__(self, *args, **how):
+        self.turn, self.refused = threading.Lock(), 0
+        super().__init__(*args, **how)
+
+    def _session(self, link, connection):
+        if not self.turn.acquire(blocking=False):
+            self.refused += 1
+            try:
+                link.sendall(b"421 4.3.2 one at a time\r\n")
+            except OSError:
+                pass
+            link.close()
+            return
+        try:
+            super()._session(link, connection)
+        finally:
+            self.turn.release()
+
+
 class _Session:
     def __init__(self, remote, link, connection):
         self.remote, self.connection = remote, connection
