@@ -308,7 +308,7 @@ def core_options(build, how):
 def main_file(build):
     """packaging/posthouse.conf is --describe core, each option turned off."""
     name = "packaging/posthouse.conf"
-    wanted = re.sub(r"^(\t?)(\w+ = .*;)$", r"\1#\2",
+    wanted = re.sub(r"^(\t*)(\w+ = .*;)$", r"\1#\2",
                     core_options(build, "--describe"), flags=re.M)
     wanted = wanted.split("\n\n", 1)[1].splitlines()
     shown = text_of(name).replace("@PH_MODULE_DIR@", DEFAULT_MODULE_DIR)

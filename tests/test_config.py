@@ -112,6 +112,43 @@ class Mistakes(unittest.TestCase):
                      (2, 'unknown option "mesage_size" in section smtp_inbound;'
                          ' did you mean "message_size"'))
 
+    def test_conditions(self):
+        self.refused("""check_helo: {
+  when: {
+    listener = [ "smtp_inbound" ];
+    authenticated = "perhaps";
+  };
+};
+check_access: { when: {
+    listeners = [ "smtp_inbond" ];
+    clients = [ "10.0.0.1/8" ]; }; unless: {
+    recipient_domains = [ "a@b.test" ]; };
+};
+""", (3, r'unknown option "when.listener" in section check_helo; '
+         'did you mean "when.listeners"'),
+            (4, "when.authenticated: wanted one of"), (9, "when.clients: "))
+        self.refused("""policy: { when: {
+    deeper: { a = 1; }; };
+};
+""", (2, "when.deeper: wanted a "))
+        self.refused("""pop3: {
+    unless: { authenticated = "no"; };
+};
+""", (2, "unless.authenticated: pop3 is no check"))
+        self.refused("""check_access: { when: {
+    listeners = [ "smtp_inbond" ]; };
+};
+policy: { when: {
+    listeners = [ "none_of_these_names" ]; };
+};
+""", (2, 'when.listeners: there is no listener "smtp_inbond"; '
+              'did you mean "smtp_inbound"'),
+            (5, 'when.listeners: there is no listener "none_of_these_names"$'))
+        self.refused("""check_access: {
+    unless: { recipient_domains = [ "a@b.test" ]; };
+};
+""", (2, 'unless.recipient_domains: "a@b.test" is no domain'))
+
     def test_unknown_option_of_the_core(self):
         self.refused("limits: {\n\tauth_failure = 3;\n};\nhostnme = \"x.test\";",
                      (2, 'unknown option "auth_failure" in section limits; '

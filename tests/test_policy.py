@@ -139,5 +139,81 @@ class Policy(unittest.TestCase):
                          r'99-limits\.conf:1: header: "X Y" is no name of a header field')
 
 
+class When(unittest.TestCase):
+    """Conditions: who is asked about whom."""
+    SECTIONS = """relay_networks = [ "127.0.0.0/8" ];
+        here: { module = "check_access"; order = 20;
+            rules = [ "deny sender x@remote.test here" ];
+            when: { listeners = [ "smtp_inbound" ]; clients = [ "127.0.0.5" ]; }; };
+        strangers: { module = "check_access"; order = 21;
+            rules = [ "deny sender alice@example.test strangers" ];
+            when: { authenticated = "no"; }; };
+        domain: { module = "check_access"; order = 22;
+            rules = [ "deny recipient bob@ domain" ];
+            when: { recipient_domains = [ "example.test" ]; };
+            unless: { sender_domains = [ ".friends.test" ]; }; };"""
+
+    def setUp(self):
+        self.box = Sandbox({"when": self.SECTIONS})
+        self.addCleanup(self.box.close)
+
+    def said(self, address="127.0.0.9", sender="x@remote.test", to="carol@example.test"):
+        with smtplib.SMTP("127.0.0.1", self.box.port("smtp"), timeout=DEADLINE,
+                          source_address=(address, 0)) as client:
+            client.ehlo("client.test")
+            code, text = client.mail(sender)
+            if code == 250:
+                code, text = client.rcpt(to)
+        return code, text.decode()
+
+    def asked(self):
+        return int(re.search(r"^check.0 stages (\d+)$", self.box.ctl("status").stdout,
+                             re.M)[1])
+
+    def test_who_is_asked_about_whom(self):
+        for how, reason in (
+                (dict(address="127.0.0.5"), "here"),
+                (dict(address="127.0.0.6"), None),
+                (dict(sender="alice@example.test"), "strangers"),
+                (dict(to="bob@example.test"), "domain"),
+                (dict(to="bob@other.test"), None),
+                (dict(to="bob@example.test", sender="x@a.friends.test"), None),
+                (dict(to="bob@example.test", sender="x@friends.test"), "domain"),
+                (dict(to="bob@example.test", sender=""), "domain")):
+            code, text = self.said(**how)
+            self.assertEqual(code, 550 if reason else 250, (how, text))
+            self.assertIn(reason or "", text)
+        client = self.box.submission("alice")
+        client.sendmail("alice@example.test", ["carol@example.test"],
+                        b"From: <alice@example.test>\r\nSubject: x\r\n\r\nx\r\n")
+        client.quit()
+        self.box.inbox("carol", 1)
+
+    def test_who_concerns_nobody_costs_nobody(self):
+        self.box.snippet("99-when", """domain: { enabled = false; };
+            strangers: { enabled = false; };""")
+        self.box.ctl("reload")
+        self.said("127.0.0.6")
+        before = self.asked()
+        self.assertEqual(self.said("127.0.0.6")[0], 250)
+        self.assertEqual(self.asked(), before)
+        self.assertEqual(self.said("127.0.0.5")[0], 550)
+        self.assertGreater(self.asked(), before)
+
+    def test_a_policy_for_some(self):
+        self.box.snippet("99-when", """policy: { reject_at = 1;
+                when: { recipient_domains = [ "example.test" ]; }; };
+            domain: { enabled = false; };
+            check_helo: { exempt = [ ]; address = "off"; unqualified = "score";
+                unknown = "off"; };""")
+        self.box.ctl("reload")
+        with self.box.smtp() as client:
+            client.helo("short")
+            client.mail("x@remote.test")
+            self.assertEqual(client.rcpt("carol@example.test")[0], 550)
+            self.assertEqual(client.rcpt("carol@other.test")[0], 250)
+            self.assertEqual(client.data(b"Subject: x\r\n\r\nx\r\n")[0], 250)
+
+
 if __name__ == "__main__":
     unittest.main()

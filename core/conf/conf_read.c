@@ -41,13 +41,17 @@ read_list(struct ph_arena *arena, const config_setting_t *from,
 	return list;
 }
 
+/* group: of the one it stands in within its section, or NULL. */
 static void
 read_setting(struct ph_arena *arena, struct conf_section *section,
-    const config_setting_t *from, const char *file, struct conf_errors *errors)
+    const char *group, const config_setting_t *from, const char *file,
+    struct conf_errors *errors)
 {
 	struct conf_setting *setting = ph_arena_alloc(arena, sizeof(*setting));
 
-	setting->name = ph_arena_strdup(arena, config_setting_name(from));
+	setting->name = ph_arena_printf(arena, "%s%s%s",
+	    group != NULL ? group : "", group != NULL ? "." : "",
+	    config_setting_name(from));
 	setting->file = file;
 	setting->line = line_of(from);
 	switch (config_setting_type(from)) {
@@ -90,9 +94,19 @@ read_group(struct ph_arena *arena, struct conf *conf,
 	    config_setting_name(group), file, line_of(group));
 	int n = config_setting_length(group);
 
-	for (int i = 0; i < n; i++)
-		read_setting(arena, section, config_setting_get_elem(group,
-		    (unsigned)i), file, errors);
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *at = config_setting_get_elem(group,
+		    (unsigned)i);
+		int inner = config_setting_is_group(at) ?
+		    config_setting_length(at) : 0;
+
+		if (!config_setting_is_group(at))
+			read_setting(arena, section, NULL, at, file, errors);
+		for (int k = 0; k < inner; k++)
+			read_setting(arena, section, config_setting_name(at),
+			    config_setting_get_elem(at, (unsigned)k), file,
+			    errors);
+	}
 }
 
 bool
@@ -119,7 +133,7 @@ conf_read(struct ph_arena *arena, struct conf *conf, const char *file,
 		if (config_setting_is_group(at))
 			read_group(arena, conf, at, file, errors);
 		else
-			read_setting(arena, conf_section(conf, ""), at, file,
+			read_setting(arena, conf_section(conf, ""), NULL, at, file,
 			    errors);
 	}
 	config_destroy(&config);

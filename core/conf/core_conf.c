@@ -163,6 +163,7 @@ check_values(const struct conf *conf, const struct core_conf *core,
 		    "is not \"stderr\", \"journal\" or an absolute path",
 		    core->log.target, errors);
 	check_policy(conf, &core->policy, errors);
+	when_check(conf, "policy", &core->policy.when, NULL, errors);
 	if (core->data_dir[0] == '\0')
 		wrong(conf, "", "data_dir", "must not be empty", "", errors);
 	if (core->run_dir[0] == '\0')

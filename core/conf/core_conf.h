@@ -10,6 +10,7 @@
 #include <posthouse/log.h>
 
 #include "conf/conf.h"
+#include "conf/when.h"
 
 enum policy_stage {
 	POLICY_AT_SETTLED,
@@ -84,6 +85,7 @@ struct core_conf {
 		bool spare_postmaster;
 		const char *header;     /* "" none */
 		const char *reject_text, *defer_text;
+		struct when when;
 	} policy;
 	struct core_limits {
 		unsigned connections;            /* per edge process */

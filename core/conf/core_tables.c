@@ -186,6 +186,7 @@ static const struct ph_option policy_table[] = {
 	PH_OPT_STRING("defer_text", struct core_policy, defer_text, 1, 300,
 	    "The message looks unwanted, try again later",
 	    "What a client is told for now"),
+	WHEN_OPTIONS(struct core_policy, when),
 	PH_OPT_END,
 };
 

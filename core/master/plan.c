@@ -328,6 +328,8 @@ encode_checks(const struct plan *plan, struct ph_buf *record)
 		record_put_u64(record, F_ON_FAILURE, facts->on_failure);
 		record_put_u64(record, F_MODE, facts->mode);
 		record_put_u64(record, F_TIMEOUT, facts->timeout_ms);
+		if (facts->when.p != NULL)
+			record_put(record, F_WHEN, facts->when);
 		record_end(record, mark);
 	}
 }

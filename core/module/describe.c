@@ -2,6 +2,8 @@
 /* describe.c - option tables as the files of an administrator and as manuals. */
 #include "module/module_conf.h"
 
+#include <stdio.h>
+
 static void
 put_value(const struct ph_option *option, struct ph_buf *buf)
 {
@@ -67,6 +69,36 @@ put_option(const struct ph_option *option, const char *indent,
 	ph_buf_str(buf, ";\n");
 }
 
+/* The options of a table; what has a dot in its name stands in a group. */
+static void
+put_options(const struct ph_option *options, const char *indent,
+    struct ph_buf *buf)
+{
+	char group[32] = "";
+
+	for (; options != NULL && options->name != NULL; options++) {
+		const char *dot = strchr(options->name, '.');
+		size_t n = dot != NULL ? (size_t)(dot - options->name) : 0;
+		struct ph_option inner = *options;
+
+		if (strlen(group) != n ||
+		    strncmp(group, options->name, n) != 0) {
+			if (group[0] != '\0')
+				ph_buf_printf(buf, "%s};\n", indent);
+			snprintf(group, sizeof(group), "%.*s", (int)n,
+			    options->name);
+			if (n > 0)
+				ph_buf_printf(buf, "%s%s: {\n", indent,
+				    group);
+		}
+		if (n > 0)
+			inner.name = dot + 1;
+		put_option(&inner, n > 0 ? "\t\t" : indent, buf);
+	}
+	if (group[0] != '\0')
+		ph_buf_printf(buf, "%s};\n", indent);
+}
+
 /* Which of the settings that every section has mean something here. */
 static bool
 common_applies(const struct ph_option *option, unsigned kinds)
@@ -82,7 +114,8 @@ common_applies(const struct ph_option *option, unsigned kinds)
 		return (kinds & PH_KIND_LISTENER) != 0;
 	if (is_check)
 		return (kinds & PH_KIND_CHECK) != 0;
-	return strcmp(option->name, "module") != 0;
+	return strcmp(option->name, "module") != 0 &&
+	    strchr(option->name, '.') == NULL;
 }
 
 void
@@ -94,9 +127,7 @@ module_describe_snippet(const struct ph_module *module, struct ph_buf *buf)
 	     option->name != NULL; option++)
 		if (common_applies(option, module->kinds))
 			put_option(option, "\t", buf);
-	for (const struct ph_option *option = module->options;
-	     option != NULL && option->name != NULL; option++)
-		put_option(option, "\t", buf);
+	put_options(module->options, "\t", buf);
 	ph_buf_str(buf, "};\n");
 }
 
@@ -113,9 +144,7 @@ core_describe_file(struct ph_buf *buf)
 		ph_buf_printf(buf, "\n# %s.\n", tables[i].doc);
 		if (!is_top)
 			ph_buf_printf(buf, "%s: {\n", tables[i].section);
-		for (const struct ph_option *option = tables[i].options;
-		     option->name != NULL; option++)
-			put_option(option, is_top ? "" : "\t", buf);
+		put_options(tables[i].options, is_top ? "" : "\t", buf);
 		if (!is_top)
 			ph_buf_str(buf, "};\n");
 	}

@@ -19,6 +19,7 @@ enum tag {
 	FACT_LISTEN_TLS, /* repeated */
 	FACT_FILE,
 	FACT_ABI,
+	FACT_WHEN,       /* when_encode */
 };
 
 static unsigned
@@ -59,6 +60,12 @@ put_instance(struct ph_buf *buf, const struct module_instance *instance)
 	record_put_u64(buf, FACT_TIMEOUT, common->timeout_ms);
 	put_list(buf, FACT_LISTEN, common->listen);
 	put_list(buf, FACT_LISTEN_TLS, common->listen_tls);
+	if (when_is_set(&common->when)) {
+		size_t inner = record_begin(buf, FACT_WHEN);
+
+		when_encode(&common->when, buf);
+		record_end(buf, inner);
+	}
 	record_end(buf, mark);
 }
 
@@ -146,6 +153,29 @@ check_doubles(struct ph_arena *arena, const struct conf *conf,
 	}
 }
 
+/* Listeners that conditions name are there. */
+static void
+check_conditions(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core, const struct module_set *set,
+    struct conf_errors *errors)
+{
+	const struct module_instance *at;
+	const char **listeners;
+	size_t n = 0;
+
+	for (at = set->first; at != NULL; at = at->next)
+		n += (at->module->kinds & PH_KIND_LISTENER) != 0;
+	listeners = ph_arena_array(arena, n + 1, sizeof(*listeners));
+	n = 0;
+	for (at = set->first; at != NULL; at = at->next)
+		if ((at->module->kinds & PH_KIND_LISTENER) != 0)
+			listeners[n++] = at->name;
+	for (at = set->first; at != NULL; at = at->next)
+		when_check(conf, at->name, &at->common.when, listeners,
+		    errors);
+	when_check(conf, "policy", &core->policy.when, listeners, errors);
+}
+
 int
 facts_check(struct ph_arena *arena, const struct conf *conf,
     const struct core_conf *core, struct ph_buf *record,
@@ -156,6 +186,7 @@ facts_check(struct ph_arena *arena, const struct conf *conf,
 	if (module_set_load(arena, conf, core, ~0u, &set, errors) != PH_OK)
 		return PH_INVALID;
 	check_doubles(arena, conf, &set, errors);
+	check_conditions(arena, conf, core, &set, errors);
 	if (errors->count > 0)
 		return PH_INVALID;
 	for (const struct module_instance *at = set.first; at != NULL;
@@ -211,6 +242,7 @@ facts_decode(struct ph_arena *arena, struct ph_slice record,
 		facts->file = ph_arena_slice(arena,
 		    record_get(in, FACT_FILE)).p;
 		facts->abi = ph_arena_slice(arena, record_get(in, FACT_ABI)).p;
+		facts->when = ph_arena_slice(arena, record_get(in, FACT_WHEN));
 		facts->listen = take_list(arena, in, FACT_LISTEN);
 		facts->listen_tls = take_list(arena, in, FACT_LISTEN_TLS);
 		if (facts->section == NULL || facts->file == NULL ||

@@ -14,6 +14,7 @@ struct module_facts {
 	unsigned stages;      /* checks: bit i is stage i */
 	unsigned order, on_failure, mode, timeout_ms;
 	const char *file, *abi; /* the .so, "1.0" */
+	struct ph_slice when; /* when_encode; absent: it is always asked */
 	const char *const *listen, *const *listen_tls; /* NULL-terminated */
 	struct module_facts *next;
 };

@@ -24,6 +24,7 @@ struct module_common {
 	const char *const *listen_tls; /* implicit TLS */
 	struct ph_net_list proxy_from; /* their connections begin with PROXY */
 	unsigned client_certificate;   /* index: no, ask, require */
+	struct when when;              /* checks: whom they are asked about */
 };
 enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
 enum { MODE_ENFORCE, MODE_SHADOW };

@@ -34,6 +34,7 @@ const struct ph_option module_common_options[] = {
 	PH_OPT_CHOICE("client_certificate", struct module_common,
 	    client_certificate, certificates, "no",
 	    "Under TLS: ask clients for theirs, or require one"),
+	WHEN_OPTIONS(struct module_common, when),
 	PH_OPT_END,
 };
 
@@ -122,6 +123,23 @@ check_endpoints(struct loading *l, const struct conf_section *section,
 }
 
 static void
+check_when(struct loading *l, const struct module_instance *instance)
+{
+	const struct conf_setting *at = instance->section->settings;
+
+	if ((instance->module->kinds & PH_KIND_CHECK) != 0) {
+		when_check(l->conf, instance->name, &instance->common.when,
+		    NULL, l->errors);
+		return;
+	}
+	for (; at != NULL; at = at->next)
+		if (strncmp(at->name, "when.", 5) == 0 ||
+		    strncmp(at->name, "unless.", 7) == 0)
+			conf_error_add(l->errors, at->file, at->line,
+			    "%s: %s is no check", at->name, instance->name);
+}
+
+static void
 check_common(struct loading *l, const struct module_instance *instance)
 {
 	const struct module_common *common = &instance->common;
@@ -137,6 +155,7 @@ check_common(struct loading *l, const struct module_instance *instance)
 	if (at != NULL && (instance->module->kinds & PH_KIND_LISTENER) == 0)
 		conf_error_add(l->errors, at->file, at->line,
 		    "%s: %s is no listener", at->name, instance->name);
+	check_when(l, instance);
 	check_endpoints(l, section, "listen", common->listen);
 	check_endpoints(l, section, "listen_tls", common->listen_tls);
 	if (common->listen_tls[0] != NULL &&

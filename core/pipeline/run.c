@@ -266,12 +266,32 @@ put_outcome(const struct ph_call *best, int64_t points, struct ph_buf *reply)
 	    best->text, best->session->id));
 }
 
-static bool
-hooks(const struct module_instance *instance, enum ph_stage stage)
+static struct when_facts
+known_of(const struct ph_call *call)
 {
-	return (instance->module->kinds & PH_KIND_CHECK) != 0 &&
-	    instance->module->check->at[stage] != NULL &&
-	    role_module_state(instance->name) != MODULE_OFF;
+	bool is_one = call->recipient.p != NULL;
+
+	return (struct when_facts){ .listener = call->session->listener,
+		.is_authenticated = call->session->user != NULL,
+		.client = &call->session->client, .sender = call->sender,
+		.recipients = is_one ? &call->recipient : call->recipients,
+		.recipient_count = is_one ? 1 : call->recipients_known };
+}
+
+/* Whether the module has something to say at the stage, and about this one. */
+static bool
+hooks(const struct module_instance *instance, const struct ph_call *request)
+{
+	struct when_facts known;
+
+	if ((instance->module->kinds & PH_KIND_CHECK) == 0 ||
+	    instance->module->check->at[request->stage] == NULL ||
+	    role_module_state(instance->name) == MODULE_OFF)
+		return false;
+	if (!when_is_set(&instance->common.when))
+		return true;
+	known = known_of(request);
+	return when_holds(&instance->common.when, &known);
 }
 
 /* The modules that begin at *at and share its order. */
@@ -283,14 +303,14 @@ next_group(const struct module_instance **at, const struct ph_call *request)
 	struct group group = { 0 };
 
 	for (; *at != NULL && (*at)->common.order == order; *at = (*at)->next)
-		group.count += hooks(*at, request->stage);
+		group.count += hooks(*at, request);
 	group.calls = ph_arena_array(request->arena, group.count,
 	    sizeof(*group.calls));
 	group.count = 0;
 	for (; first != *at; first = first->next) {
 		struct ph_call *call = &group.calls[group.count];
 
-		if (!hooks(first, request->stage))
+		if (!hooks(first, request))
 			continue;
 		*call = *request;
 		call->instance = first;

@@ -60,6 +60,44 @@ take_all(struct ph_arena *arena, struct ph_slice record, uint16_t tag)
 	return ph_buf_content(&buf);
 }
 
+static struct check_facts
+take_check(struct ph_arena *arena, struct ph_slice record)
+{
+	struct ph_slice when = record_get(record, F_WHEN);
+	struct check_facts facts = {
+		.section = ph_arena_slice(arena,
+		    record_get(record, F_SECTION)).p,
+		.stages = (unsigned)record_get_u64(record, F_STAGES, 0),
+		.order = (unsigned)record_get_u64(record, F_ORDER, 0),
+		.on_failure = (unsigned)record_get_u64(record, F_ON_FAILURE,
+		    0),
+		.mode = (unsigned)record_get_u64(record, F_MODE, 0),
+		.timeout_ms = (unsigned)record_get_u64(record, F_TIMEOUT,
+		    20000),
+		.has_when = when.p != NULL };
+
+	when_decode(arena, when, &facts.when);
+	return facts;
+}
+
+static void
+take_checks(struct generation *generation, struct ph_slice record)
+{
+	struct ph_slice rest = record;
+	struct record_field field;
+	struct check_facts *checks;
+	size_t n = 0;
+
+	while (record_next(&rest, &field))
+		n += field.tag == F_CHECK;
+	checks = ph_arena_array(generation->arena, n, sizeof(*checks));
+	generation->checks = checks;
+	generation->check_count = n;
+	while (record_next(&record, &field))
+		if (field.tag == F_CHECK)
+			*checks++ = take_check(generation->arena, field.value);
+}
+
 static void
 take_secrets(struct generation *generation, struct ph_slice record)
 {
@@ -77,7 +115,7 @@ take_secrets(struct generation *generation, struct ph_slice record)
 	generation->client_ca = ph_arena_slice(arena,
 	    record_get(record, F_CLIENT_CA));
 	generation->certificates = take_all(arena, record, F_CERT_MORE);
-	generation->checks = take_all(arena, record, F_CHECK);
+	take_checks(generation, record);
 }
 
 /* The master has looked at the file: what is wrong now is the way here. */

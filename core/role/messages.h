@@ -135,8 +135,8 @@ enum field_tag {
 	F_CERT_KEY,      /* PEM */
 	F_TICKETS,       /* 80 octets, or twice that: newest first */
 	F_CHECK,         /* r: F_SECTION F_STAGES (n: bit per stage) F_ORDER
-	                  * F_ON_FAILURE F_MODE F_TIMEOUT: a check module, for
-	                  * edge */
+	                  * F_ON_FAILURE F_MODE F_TIMEOUT F_WHEN?: a check
+	                  * module, for edge */
 	F_ROLE,          /* n: enum role */
 	F_INDEX,         /* n */
 	F_SECTION,
@@ -222,6 +222,7 @@ enum field_tag {
 	F_TLS_SUBJECT,   /* of the client's certificate: common name */
 	F_TLS_ISSUER,
 	F_TLS_VERIFIED,  /* n: 0, 1 */
+	F_WHEN,          /* r: when_encode (core/conf/when.h) */
 };
 
 #endif

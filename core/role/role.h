@@ -17,6 +17,15 @@
 #include "role/tally.h"
 #include "role/token.h"
 
+/* What edge knows of a check module: whether it would be asked. */
+struct check_facts {
+	const char *section;
+	unsigned stages; /* a bit for each that it hooks */
+	unsigned order, on_failure, mode, timeout_ms;
+	bool has_when;
+	struct when when;
+};
+
 /* One configuration generation in a role. Freed when replaced and unused. */
 struct router;
 struct notices;
@@ -30,7 +39,8 @@ struct generation {
 	struct ph_slice client_ca;
 	struct ph_slice tickets; /* wiped when taken */
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
-	struct ph_slice checks;        /* edge: F_CHECK fields as sent */
+	const struct check_facts *checks; /* edge: by order */
+	size_t check_count;
 	unsigned router_count;         /* of the whole configuration */
 	const struct notices *notices; /* queue: the words of reports */
 	struct router *routers;        /* check: in route.c's care */

@@ -12,8 +12,9 @@ struct ph_buf *mail_trace(struct ph_mail *mail);
 struct score *mail_score(struct ph_mail *mail);
 /* Into quarantine, and why; the first reason is kept. */
 void mail_hold(struct ph_mail *mail, const char *why);
-/* An accepted recipient, i < the count. */
-struct ph_slice mail_recipient(const struct ph_mail *mail, size_t i);
+struct ph_slice mail_sender(const struct ph_mail *mail);
+/* The accepted ones so far. */
+const struct ph_slice *mail_recipients(const struct ph_mail *mail);
 /* Sender, recipients and, when asked, the header section. */
 void mail_put_envelope(struct ph_mail *mail, bool with_header,
     struct ph_buf *buf);

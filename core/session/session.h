@@ -72,7 +72,11 @@ int session_take_outcome(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice record,
     struct ph_outcome *outcome_out);
 /* A bit for each stage at which a check that enforces is asked about it. */
-unsigned session_stages(const struct ph_session *session);
+unsigned session_stages(const struct ph_session *session,
+    struct ph_mail *mail);
+/* Whether the policy's conditions hold; recipient: absent but at rcpt. */
+bool session_policy_applies(const struct ph_session *session,
+    struct ph_mail *mail, struct ph_slice recipient);
 /* Hold the message's score against the policy, after a stage's checks. */
 void session_judge(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient,

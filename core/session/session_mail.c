@@ -298,9 +298,15 @@ mail_hold(struct ph_mail *mail, const char *why)
 }
 
 struct ph_slice
-mail_recipient(const struct ph_mail *mail, size_t i)
+mail_sender(const struct ph_mail *mail)
 {
-	return mail->addresses[i];
+	return mail->sender;
+}
+
+const struct ph_slice *
+mail_recipients(const struct ph_mail *mail)
+{
+	return mail->addresses;
 }
 
 void

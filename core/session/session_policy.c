@@ -40,7 +40,7 @@ is_for_postmaster(const struct judgement *j)
 	if (j->recipient.p != NULL)
 		return is_postmaster(j->recipient);
 	for (size_t i = 0; i < count; i++)
-		if (!is_postmaster(mail_recipient(j->mail, i)))
+		if (!is_postmaster(mail_recipients(j->mail)[i]))
 			return false;
 	return count > 0;
 }
@@ -160,7 +160,8 @@ session_judge(struct ph_session *session, enum ph_stage stage,
 	    outcome->verdict == PH_REJECT || outcome->verdict == PH_DEFER ||
 	    outcome->verdict == PH_DISCARD)
 		return;
-	if (stage < policy_stage(policy, session_stages(session)))
+	if (stage < policy_stage(policy, session_stages(session, mail)) ||
+	    !session_policy_applies(session, mail, recipient))
 		return;
 	j.answer = policy_answer(policy, session->score.sum +
 	    mail_score(mail)->sum);

@@ -5,6 +5,7 @@
  */
 #include "session/session.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -34,61 +35,92 @@ stricter(unsigned a, unsigned b)
 	return strictness[a] >= strictness[b] ? a : b;
 }
 
+/* Whom the conditions are about: the session, the message if there is one. */
+static struct when_facts
+known_of(const struct ph_session *session, struct ph_mail *mail,
+    const struct ph_slice *recipient)
+{
+	struct when_facts known = { .listener = session->listener,
+		.is_authenticated = session->user != NULL,
+		.client = &session->client };
+
+	if (mail != NULL) {
+		known.sender = mail_sender(mail);
+		known.recipients = mail_recipients(mail);
+		known.recipient_count = ph_mail_recipient_count(mail);
+	}
+	if (recipient->p != NULL) {
+		known.recipients = recipient;
+		known.recipient_count = 1;
+	}
+	return known;
+}
+
+static bool
+is_asked(const struct check_facts *check, const struct when_facts *known)
+{
+	enum module_standing state = role_module_state(check->section);
+
+	return state != MODULE_OFF &&
+	    (state != MODULE_BROKEN || check->on_failure != ON_FAILURE_NEXT) &&
+	    (!check->has_when || when_holds(&check->when, known));
+}
+
 /* Modules of one order run together, orders one after the other. */
 static struct stage_facts
-facts_of(const struct generation *generation, enum ph_stage stage)
+facts_of(const struct generation *generation, enum ph_stage stage,
+    const struct when_facts *known)
 {
 	struct stage_facts facts = { .on_failure = ON_FAILURE_NEXT };
-	struct ph_slice rest = generation->checks;
-	struct record_field field;
-	uint64_t order = UINT64_MAX;
-	unsigned slowest = 0;
+	unsigned slowest = 0, order = UINT_MAX;
 
-	while (rest.n > 0 && record_next(&rest, &field)) {
-		struct ph_slice check = field.value;
-		uint64_t stages = record_get_u64(check, F_STAGES, 0);
-		struct ph_slice name = record_get(check, F_SECTION);
-		unsigned timeout_ms = (unsigned)record_get_u64(check,
-		    F_TIMEOUT, 20000);
-		enum module_standing state;
-		char section[64];
+	for (size_t i = 0; i < generation->check_count; i++) {
+		const struct check_facts *check = &generation->checks[i];
 
-		if ((stages >> stage & 1) == 0)
-			continue;
-		snprintf(section, sizeof(section), "%.*s",
-		    PH_SLICE_ARG(name));
-		state = role_module_state(section);
-		if (state == MODULE_OFF || (state == MODULE_BROKEN &&
-		        record_get_u64(check, F_ON_FAILURE, 0) ==
-		            ON_FAILURE_NEXT))
+		if ((check->stages >> stage & 1) == 0 ||
+		    !is_asked(check, known))
 			continue;
 		facts.is_hooked = true;
-		if (record_get_u64(check, F_ORDER, 0) != order) {
-			order = record_get_u64(check, F_ORDER, 0);
+		if (check->order != order) {
+			order = check->order;
 			facts.budget_ms += slowest;
 			slowest = 0;
 		}
-		slowest = timeout_ms > slowest ? timeout_ms : slowest;
-		if (record_get_u64(check, F_MODE, 0) == MODE_ENFORCE)
+		slowest = check->timeout_ms > slowest ? check->timeout_ms :
+		                                        slowest;
+		if (check->mode == MODE_ENFORCE)
 			facts.on_failure = stricter(facts.on_failure,
-			    (unsigned)record_get_u64(check, F_ON_FAILURE, 0));
+			    check->on_failure);
 	}
 	facts.budget_ms += slowest + STAGE_MARGIN_MS;
 	return facts;
 }
 
 unsigned
-session_stages(const struct ph_session *session)
+session_stages(const struct ph_session *session, struct ph_mail *mail)
 {
-	struct ph_slice rest = session->generation->checks;
-	struct record_field field;
+	const struct generation *generation = session->generation;
+	struct when_facts known = known_of(session, mail,
+	    &(struct ph_slice){ NULL, 0 });
 	unsigned stages = 0;
 
-	while (rest.n > 0 && record_next(&rest, &field))
-		if (record_get_u64(field.value, F_MODE, 0) == MODE_ENFORCE)
-			stages |= (unsigned)record_get_u64(field.value,
-			    F_STAGES, 0);
+	for (size_t i = 0; i < generation->check_count; i++) {
+		const struct check_facts *check = &generation->checks[i];
+
+		if (check->mode == MODE_ENFORCE && is_asked(check, &known))
+			stages |= check->stages;
+	}
 	return stages;
+}
+
+bool
+session_policy_applies(const struct ph_session *session, struct ph_mail *mail,
+    struct ph_slice recipient)
+{
+	const struct when *when = &session->generation->core.policy.when;
+	struct when_facts known = known_of(session, mail, &recipient);
+
+	return !when_is_set(when) || when_holds(when, &known);
 }
 
 static struct ph_outcome
@@ -239,7 +271,9 @@ static struct ph_outcome
 ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
     struct ph_slice recipient)
 {
-	struct stage_facts facts = facts_of(session->generation, stage);
+	const struct when_facts known = known_of(session, mail, &recipient);
+	struct stage_facts facts = facts_of(session->generation, stage,
+	    &known);
 	struct ph_outcome outcome = { .verdict = PH_ACCEPT };
 	struct bus_message reply;
 	struct ph_arena *arena;
