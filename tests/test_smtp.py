@@ -364,7 +364,7 @@ class Chain(unittest.TestCase):
 
 
 PROXY = """
-smtp_inbound: { proxy_from = [ "127.0.0.9" ]; };
+smtp_inbound: { proxy_from = [ "127.0.0.9" ]; xclient_networks = [ "127.0.0.7" ]; };
 smtp_submission: { proxy_from = [ "127.0.0.9" ]; };
 limits: { connections_per_client = 3; };
 processes: { edge = 1; };
@@ -467,6 +467,41 @@ class Proxy(unittest.TestCase):
         self.assertEqual([w.greeting[0] for w in wires], [220] * 6)
         wires = [self.wire(self.v1(b"203.0.113.60")) for n in range(4)]
         self.assertEqual([w.greeting[0] for w in wires], [220, 220, 220, 421])
+
+    def test_limits_follow_xclient(self):
+        """It holds for whom the front end names, however many it holds itself."""
+        def named(wire, client):
+            return wire.codes(b"EHLO front\r\nXCLIENT ADDR=" + client +
+                              b"\r\n", 2)[1]
+        wires = [Wire(self.box, "smtp", source="127.0.0.7") for _ in range(8)]
+        for wire in wires:
+            self.addCleanup(wire.close)
+            self.assertEqual(wire.greeting[0], 220)
+        self.assertEqual([named(w, b"203.0.113.%d" % n) for n, w in
+                          enumerate(wires[:4], 70)], [220] * 4)
+        self.assertEqual([named(w, b"203.0.113.70") for w in wires[4:7]],
+                         [220, 220, 421])
+        self.assertEqual(named(wires[7], b"IPV6:2001:db8:1::1"), 220)
+        # the same /64, straight from another front end
+        with_v2 = [self.wire(b"PROXY TCP6 2001:db8:1::%d 2001:db8::2 1 2\r\n" % n)
+                   for n in range(3)]
+        self.assertEqual([w.greeting[0] for w in with_v2], [220, 220, 421])
+        # who left makes room
+        self.assertEqual(wires[0].codes(b"QUIT\r\n", 1), [221])
+        self.assertEqual(wires[0].rest(), [])
+        until(lambda: self.wire(self.v1(b"203.0.113.70")).greeting[0] == 220,
+              "room for one more")
+
+    def test_others_may_not_xclient(self):
+        wire = Wire(self.box, "smtp", source="127.0.0.8")
+        self.addCleanup(wire.close)
+        self.assertEqual(wire.codes(HELLO + b"XCLIENT ADDR=203.0.113.99\r\n", 2),
+                         [250, 550])
+        # nor who was named by the PROXY protocol
+        wire = self.wire(self.v1(b"203.0.113.98"))
+        self.assertEqual(wire.codes(HELLO + b"XCLIENT ADDR=203.0.113.99\r\n", 2),
+                         [250, 550])
+        self.assertNotIn("client_named client=203.0.113.99", self.box.log())
 
 
 if __name__ == "__main__":

@@ -68,3 +68,21 @@ clients_leave(const struct ph_addr *addr)
 	*at = client->next;
 	free(client);
 }
+
+void
+client_place_leave(struct client_place *place)
+{
+	if (place->is_held)
+		clients_leave(&place->client);
+	place->is_held = false;
+}
+
+bool
+client_place_take(struct client_place *place, const struct ph_addr *client,
+    unsigned limit)
+{
+	client_place_leave(place);
+	place->client = *client;
+	place->is_held = clients_enter(client, limit);
+	return place->is_held;
+}

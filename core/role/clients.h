@@ -12,4 +12,15 @@
 bool clients_enter(const struct ph_addr *client, unsigned limit);
 void clients_leave(const struct ph_addr *client);
 
+/* The place of one connection, which may turn out to be another client's. */
+struct client_place {
+	struct ph_addr client;
+	bool is_held;
+};
+/* Leave the former place, if any, and take one as the client's: false, and
+ * none is held, when limit (0: none) are there. */
+bool client_place_take(struct client_place *place,
+    const struct ph_addr *client, unsigned limit);
+void client_place_leave(struct client_place *place);
+
 #endif

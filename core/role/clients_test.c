@@ -46,6 +46,24 @@ START_TEST(takes_up_to_the_limit_and_again_after_a_leave)
 }
 END_TEST
 
+START_TEST(a_place_moves_to_another_client)
+{
+	struct ph_addr front = addr("192.0.2.1"), client = addr("192.0.2.2");
+	struct client_place place = { 0 };
+
+	ck_assert(client_place_take(&place, &front, 1));
+	ck_assert(client_place_take(&place, &client, 1));
+	ck_assert(enter("192.0.2.1", 1)); /* it was given back */
+	ck_assert(!enter("192.0.2.2", 1));
+	ck_assert(!client_place_take(&place, &front, 1));
+	ck_assert(!place.is_held);
+	ck_assert(enter("192.0.2.2", 1));
+	client_place_leave(&place); /* holds none */
+	leave("192.0.2.1");
+	leave("192.0.2.2");
+}
+END_TEST
+
 START_TEST(no_limit_still_counts)
 {
 	for (unsigned i = 0; i < 1000; i++)
@@ -130,6 +148,7 @@ main(void)
 
 	tcase_add_test(tcase, takes_up_to_the_limit_and_again_after_a_leave);
 	tcase_add_test(tcase, no_limit_still_counts);
+	tcase_add_test(tcase, a_place_moves_to_another_client);
 	tcase_add_test(tcase, an_ipv4_client_is_an_address);
 	tcase_add_test(tcase, an_ipv6_client_is_a_64);
 	tcase_add_test(tcase, families_do_not_meet);

@@ -51,6 +51,7 @@ struct connection {
 	const struct module_instance *instance;
 	int fd;
 	bool implicit_tls, is_over_limit, is_relayed;
+	struct client_place place;
 	struct ph_addr client;
 	uint16_t client_port;
 };
@@ -132,6 +133,7 @@ open_session(struct connection *connection)
 
 	session->client = connection->client;
 	session->client_port = connection->client_port;
+	session->place = &connection->place;
 	getsockname(connection->fd, (struct sockaddr *)&local, &n);
 	address_of(&local, &session->local, &session->local_port);
 	id_format(id_create(), session->id);
@@ -144,17 +146,28 @@ open_session(struct connection *connection)
 }
 
 static bool
-is_front_end(const struct connection *connection)
+begins_with_proxy(const struct connection *connection)
 {
 	return ph_net_list_has(&connection->instance->common.proxy_from,
 	    &connection->client);
+}
+
+/* Whether it may be there for others, who then count in its place. */
+static bool
+is_front_end(const struct connection *connection)
+{
+	const struct module_instance *instance = connection->instance;
+	const struct ph_listener_ops *ops = instance->module->listener;
+
+	return begins_with_proxy(connection) ||
+	    (instance->module->abi.minor >= 2 && ops->is_front_end != NULL &&
+	        ops->is_front_end(instance->conf, &connection->client));
 }
 
 /* Whose connection does the front end pass on? False: it did not say. */
 static bool
 meet_client(struct connection *connection, struct ph_session *session)
 {
-	const struct core_limits *limits = &connection->generation->core.limits;
 	struct proxy_header header;
 	char client[PH_ADDR_TEXT_MAX];
 	int status = proxy_read(session->stream, PROXY_MS, &header);
@@ -168,13 +181,10 @@ meet_client(struct connection *connection, struct ph_session *session)
 	}
 	if (!header.is_known)
 		return true;
-	clients_leave(&connection->client);
-	connection->client = session->client = header.client;
-	connection->client_port = session->client_port = header.client_port;
 	session->local = header.local;
 	session->local_port = header.local_port;
-	connection->is_over_limit = !clients_enter(&connection->client,
-	    limits->connections_per_client);
+	connection->is_over_limit = ph_session_set_client(session,
+	    &header.client, header.client_port) != PH_OK;
 	edge.refused += connection->is_over_limit;
 	return true;
 }
@@ -204,7 +214,7 @@ serve(struct connection *connection)
 	const struct module_instance *instance = connection->instance;
 	char client[PH_ADDR_TEXT_MAX];
 
-	if (!connection->is_over_limit && is_front_end(connection) &&
+	if (!connection->is_over_limit && begins_with_proxy(connection) &&
 	    !meet_client(connection, session)) {
 		fiber_context_set(NULL);
 		session_free(session);
@@ -238,8 +248,7 @@ connection_main(void *arg)
 	if (edge.is_stopping)
 		fiber_cancel(fiber_self());
 	serve(connection);
-	if (!connection->is_over_limit)
-		clients_leave(&connection->client);
+	client_place_leave(&connection->place);
 	generation_put(connection->generation);
 	if (connection->prev != NULL)
 		connection->prev->next = connection->next;
@@ -281,8 +290,8 @@ begin_connection(const struct listening *listening, int fd,
 	address_of(from, &connection->client, &connection->client_port);
 	/* A front end counts as its clients, once they are known. */
 	connection->is_over_limit = edge.count >= limits->connections ||
-	    !clients_enter(&connection->client, is_front_end(connection) ? 0 :
-	        limits->connections_per_client);
+	    !client_place_take(&connection->place, &connection->client,
+	        is_front_end(connection) ? 0 : limits->connections_per_client);
 	edge.accepted++;
 	edge.refused += connection->is_over_limit;
 	connection->next = edge.connections;

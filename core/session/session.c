@@ -6,6 +6,7 @@
 #include "loop/fiber.h"
 #include "net/stream.h"
 #include "net/tls_peer.h"
+#include "role/clients.h"
 
 enum {
 	TRACE_LIMIT = 64 << 10,
@@ -192,12 +193,16 @@ ph_session_set_helo(struct ph_session *session, struct ph_slice name)
 	session->helo = ph_arena_slice(session->arena, name);
 }
 
-void
+int
 ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
     uint16_t port)
 {
+	const struct core_limits *limits = &session->generation->core.limits;
+
 	session->client = *client;
 	session->client_port = port;
+	return session->place == NULL || client_place_take(session->place,
+	    client, limits->connections_per_client) ? PH_OK : PH_BUSY;
 }
 
 bool

@@ -14,6 +14,7 @@
 #include "pipeline/policy.h"
 #include "role/role.h"
 
+struct client_place;
 struct tls_peer;
 struct tls_server;
 
@@ -36,6 +37,7 @@ struct ph_session {
 	size_t alias_count;
 
 	/* edge only */
+	struct client_place *place;    /* of the connection */
 	struct tls_server *tls_server; /* NULL: none is offered */
 	struct last_recipient *last_recipient; /* NULL: none looked up */
 	uint64_t exchange;             /* SASL under way; 0: none */

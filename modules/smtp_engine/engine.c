@@ -421,8 +421,7 @@ smtp_serve(struct ph_session *session, const struct smtp_conf *conf,
 		.tally = { .began_ms = ph_now_ms() },
 	};
 
-	c.may_xclient = ph_net_list_has(&conf->xclient_networks,
-	    ph_session_client(session));
+	c.may_xclient = smtp_is_front_end(conf, ph_session_client(session));
 	smtp_meet_client(&c);
 	greet(&c);
 	converse(&c);

@@ -108,6 +108,9 @@ extern const char *const smtp_sender_check_names[];
 void smtp_serve(struct ph_session *session, const struct smtp_conf *conf,
     const struct smtp_policy *policy);
 
+/* struct ph_listener_ops.is_front_end. */
+bool smtp_is_front_end(const void *conf, const struct ph_addr *client);
+
 /* struct ph_listener_ops.farewell. */
 void smtp_farewell(struct ph_stream *stream, const void *conf,
     const char *hostname, enum ph_status why);

@@ -325,6 +325,34 @@ START_TEST(a_front_end_names_its_client)
 }
 END_TEST
 
+/* Errors were the former client's; the counts of connections are the core's. */
+START_TEST(limits_are_of_the_client_that_was_named)
+{
+	static const char script[] = "EHLO c\r\nX\r\nX\r\n"
+	    "XCLIENT ADDR=203.0.113.5\r\nX\r\nX\r\nEHLO c\r\nNOOP\r\n";
+	struct ph_net net;
+
+	ck_assert(ph_net_parse(PH_LIT("192.0.2.7"), &net));
+	conf.xclient_networks = (struct ph_net_list){ &net, 1 };
+	conf.max_unknown = conf.max_errors = 3;
+	ck_assert_str_eq(talk(script), "220 250 500 500 220 500 500 250 250");
+	setup();
+	conf.xclient_networks = (struct ph_net_list){ &net, 1 };
+	fake.client_status = PH_BUSY;
+	ck_assert_str_eq(talk("EHLO c\r\nXCLIENT ADDR=203.0.113.5\r\n"
+	                      "NOOP\r\n"), "220 250 421");
+	ck_assert(logged("session_end end=refused client=203.0.113.5"));
+	setup(); /* rates, too */
+	conf.xclient_networks = (struct ph_net_list){ &net, 1 };
+	conf.client_messages = 1;
+	ck_assert_str_eq(talk("EHLO c\r\nMAIL FROM:<>\r\nRSET\r\n"
+	                      "MAIL FROM:<>\r\n"
+	                      "XCLIENT ADDR=203.0.113.5\r\nEHLO c\r\n"
+	                      "MAIL FROM:<>\r\n"),
+	    "220 250 250 250 450 220 250 250");
+}
+END_TEST
+
 START_TEST(others_name_nobody)
 {
 	struct ph_net net;
@@ -474,6 +502,7 @@ policy_suite(void)
 	tcase_add_test(tc, a_from_that_is_added_is_the_users);
 	tcase_add_test(tc, the_client_can_be_hidden);
 	tcase_add_test(tc, a_front_end_names_its_client);
+	tcase_add_test(tc, limits_are_of_the_client_that_was_named);
 	tcase_add_test(tc, others_name_nobody);
 	tcase_add_test(tc, broken_attributes_change_nothing);
 	tcase_add_test(tc, a_refused_client_behind_a_front_end_may_only_quit);

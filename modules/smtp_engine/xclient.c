@@ -120,19 +120,39 @@ smtp_allow_xclient(struct smtp *c)
 		smtp_say(c, 503, "5.5.1", "too late after a login");
 }
 
+bool
+smtp_is_front_end(const void *conf, const struct ph_addr *client)
+{
+	const struct smtp_conf *c = conf;
+
+	return ph_net_list_has(&c->xclient_networks, client);
+}
+
+/* What was counted so far was another's doing. False: it has too many. */
+static bool
+become(struct smtp *c, const struct smtp_xclient_args *args)
+{
+	char text[PH_ADDR_TEXT_MAX];
+
+	ph_log(PH_INFO, "client_named", ph_f_str("client",
+	    ph_addr_format(&args->addr, text)));
+	c->tally.errors = c->tally.unknown = c->tally.idle_commands = 0;
+	if (ph_session_set_client(c->session, &args->addr, args->port) == PH_OK)
+		return true;
+	c->tally.end = "refused";
+	smtp_say(c, 421, "4.7.0", "too many connections");
+	return false;
+}
+
 void
 smtp_do_xclient(struct smtp *c)
 {
 	const struct smtp_xclient_args *args = &c->xclient_args;
-	char text[PH_ADDR_TEXT_MAX];
 
 	smtp_transaction_end(c);
 	c->extended = false;
-	if (args->addr.family != 0) {
-		ph_log(PH_INFO, "client_named", ph_f_str("client",
-		    ph_addr_format(&args->addr, text)));
-		ph_session_set_client(c->session, &args->addr, args->port);
-	}
+	if (args->addr.family != 0 && !become(c, args))
+		return;
 	smtp_meet_client(c);
 	ph_session_set_helo(c->session, args->helo);
 	if (!smtp_ask(c, PH_AT_CONNECT)) {

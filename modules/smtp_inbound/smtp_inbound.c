@@ -33,6 +33,7 @@ static const struct ph_listener_ops inbound_ops = {
 	.alpn = "smtp",
 	.session = inbound_session,
 	.farewell = smtp_farewell,
+	.is_front_end = smtp_is_front_end,
 };
 
 PH_MODULE(smtp_inbound) = {

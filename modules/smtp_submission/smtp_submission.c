@@ -35,6 +35,7 @@ static const struct ph_listener_ops submission_ops = {
 	.alpn = "smtp",
 	.session = submission_session,
 	.farewell = smtp_farewell,
+	.is_front_end = smtp_is_front_end,
 };
 
 PH_MODULE(smtp_submission) = {

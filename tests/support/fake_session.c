@@ -383,13 +383,14 @@ ph_session_hostname(const struct ph_session *session)
 	return "mail.example.test";
 }
 
-void
+int
 ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
     uint16_t port)
 {
 	(void)session;
 	(void)port;
 	fake.client = *client;
+	return fake.client_status;
 }
 
 bool

@@ -37,6 +37,7 @@ struct fake {
 	const char *user, *tls, *certificate; /* subject of a verified one */
 	struct ph_slice helo;
 	bool has_tls, may_relay, wants_certificate;
+	int client_status; /* of setting another */
 
 	/* the pipeline */
 	struct ph_outcome outcome[PH_STAGES];

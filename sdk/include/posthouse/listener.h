@@ -40,6 +40,12 @@ struct ph_listener_ops {
 	 */
 	void (*farewell)(struct ph_stream *stream, const void *conf,
 	    const char *hostname, enum ph_status why);
+	/*
+	 * edge: whether this client may name others in the session, so that
+	 * the limit on its own connections does not hold. NULL: none may.
+	 * Since minor 2.
+	 */
+	bool (*is_front_end)(const void *conf, const struct ph_addr *client);
 };
 
 /* The client's connection; ends with the session. */
@@ -49,8 +55,10 @@ PH_EXPORT struct ph_arena *ph_session_arena(struct ph_session *session);
 /* The name that the client gave (copied), for checks and the log. */
 PH_EXPORT void ph_session_set_helo(struct ph_session *session,
     struct ph_slice name);
-/* A front end that the listener trusts named the client it speaks for. */
-PH_EXPORT void ph_session_set_client(struct ph_session *session,
+/* A front end that the listener trusts named the client it speaks for: limits,
+ * checks and logs are that client's from here on. PH_BUSY: it has too many
+ * connections, end this one. */
+PH_EXPORT int ph_session_set_client(struct ph_session *session,
     const struct ph_addr *client, uint16_t port);
 /* Whether the listener requires a certificate of its clients, and this one has
  * not shown one that is verified: take no mail from it. Logins are refused by
