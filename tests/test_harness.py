@@ -135,6 +135,12 @@ class Harness(unittest.TestCase):
             'PH_NEXT : ph_reject(call, 550, "5.7.1", "no");',
             "S:4: rejects when the key-value store is down")
 
+    def test_finds_limits_that_add_up_to_too_much(self):
+        """Five questions in turn, of five seconds each at the worst."""
+        self.assert_found(
+            f"for (int i = 0; i < 5; i++) {ASK}; {GOOD}",
+            "S:4: out of time when nothing outside answers")
+
     def test_a_pass_may_be_skipped(self):
         code, said = self.run_session(
             f"return {ASK}->result == PH_DNS_OK ? PH_NEXT : "

@@ -335,8 +335,12 @@ run_judge(struct run *run, const struct script_command *step,
 		run->progress->steps++;
 		run->progress->verdict[line] = (uint8_t)outcome->verdict;
 		judge_plain(run, step, outcome);
+	} else if (run->fault != HARNESS_SOUND && outcome->failure != NULL) {
+		run_fail(run, step->line, "%s when %s: on_failure would speak "
+		    "for it, again and again", outcome->failure,
+		    how[run->fault]);
 	} else if (run->fault != HARNESS_SOUND &&
-	    outcome->verdict == PH_REJECT && outcome->failure == NULL &&
+	    outcome->verdict == PH_REJECT &&
 	    run->progress->verdict[line] != PH_REJECT) {
 		run_fail(run, step->line, "rejects when %s, where it had said "
 		    "%s: what could not be told is temporary", how[run->fault],
