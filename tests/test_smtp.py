@@ -165,6 +165,41 @@ class Smtp(unittest.TestCase):
         self.assertRegex(got, rb"\r\nDate: [^\r]+\r\nMessage-ID: <[^>\r]+>\r\n"
                               rb"From: alice@example.test\r\n")
 
+    # --- what is written before a message ---
+
+    def test_trace_fields(self):
+        """RFC 5321 s4.4, RFC 3848: who, how, and for whom when that is one."""
+        wire = self.wire()
+        wire.codes(HELLO + b"STARTTLS\r\n", 2)
+        wire.tls(self.box.tls())
+        self.assertEqual(wire.codes(
+            b"EHLO [127.0.0.1]\r\nEHLO c.test\r\n"
+            b'MAIL FROM:<"a \\" b"@x.test>\r\nRCPT TO:<carol+d@example.test>\r\n'
+            b"DATA\r\nFrom a@x.test Mon Nov 23\r\nSubject: traced\r\n\r\nx\r\n.\r\n",
+            6)[1:], [250, 250, 250, 354, 250])
+        self.assertEqual(wire.codes(
+            b"MAIL FROM:<>\r\nRCPT TO:<carol@example.test>\r\n"
+            b"RCPT TO:<bob@example.test>\r\nDATA\r\nSubject: traced\r\n\r\n.\r\nQUIT\r\n",
+            6), [250, 250, 250, 354, 250, 221])
+
+        def look():
+            got = [m for m in self.box.inbox("carol", 0) if m is not True and
+                   b"Subject: traced" in m]
+            return got if len(got) == 2 else None
+        one, two = sorted(until(look, "both"), key=lambda m: b"+d@" not in m)
+        self.assertRegex(one, re.compile(
+            rb'^Return-Path: <"a \\" b"@x\.test>\r\n'
+            rb"Delivered-To: carol\+d@example\.test\r\n"
+            rb"Received: from c\.test \(\[127\.0\.0\.1\]\)\r\n"
+            rb"\tby mail\.example\.test \(posthouse\) with ESMTPS id [0-9a-z]{13}\r\n"
+            rb"\t\(using TLSv1\.3 [A-Z0-9_]+\)\r\n"
+            rb"\tfor <carol\+d@example\.test>;\r\n"
+            rb"\t[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000\r\n"
+            rb"Subject: traced\r\n\r\nx\r\n$"))
+        self.assertTrue(two.startswith(
+            b"Return-Path: <>\r\nDelivered-To: carol@example.test\r\n"))
+        self.assertNotIn(b"for <", two)
+
     # --- limits ---
 
     def test_nul_and_control_octets_in_commands(self):

@@ -138,7 +138,8 @@ static bool
 came_back(struct smtp *c, struct ph_slice header)
 {
 	struct ph_header_field field;
-	struct ph_slice to;
+	struct ph_path to;
+	struct ph_slice rest;
 	unsigned seen = 0;
 
 	while (ph_header_next(&header, &field)) {
@@ -147,10 +148,17 @@ came_back(struct smtp *c, struct ph_slice header)
 			continue;
 		if (++seen > c->conf->max_hops)
 			return true;
-		to = ph_slice_trim(field.value);
+		/* as we write it ourselves, perhaps quoted */
+		rest = ph_slice_str(ph_arena_printf(smtp_scratch(c),
+		    "<" PH_SLICE_FMT ">",
+		    PH_SLICE_ARG(ph_slice_trim(field.value))));
+		if (ph_path_parse(smtp_scratch(c), rest, &to, &rest, NULL) !=
+		    PH_OK)
+			continue;
 		for (const struct smtp_recipient *r = c->recipients; r != NULL;
 		     r = r->next)
-			if (r->is_local && ph_slice_eq_nocase(to, r->address))
+			if (r->is_local &&
+			    ph_slice_eq_nocase(to.address, r->address))
 				return true;
 	}
 	return false;
@@ -174,12 +182,13 @@ keep_header(struct smtp *c, struct ph_slice header)
 	keep(c, run);
 }
 
-/* The header section is in: content[0, end). */
+/* The header section is in: content[0, end), but for an mbox's line. */
 static void
 header_complete(struct smtp *c, size_t end, bool add_empty_line)
 {
 	const struct ph_slice all = ph_buf_content(&c->content.header);
-	const struct ph_slice header = { all.p, end };
+	const size_t mbox = c->content.header_scan.mbox;
+	const struct ph_slice header = { all.p + mbox, end - mbox };
 	static const struct smtp_reply looping = { 554, "5.4.6",
 		"too many hops, the message is looping", false };
 	static const struct smtp_reply delivered = { 554, "5.4.6",
@@ -377,8 +386,13 @@ commit(struct smtp *c)
 static void
 content_complete(struct smtp *c)
 {
-	if (!c->content.in_body && is_kept(c))
-		header_complete(c, c->content.header.n, false);
+	size_t end;
+
+	if (!c->content.in_body && is_kept(c)) {
+		end = header_scan_end(&c->content.header_scan,
+		    c->content.header.n);
+		header_complete(c, end, end < c->content.header.n);
+	}
 	ask(c, PH_AT_MESSAGE);
 	if (c->content.failure.code != 0) {
 		c->reply = c->content.failure;

@@ -143,6 +143,27 @@ START_TEST(a_message_without_header_gets_an_empty_line)
 }
 END_TEST
 
+START_TEST(the_line_of_an_mbox_is_left_out)
+{
+	static const char *const row[][2] = {
+		{ "From x Mon Nov 23\r\nA: b\r\n\r\nc\r\n", "A: b\r\n\r\nc\r\n" },
+		{ ">From x\r\nA: b\r\n", "A: b\r\n" },
+		{ "From x\r\nbody\r\n", "\r\nFrom x\r\nbody\r\n" },
+		{ "From x\r\n\r\nbody\r\n", "\r\nFrom x\r\n\r\nbody\r\n" },
+		{ "From x\r\n", "\r\nFrom x\r\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		setup();
+		fake_input(TO_ALICE "DATA\r\n");
+		fake_input(row[i][0]);
+		ck_assert_str_eq(talk(".\r\n"), "220 250 250 250 354 250");
+		ck_assert_str_eq(strstr(fake_text(&fake.content), "+0000") + 7,
+		    row[i][1]);
+	}
+}
+END_TEST
+
 START_TEST(an_empty_message_is_taken)
 {
 	ck_assert_str_eq(talk(TO_ALICE "DATA\r\n.\r\n"),
@@ -678,6 +699,7 @@ engine_suite(void)
 	tcase_add_test(tc, the_cut_of_the_input_makes_no_difference);
 	tcase_add_test(tc, facts_travel_with_the_message);
 	tcase_add_test(tc, a_message_without_header_gets_an_empty_line);
+	tcase_add_test(tc, the_line_of_an_mbox_is_left_out);
 	tcase_add_test(tc, an_empty_message_is_taken);
 	tcase_add_test(tc, bare_newlines_are_refused_at_the_true_end);
 	tcase_add_test(tc, listed_networks_are_normalized);

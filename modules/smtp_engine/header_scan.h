@@ -17,6 +17,7 @@ enum header_answer {
 struct header_scan {
 	size_t at;     /* start of the first line not looked at */
 	size_t seen;   /* no LF between at and here; broken: behind that line */
+	size_t mbox;   /* octets of an mbox's "From " line before the fields */
 	unsigned hops; /* Received fields */
 	bool any;      /* a field was there */
 };
@@ -24,5 +25,8 @@ struct header_scan {
 /* sofar: the message from its start; it only ever grows. Lines end in LF. */
 enum header_answer header_scan_next(struct header_scan *scan,
     struct ph_slice sofar);
+
+/* After HEADER_MORE there came no more: where a body of n octets begins. */
+size_t header_scan_end(struct header_scan *scan, size_t n);
 
 #endif

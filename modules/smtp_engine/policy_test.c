@@ -414,6 +414,10 @@ START_TEST(what_was_delivered_before_is_looping)
 	                               "\r\n\r\nDelivered-To: "
 	                               "alice@example.test\r\n.\r\n"),
 	    "220 250 250 250 354 250");
+	setup(); /* another spelling of the same */
+	ck_assert_str_eq(talk(TO_ALICE "DATA\r\nDelivered-To: "
+	                               "\"alice\"@EXAMPLE.test\r\n\r\n.\r\n"),
+	    "220 250 250 250 354 554");
 	setup(); /* somebody else's business */
 	fake.may_relay = true;
 	ck_assert_str_eq(talk(OPENING "RCPT TO:<z@list.test>\r\nDATA\r\n"

@@ -48,7 +48,7 @@ static const struct ph_slice content[] = {
 	PIECE("Subject: s\r\n\r\nbody\r\n"), PIECE("\r\n"), PIECE("\r\n"),
 	PIECE("From: alice@example.test\r\n"),
 	PIECE("From: alice@example.test\r\nDate: x\r\n\r\n"),
-	PIECE("From: bob@example.test\r\n"), PIECE("no field\r\n"),
+	PIECE("From bob Mon\r\n"), PIECE("From: bob@example.test\r\n"), PIECE("no field\r\n"),
 	PIECE("Received: 1\r\nReceived: 2\r\nReceived: 3\r\n"),
 	PIECE(" folded\r\n"), PIECE("..\r\n.x\r\n"), PIECE("a\nb\n.\n"),
 	PIECE("\r"), PIECE("\n"), PIECE("\n.\r\n"), PIECE("\r.\r\n"),

@@ -14,6 +14,8 @@
  */
 #include "store.h"
 
+#include <posthouse/mail.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -78,10 +80,13 @@ arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
 	struct ph_delivery_job *job = arrival->job;
 	struct index_message *message = &arrival->message;
 
+	const struct ph_slice from = ph_path_format(batch->arena, job->sender);
+	const struct ph_slice to = ph_path_format(batch->arena,
+	    arrival->target->recipient);
+
 	arrival->head = ph_slice_str(ph_arena_printf(batch->arena,
 	    "Return-Path: <" PH_SLICE_FMT ">\r\nDelivered-To: " PH_SLICE_FMT
-	    "\r\n", PH_SLICE_ARG(job->sender),
-	    PH_SLICE_ARG(arrival->target->recipient)));
+	    "\r\n", PH_SLICE_ARG(from), PH_SLICE_ARG(to)));
 	message->meta.size = arrival->head.n + job->content.n;
 	message->meta.internal_date = job->received_at;
 	message->file = ph_slice_str(ph_arena_printf(batch->arena,
