@@ -387,11 +387,16 @@ class Recipient(Checks):
             self.ask(box, "one@inside.test")[0]))
         asking.start()
         until(lambda: any("RCPT" in line for line in remote.lines), "it is asked")
-        self.assertEqual(self.ask(box, "two@inside.test")[0], 450)
+        waiting = threading.Thread(target=lambda: codes.append(
+            self.ask(box, "two@inside.test")[0]))
+        waiting.start()
+        until(lambda: "recipient_waits" in box.log(), "the second waits")
+        self.assertEqual(remote.connections, 1)
         release.set()
         asking.join()
-        self.assertEqual(codes, [250])
-        self.assertEqual(self.ask(box, "two@inside.test")[0], 250)
+        waiting.join()
+        self.assertEqual(codes, [250, 250])
+        self.assertEqual(remote.connections, 2)
 
 
 class Together(Checks):

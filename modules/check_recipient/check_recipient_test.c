@@ -24,10 +24,18 @@ struct rcpt_conf {
 static struct {
 	const char *script;
 	char heard[512];
-	unsigned connections;
+	unsigned connections, waited_ms;
 	struct ph_addr addr;
 	uint16_t port;
 } server;
+
+/* Nobody waits here: the time is over at once. */
+int
+ph_sleep_ms(unsigned ms)
+{
+	server.waited_ms += ms;
+	return PH_TIMEOUT;
+}
 
 int
 ph_connect(struct ph_arena *arena, const struct ph_addr *addr, uint16_t port,
@@ -240,6 +248,7 @@ START_TEST(a_server_is_not_asked_by_too_many_at_once)
 	    &sum), PH_OK);
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_DEFER);
 	ck_assert_uint_eq(server.connections, 0);
+	ck_assert_uint_gt(server.waited_ms, 0);
 	fake_check.kv_status = PH_UNAVAILABLE; /* then nobody counts */
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
 	fake_check_end();
