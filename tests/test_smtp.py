@@ -93,6 +93,15 @@ class Smtp(unittest.TestCase):
             wire.tls(self.box.tls())
             self.assertEqual(wire.codes(b"MAIL FROM:<>\r\n", 1), [503])
             self.assertEqual(wire.codes(HELLO + b"STARTTLS\r\n", 2), [250, 503])
+        # a transaction begun in the clear is nobody's behind TLS
+        wire = self.wire()
+        self.assertEqual(wire.codes(HELLO + ENVELOPE, 3), [250] * 3)
+        wire.send(b"STARTTLS\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n")
+        self.assertEqual(wire.reply()[0], 220)
+        wire.tls(self.box.tls())
+        self.assertEqual(wire.codes(b"DATA\r\nRCPT TO:<bob@example.test>\r\n" +
+                                    HELLO + b"DATA\r\nQUIT\r\n", 5),
+                         [503, 503, 250, 503, 221])
 
     def test_login_is_hidden_before_tls(self):
         wire = self.wire("submission")

@@ -346,8 +346,40 @@ class Tls(unittest.TestCase):
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
-        with self.assertRaises(ssl.SSLError):
-            self.connect(context=context)
+        for port in ("submissions", "imaps", "pop3s"):
+            with self.assertRaises(ssl.SSLError):
+                self.connect(context=context, port=port)
+
+    def test_another_protocol_is_refused_ALPACA(self):
+        """Who names protocols must name ours (ALPN); who names none may stay."""
+        for port, ours in (("submissions", "smtp"), ("imaps", "imap"),
+                           ("pop3s", "pop3")):
+            for offer, want in (([ours], ours), (["http/1.1", ours], ours),
+                                ([], None)):
+                context = ssl._create_unverified_context()
+                if offer:
+                    context.set_alpn_protocols(offer)
+                link = self.connect(context=context, port=port)
+                self.assertEqual(link.selected_alpn_protocol(), want, offer)
+                self.assertTrue(link.recv(4096), offer)
+            for offer in (["http/1.1"], ["h2", "http/1.1"], [ours + "x"],
+                          [ours.upper()], [ours[:-1]]):
+                context = ssl._create_unverified_context()
+                context.set_alpn_protocols(offer)
+                with self.assertRaises(ssl.SSLError, msg=offer) as refused:
+                    self.connect(context=context, port=port).recv(1)
+                self.assertIn("no application protocol", str(refused.exception))
+
+    def test_no_renegotiation_CVE_2009_3555(self):
+        done = subprocess.run(
+            ["openssl", "s_client", "-tls1_2", "-connect",
+             f"127.0.0.1:{self.box.port('submissions')}"], input=b"R\n",
+            capture_output=True, timeout=DEADLINE)
+        said = done.stdout + done.stderr
+        self.assertIn(b"RENEGOTIATING", said)
+        self.assertIn(b"no renegotiation", said)
+        self.assertIn(b"Secure Renegotiation IS supported", said)
+        self.assertNotIn(b"Compression: zlib", said)
 
 
 if __name__ == "__main__":

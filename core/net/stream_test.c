@@ -290,6 +290,50 @@ START_TEST(speaks_tls_both_ways)
 }
 END_TEST
 
+/* A hostile client: the head of a ClientHello, then an octet at a time. */
+static void
+drip(void *arg)
+{
+	static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
+	    "\x03\x03";
+
+	(void)arg;
+	ph_stream_write(right, hello, sizeof(hello) - 1);
+	while (ph_stream_flush(right) == PH_OK && ph_sleep_ms(2) == PH_OK)
+		ph_stream_write(right, "x", 1);
+}
+
+static void
+drip_main(void *arg)
+{
+	const struct tls_wish wish = { .timeout_ms = 60 };
+	uint64_t began = ph_now_ms();
+	struct ph_scope scope;
+
+	(void)arg;
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, drip, NULL);
+	/* One time for all of it, not for each octet. */
+	ck_assert_int_eq(stream_tls_server(left, server, &wish), PH_TIMEOUT);
+	ck_assert_uint_ge(ph_now_ms() - began, 60);
+	ck_assert(!ph_stream_is_tls(left));
+	ph_stream_close(left);
+	ph_scope_end(&scope);
+	fiber_runtime_stop();
+}
+
+START_TEST(CVE_2014_3430_an_unfinished_handshake_is_given_up)
+{
+	struct ph_err err = { 0 };
+
+	make_certificate();
+	server = tls_server_create(ph_slice_str(certificate_pem),
+	    ph_slice_str(key_pem), &err);
+	run(drip_main, NULL);
+	tls_server_free(server);
+}
+END_TEST
+
 static void
 verify_main(void *arg)
 {
@@ -419,6 +463,8 @@ main(void)
 	tcase_add_test(all, what_a_canceled_fiber_said_is_sent_whole);
 	tcase_add_test(all, waits_for_input_or_an_event);
 	tcase_add_test(all, speaks_tls_both_ways);
+	tcase_add_test(all,
+	    CVE_2014_3430_an_unfinished_handshake_is_given_up);
 	tcase_add_test(all, refuses_a_stranger_s_certificate_when_told_to);
 	tcase_add_test(all, says_why_a_key_cannot_be_used);
 	tcase_add_test(all, relays_until_the_server_s_side_ends);
