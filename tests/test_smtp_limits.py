@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an SMTP client may take, of time, tries and room, on the running server;
+and what the log says of it when it took too much."""
+import re
+import threading
+import time
+import unittest
+
+from sandbox import Sandbox, until
+from smtp_wire import ENVELOPE, HELLO, Wire
+
+LIMITS = """
+relay_networks = [ "127.0.0.7" ];
+processes: { edge = 1; };
+limits: { connections = 6; connections_per_client = 3; };
+smtp_inbound: { command_timeout = "1s"; data_timeout = "1s"; min_rate = 1000;
+    max_recipients = 2; max_errors = 4; max_idle_commands = 6; tarpit = "300ms";
+    auth = true; allow_plain_auth = true; message_size = "10K"; header_limit = "5K"; };
+"""
+RATES = """
+processes: { edge = 2; };
+smtp_inbound: { recipient_messages = 3; client_recipients = 5; };
+"""
+
+
+class Limits(unittest.TestCase):
+    """Each test is a client of its own address."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.box = Sandbox({"limits": LIMITS})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.box.close()
+
+    def wire(self, source):
+        wire = Wire(self.box, "smtp", source=source)
+        self.addCleanup(wire.close)
+        return wire
+
+    def summary(self, source, *words):
+        """The line that a client of this address left."""
+        def look():
+            lines = [line for line in self.box.log().splitlines()
+                     if f" session_end " in line and f" client={source} " in line
+                     and all(word in line for word in words)]
+            return lines[-1] if lines else None
+        return until(look, f"the summary of {source} with {words}")
+
+    # --- time ---
+
+    def test_silence_ends_every_state(self):
+        ways = (b"", HELLO, HELLO + b"MAIL FROM:<>\r\n", HELLO + ENVELOPE,
+                HELLO + b"AUTH PLAIN\r\n", HELLO + ENVELOPE + b"DATA\r\n",
+                HELLO + ENVELOPE + b"BDAT 9\r\nA: b\r\n", b"EHL")
+        for n, way in enumerate(ways):
+            wire = self.wire(f"127.0.1.{n}")
+            wire.send(way)
+            code, text = 0, b""
+            while (reply := wire.reply())[0] != 0:
+                code, text = reply
+            self.assertEqual((code, text[:5]), (421, b"4.4.2"), way)
+            self.summary(f"127.0.1.{n}", " end=timeout ")
+
+    def drip(self, wire, octets):
+        """Octets as slowly as no timeout between two of them would mind, until
+        the server has enough."""
+        def send():
+            try:
+                for octet in octets:
+                    wire.send(bytes([octet]))
+                    if stop.wait(0.2):
+                        return
+            except OSError:
+                pass
+        stop = threading.Event()
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        try:
+            return wire.reply()[0]
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_a_command_has_its_time_as_a_whole(self):
+        self.assertEqual(self.drip(self.wire("127.0.2.1"), b"N" * 100), 421)
+
+    def test_content_must_keep_a_rate(self):
+        wire = self.wire("127.0.2.2")
+        wire.codes(HELLO + ENVELOPE + b"DATA\r\n", 4)
+        self.assertEqual(self.drip(wire, b"Subject: x" * 100), 421)
+
+    def test_refusals_of_strangers_come_late(self):
+        for source, least, most in (("127.0.2.3", 0.29, 99), ("127.0.0.7", 0, 0.29)):
+            wire = self.wire(source)
+            wire.codes(HELLO, 1)
+            took = []
+            for _ in range(3):
+                start = time.monotonic()
+                self.assertEqual(wire.codes(b"DATA\r\n", 1), [503])
+                took.append(time.monotonic() - start)
+            self.assertGreaterEqual(min(took), least)
+            self.assertLess(min(took), most)
+
+    # --- tries ---
+
+    def test_errors_and_idle_commands_are_counted(self):
+        wire = self.wire("127.0.3.1")
+        wire.send(HELLO + b"DATA\r\n" * 9)
+        self.assertEqual(wire.rest(), [250] + [503] * 4 + [421])
+        self.assertIn(" rejected=4 ", self.summary("127.0.3.1", " end=errors "))
+        wire = self.wire("127.0.3.2")
+        wire.send(b"NOOP\r\nRSET\r\nVRFY x\r\nHELP\r\n" + HELLO * 9)
+        self.assertEqual(wire.rest(), [250, 250, 252, 214, 250, 250, 421])
+
+    def test_a_message_sets_the_counts_back(self):
+        wire = self.wire("127.0.0.7")
+        for _ in range(3):
+            self.assertEqual(wire.codes(
+                HELLO + b"DATA\r\nDATA\r\nNOOP\r\nMAIL FROM:<>\r\n"
+                b"RCPT TO:<carol@example.test>\r\nDATA\r\n\r\n.\r\n", 8),
+                [250, 503, 503, 250, 250, 250, 354, 250])
+
+    # --- room ---
+
+    def test_recipients(self):
+        wire = self.wire("127.0.4.1")
+        wire.send(HELLO + ENVELOPE + b"RCPT TO:<carol@example.test>\r\n"
+                  b"RCPT TO:<alice@example.test>\r\nDATA\r\n\r\n.\r\n")
+        replies = [wire.reply() for _ in range(7)]
+        self.assertEqual([code for code, _ in replies],
+                         [250, 250, 250, 250, 452, 354, 250])
+        self.assertTrue(replies[4][1].startswith(b"4.5.3 "))
+        wire.codes(b"QUIT\r\n", 1)
+        self.assertRegex(self.summary("127.0.4.1", " end=quit "),
+                         r" messages=1 rcpts=2 .* rejected=0 deferred=1 ")
+
+    def test_rates_of_a_client_and_of_a_recipient(self):
+        box = Sandbox({"rates": RATES})
+        self.addCleanup(box.close)
+
+        def wire_from(source):
+            wire = Wire(box, "smtp", source=source)
+            self.addCleanup(wire.close)
+            return wire
+        codes = []
+        for _ in range(2):
+            wire = wire_from("127.0.4.2")
+            codes += wire.codes(HELLO + b"MAIL FROM:<>\r\n" + 3 *
+                                b"RCPT TO:<postmaster@example.test>\r\n", 5)[2:]
+        self.assertEqual(codes, [250, 250, 250, 450, 450, 450])
+        wire = wire_from("127.0.4.3")  # another client, the same recipient
+        self.assertEqual(wire.codes(
+            HELLO + b"MAIL FROM:<>\r\nRCPT TO:<Postmaster@EXAMPLE.test>\r\n"
+            b"RCPT TO:<bob@example.test>\r\n", 4)[2:], [450, 250])
+
+    def test_sizes(self):
+        wire = self.wire("127.0.0.7")
+        start = HELLO + ENVELOPE + b"DATA\r\n"
+        big = b"Subject: x\r\n\r\n" + b"%078d\r\n" % 1 * 130
+        self.assertEqual(wire.codes(start + big + b".\r\n", 5)[-1], 552)
+        self.assertEqual(wire.codes(
+            start + b"X: %070d\r\n" % 1 * 80 + b"\r\n.\r\n", 5)[-1], 552)
+        self.assertEqual(wire.codes(
+            HELLO + ENVELOPE + b"BDAT 5000\r\n" + big[:5000] + b"BDAT %d LAST\r\n" %
+            (len(big) - 5000) + big[5000:] + b"RSET\r\n", 6),
+            [250, 250, 250, 250, 552, 250])
+        wire = self.wire("127.0.0.7")
+        self.assertEqual(wire.codes(  # lines have no limit of their own
+            start + b"\r\n" + b"x" * 9000 + b"\r\n.\r\n", 5)[-1], 250)
+
+    # --- connections ---
+
+    def count_connections(self):
+        status = self.box.ctl("status").stdout
+        return int(re.search(r"connections\D+(\d+)", status)[1])
+
+    def test_connections_in_total_and_of_a_client(self):
+        until(lambda: self.count_connections() == 0, "the others are gone")
+        mine = [self.wire("127.0.5.1") for _ in range(4)]
+        self.assertEqual([w.greeting[0] for w in mine], [220, 220, 220, 421])
+        others = [self.wire(f"127.0.5.{n}") for n in range(2, 6)]
+        self.assertEqual([w.greeting[0] for w in others], [220, 220, 220, 421])
+        self.assertTrue(others[-1].greeting[1].startswith(b"4.3.2 "))
+
+
+if __name__ == "__main__":
+    unittest.main()
