@@ -213,6 +213,15 @@ core_is_local_domain(const struct core_conf *core, struct ph_slice domain)
 	return false;
 }
 
+bool
+core_may_relay(const struct core_conf *core, const struct ph_addr *peer,
+    const struct ph_addr *client)
+{
+	return ph_net_list_has(&core->relay_networks, client) &&
+	    (memcmp(peer, client, sizeof(*peer)) == 0 ||
+	        ph_net_list_has(&core->relay_front_ends, peer));
+}
+
 /* Past its end the last one. */
 static uint64_t
 nth_duration(const char *const *list, unsigned n)

@@ -26,6 +26,7 @@ struct core_conf {
 	const char *const *domains;     /* local domains, lower case; [0] completes login names */
 	const char *postmaster;         /* local user that gets postmaster's mail; "" none */
 	struct ph_net_list relay_networks;
+	struct ph_net_list relay_front_ends; /* who may name clients of these */
 	const char *data_dir;           /* /var/lib/posthouse */
 	const char *run_dir;            /* /run/posthouse */
 	const char *module_dir;         /* where NAME.so is looked for */
@@ -120,6 +121,10 @@ enum core_retry {
 	CORE_RETRY_GREYLISTED,  /* and that it is a matter of time */
 	CORE_RETRY_UNREACHABLE, /* nobody said anything */
 };
+/* Whether a connection from peer, which speaks for client (itself, or whom a
+ * front end named), may send anywhere. Pure. */
+bool core_may_relay(const struct core_conf *core, const struct ph_addr *peer,
+    const struct ph_addr *client);
 /* The wait after a recipient's attempt number `attempt` (0: the first) failed
  * for now, in milliseconds. */
 unsigned core_retry_ms(const struct core_conf *core, enum core_retry kind,

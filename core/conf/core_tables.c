@@ -22,6 +22,8 @@ static const struct ph_option top[] = {
 	    "User who gets the mail for postmaster; empty: none"),
 	PH_OPT_NETS("relay_networks", struct core_conf, relay_networks, 0,
 	    10000, "[]", "Client networks that may send anywhere"),
+	PH_OPT_NETS("relay_front_ends", struct core_conf, relay_front_ends, 0,
+	    1000, "[]", "Front ends believed when they name such a client"),
 	PH_OPT_PATH("data_dir", struct core_conf, data_dir,
 	    "/var/lib/posthouse", "Where queue, mail and users are kept"),
 	PH_OPT_PATH("run_dir", struct core_conf, run_dir, "/run/posthouse",

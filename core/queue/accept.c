@@ -12,6 +12,7 @@
 
 #include "base/record.h"
 #include "log/log.h"
+#include "net/peer.h"
 #include "mail/octet.h"
 #include "queue/envelope.h"
 #include "queue/queue.h"
@@ -24,6 +25,7 @@ enum {
 	RECIPIENTS_MAX = 10000,
 	ENVELOPE_MAX = 64 << 10,
 	TRACE_MAX = 128 << 10,
+	RIGHT_LIFETIME_S = 24 * 3600, /* no session lasts longer */
 };
 
 /* A file for a large body that edge writes now. */
@@ -169,20 +171,55 @@ is_sane_or_absent(struct ph_slice text, size_t max)
 	return text.p == NULL || is_sane(text, max);
 }
 
-/* Proven by auth's token, or by a network the configuration names. */
+/* By its network: edge may say what it likes of a client, but the connection
+ * that it passes tells who is there. Once a session. */
+static void
+on_relay_right(struct bus_request *request)
+{
+	const struct generation *generation = generation_current();
+	struct ph_slice record = request->message.record;
+	struct ph_slice session = record_get(record, F_SESSION);
+	struct ph_slice client = record_get(record, F_CLIENT);
+	struct ph_addr peer, named;
+	int fd = request->message.fds[0];
+	int status = fd >= 0 ? peer_of_fd(fd, &peer) : PH_INVALID;
+	struct ph_buf buf;
+
+	if (fd >= 0)
+		close(fd);
+	if (status == PH_OK && (!ph_addr_parse(client, &named) ||
+	        !core_may_relay(&generation->core, &peer, &named)))
+		status = PH_DENIED;
+	ph_buf_init(&buf, request->arena, 256);
+	if (status == PH_OK)
+		record_put(&buf, F_TOKEN, token_make(request->arena,
+		    generation->key, token_network_name(request->arena, client),
+		    session, ph_wall_time() + RIGHT_LIFETIME_S));
+	else
+		ph_log(PH_WARN, "relay_right_denied",
+		    ph_f_slice("session", session),
+		    ph_f_slice("client", client),
+		    ph_f_str("reason", ph_status_name(status)));
+	bus_reply(request, status, ph_buf_content(&buf), NULL, 0);
+}
+
+/* Proven by a token: auth's, or ours for a network. */
 static bool
-may_relay(struct ph_slice record)
+may_relay(struct ph_arena *arena, struct ph_slice record)
 {
 	const struct generation *generation = generation_current();
 	struct ph_slice user = record_get(record, F_AUTH_USER);
-	struct ph_addr client;
+	struct ph_slice client = record_get(record, F_CLIENT);
+	struct ph_slice name = user.p != NULL ? user :
+	    token_network_name(arena, client);
+	struct ph_addr address;
 
-	if (user.p != NULL && token_check(generation->key,
-	        record_get(record, F_TOKEN), user,
+	if (!token_check(generation->key, record_get(record, F_TOKEN), name,
 	        record_get(record, F_SESSION), ph_wall_time()))
-		return true;
-	return ph_addr_parse(record_get(record, F_CLIENT), &client) &&
-	    ph_net_list_has(&generation->core.relay_networks, &client);
+		return false;
+	/* it may have been taken from the network since */
+	return user.p != NULL || (ph_addr_parse(client, &address) &&
+	    ph_net_list_has(&generation->core.relay_networks, &address));
 }
 
 /* What edge, and the routers, say of one recipient. */
@@ -458,7 +495,7 @@ take_recipients(struct accepting *accepting)
 	struct queue_db_message *message = &accepting->message;
 	struct ph_slice rest = request->message.record;
 	struct routed r = { .arena = request->arena,
-		.relay = may_relay(rest),
+		.relay = may_relay(request->arena, rest),
 		.sender = record_get(rest, F_SENDER) };
 	struct record_field field;
 	struct claim *claims;
@@ -731,6 +768,7 @@ accept_serve(void)
 	self.last_id = queue_db_last_id(queue.db);
 	bus_serve(MSG_SPOOL, ROLE_BIT(ROLE_EDGE), on_spool);
 	bus_serve(MSG_SPOOL_DROP, ROLE_BIT(ROLE_EDGE), on_spool_drop);
+	bus_serve(MSG_RELAY_RIGHT, ROLE_BIT(ROLE_EDGE), on_relay_right);
 	bus_serve(MSG_COMMIT, ROLE_BIT(ROLE_EDGE), on_commit);
 	bus_on_peer_down(on_peer_down);
 }

@@ -17,6 +17,7 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "net/peer.h"
 #include "net/proxy.h"
 #include "net/stream.h"
 #include "net/tls_tickets.h"
@@ -84,29 +85,6 @@ say_farewell(void *arg)
 }
 
 static void
-address_of(const struct sockaddr_storage *from, struct ph_addr *addr,
-    uint16_t *port)
-{
-	memset(addr, 0, sizeof(*addr));
-	*port = 0;
-	if (from->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)from;
-
-		addr->family = 4;
-		memcpy(addr->octet, &in->sin_addr, 4);
-		*port = ntohs(in->sin_port);
-	} else if (from->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)from;
-		bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-
-		addr->family = mapped ? 4 : 6;
-		memcpy(addr->octet, (const char *)&in6->sin6_addr +
-		    (mapped ? 12 : 0), mapped ? 4 : 16);
-		*port = ntohs(in6->sin6_port);
-	}
-}
-
-static void
 put_tls(void *object)
 {
 	tls_server_free(object);
@@ -131,11 +109,11 @@ open_session(struct connection *connection)
 	struct sockaddr_storage local = { 0 };
 	socklen_t n = sizeof(local);
 
-	session->client = connection->client;
+	session->client = session->peer = connection->client;
 	session->client_port = connection->client_port;
 	session->place = &connection->place;
 	getsockname(connection->fd, (struct sockaddr *)&local, &n);
-	address_of(&local, &session->local, &session->local_port);
+	peer_of_sockaddr(&local, &session->local, &session->local_port);
 	id_format(id_create(), session->id);
 	lend_tls(session);
 	session->stream = stream_create(session->arena, connection->fd);
@@ -287,7 +265,7 @@ begin_connection(const struct listening *listening, int fd,
 	connection->implicit_tls = listening->implicit_tls;
 	connection->generation = generation_get(generation);
 	connection->instance = instance;
-	address_of(from, &connection->client, &connection->client_port);
+	peer_of_sockaddr(from, &connection->client, &connection->client_port);
 	/* A front end counts as its clients, once they are known. */
 	connection->is_over_limit = edge.count >= limits->connections ||
 	    !client_place_take(&connection->place, &connection->client,

@@ -201,6 +201,7 @@ ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
 
 	session->client = *client;
 	session->client_port = port;
+	session->right = (struct ph_slice){ NULL, 0 };
 	return session->place == NULL || client_place_take(session->place,
 	    client, limits->connections_per_client) ? PH_OK : PH_BUSY;
 }
@@ -259,6 +260,6 @@ ph_session_lacks_certificate(const struct ph_session *session)
 bool
 ph_session_may_relay(const struct ph_session *session)
 {
-	return ph_net_list_has(&session->generation->core.relay_networks,
+	return core_may_relay(&session->generation->core, &session->peer,
 	    &session->client);
 }

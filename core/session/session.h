@@ -27,6 +27,7 @@ struct ph_session {
 	char id[ID_TEXT_MAX];
 	const char *listener, *service;
 	struct ph_addr client, local;
+	struct ph_addr peer;           /* edge: the connection's; a front end's */
 	uint16_t client_port, local_port;
 	struct ph_slice helo;
 	const char *tls;
@@ -42,6 +43,7 @@ struct ph_session {
 	struct last_recipient *last_recipient; /* NULL: none looked up */
 	uint64_t exchange;             /* SASL under way; 0: none */
 	unsigned auth_failures;
+	struct ph_slice right;         /* to relay by network; "": not asked yet */
 	bool was_asked;                /* check may hold state for it */
 	int relay_fd;                  /* handed over behind TLS; else -1 */
 	bool is_handed_over;

@@ -18,6 +18,7 @@
 
 #include "base/record.h"
 #include "loop/fiber.h"
+#include "net/stream.h"
 
 enum {
 	MEMORY_MAX = 64 << 10,  /* content kept in memory, with added headers */
@@ -43,6 +44,7 @@ struct ph_mail {
 	uint64_t spool;             /* the queue's number for it */
 	uint64_t written;           /* octets in the file */
 	uint64_t size, limit_bytes;
+	bool is_going_out;          /* to a recipient without a mailbox here */
 	struct score score;
 	const char *held_for;       /* NULL: not in quarantine */
 	int failed;                 /* sticky status of a write */
@@ -127,6 +129,7 @@ ph_mail_add_recipient(struct ph_mail *mail, struct ph_slice address,
 	record_put(buf, F_ADDRESS, address);
 	if (user != NULL)
 		record_put_str(buf, F_USER, user);
+	mail->is_going_out |= user == NULL;
 	if (notify.p != NULL)
 		record_put(buf, F_DSN_NOTIFY, notify);
 	if (orcpt.p != NULL)
@@ -470,6 +473,8 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 	if (session->user != NULL) {
 		record_put_str(buf, F_AUTH_USER, session->user);
 		record_put(buf, F_TOKEN, session->token);
+	} else if (session->right.n > 0) {
+		record_put(buf, F_TOKEN, session->right);
 	}
 	if (mail->held_for != NULL) {
 		record_put_u64(buf, F_HOLD, 1);
@@ -532,6 +537,31 @@ make_spooled(struct ph_mail *mail)
 	return status;
 }
 
+/* The queue believes no word of ours about the client's network, it looks at
+ * the connection itself; once a session. Without the right it decides what it
+ * may take. */
+static int
+get_right(struct ph_session *session)
+{
+	char client[PH_ADDR_TEXT_MAX];
+	struct bus_message reply;
+	struct ph_buf buf;
+	int status, fd = stream_fd(session->stream);
+
+	if (session->right.n > 0 || session->user != NULL ||
+	    !ph_session_may_relay(session))
+		return PH_OK;
+	ph_buf_init(&buf, session->arena, 256);
+	record_put_str(&buf, F_SESSION, session->id);
+	record_put_str(&buf, F_CLIENT, ph_addr_format(&session->client,
+	    client));
+	status = bus_call(ROLE_QUEUE, 0, MSG_RELAY_RIGHT, ph_buf_content(&buf),
+	    &fd, 1, BUS_LOOKUP_MS, session->arena, &reply);
+	if (status == PH_OK)
+		session->right = record_get(reply.record, F_TOKEN);
+	return status == PH_DENIED || status == PH_INVALID ? PH_OK : status;
+}
+
 static int
 make_durable(struct ph_mail *mail, const char **id_out)
 {
@@ -539,6 +569,8 @@ make_durable(struct ph_mail *mail, const char **id_out)
 	struct commit c = { .mail = mail };
 	char *id;
 
+	if (mail->failed == PH_OK && mail->is_going_out)
+		mail->failed = get_right(session);
 	if (mail->failed == PH_OK)
 		mail->failed = make_spooled(mail);
 	if (mail->failed != PH_OK)
