@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "parse.h"
+#include "share.h"
 
 struct delivery {
 	struct line_job line;
@@ -32,12 +33,14 @@ struct delivery {
 	/* which of the job's targets: those of this partition */
 	size_t *targets;
 	size_t count;
+	struct share *share; /* NULL: each file has its own content */
 };
 
 /* One file of the batch. */
 struct arrival {
 	struct ph_delivery_job *job;
 	struct ph_delivery_target *target;
+	struct share *share;
 	struct box_ref ref;
 	struct hot_folder *folder;
 	struct ph_slice head;
@@ -79,14 +82,15 @@ arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
 {
 	struct ph_delivery_job *job = arrival->job;
 	struct index_message *message = &arrival->message;
-
 	const struct ph_slice from = ph_path_format(batch->arena, job->sender);
 	const struct ph_slice to = ph_path_format(batch->arena,
 	    arrival->target->recipient);
+	size_t pad = arrival->share != NULL ?
+	    arrival->share->longest_bytes - to.n : 0;
 
 	arrival->head = ph_slice_str(ph_arena_printf(batch->arena,
 	    "Return-Path: <" PH_SLICE_FMT ">\r\nDelivered-To: " PH_SLICE_FMT
-	    "\r\n", PH_SLICE_ARG(from), PH_SLICE_ARG(to)));
+	    "%*s\r\n", PH_SLICE_ARG(from), PH_SLICE_ARG(to), (int)pad, ""));
 	message->meta.size = arrival->head.n + job->content.n;
 	message->meta.internal_date = job->received_at;
 	message->file = ph_slice_str(ph_arena_printf(batch->arena,
@@ -135,10 +139,22 @@ write_all(int fd, struct ph_slice head, struct ph_slice content)
 }
 
 static int
+arrival_fill(struct partition *partition, struct arrival *arrival)
+{
+	struct ph_slice content = arrival->job->content;
+
+	if (arrival->share != NULL && partition->can_share &&
+	    share_write(arrival->share, partition->fd, arrival->fd,
+	        arrival->head, content))
+		return PH_OK;
+	return write_all(arrival->fd, arrival->head, content);
+}
+
+static int
 open_tmp(struct partition *partition, struct arrival *arrival,
     const char *path)
 {
-	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+	const int flags = O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
 	int status = folder_cache_get(&partition->folders, partition->fd,
 	    arrival->ref.path, &arrival->folder);
 
@@ -175,7 +191,7 @@ arrival_write(struct partition *partition, struct arrival *arrival)
 		return;
 	}
 	store_step("created");
-	status = write_all(arrival->fd, arrival->head, arrival->job->content);
+	status = arrival_fill(partition, arrival);
 	store_step("written");
 	if (status == PH_OK && renameat(arrival->folder->fd, tmp,
 	        arrival->folder->fd, name) != 0)
@@ -542,6 +558,7 @@ batch_gather(struct delivery_batch *batch)
 
 			arrival->fd = -1;
 			arrival->job = delivery->job;
+			arrival->share = delivery->share;
 			arrival->target = target;
 			target->status = box_ref_of(batch->arena, target->user,
 			    PH_LIT("INBOX"), &arrival->ref);
@@ -589,7 +606,7 @@ delivery_run(struct line *line, struct line_job *jobs)
 
 static int
 deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
-    unsigned number)
+    struct share *share, unsigned number)
 {
 	struct partition *partition = &store->partitions[number];
 	struct ph_arena *arena = ph_arena_create(NULL);
@@ -599,6 +616,7 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 	_Static_assert(offsetof(struct delivery, line) == 0,
 	    "a line job is cast back to its delivery");
 	delivery->job = job;
+	delivery->share = share;
 	delivery->targets = ph_arena_array(arena, job->target_count,
 	    sizeof(*delivery->targets));
 	for (size_t i = 0; i < job->target_count; i++)
@@ -627,6 +645,7 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 struct part_delivery {
 	struct ph_store *store;
 	struct ph_delivery_job *job;
+	struct share *share;
 	unsigned number;
 };
 
@@ -635,13 +654,41 @@ deliver_part(void *arg)
 {
 	struct part_delivery *part = arg;
 
-	deliver_to_partition(part->store, part->job, part->number);
+	deliver_to_partition(part->store, part->job, part->share,
+	    part->number);
+}
+
+/* Heads that are all as long let what is behind them be shared; NULL when
+ * nothing can be, or is worth it. */
+static struct share *
+share_begin(struct share *share, const struct ph_store *store,
+    const struct ph_delivery_job *job, struct ph_arena *arena)
+{
+	bool can_share = false;
+
+	share_init(share);
+	for (unsigned i = 0; i < store->partition_count; i++)
+		can_share |= store->partitions[i].can_share;
+	if (!can_share || job->target_count < 2 ||
+	    job->content.n < SHARE_LEAST_BYTES)
+		return NULL;
+	for (size_t i = 0; i < job->target_count; i++) {
+		struct ph_slice to = job->targets[i].recipient;
+
+		if (!address_is_sound(to)) /* it gets nothing */
+			continue;
+		to = ph_path_format(arena, to);
+		if (to.n > share->longest_bytes)
+			share->longest_bytes = to.n;
+	}
+	return share;
 }
 
 void
 maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
+	struct share share, *shared = share_begin(&share, store, job, arena);
 	bool *asked = ph_arena_array(arena, store->partition_count,
 	    sizeof(*asked));
 	struct part_delivery *parts = ph_arena_array(arena,
@@ -656,7 +703,7 @@ maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 		job->targets[i].detail = NULL;
 		if (!asked[number])
 			parts[count++] = (struct part_delivery){ store, job,
-				number };
+				shared, number };
 		asked[number] = true;
 	}
 	if (count == 1) {
@@ -670,5 +717,6 @@ maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 		ph_scope_wait(&scope);
 		ph_scope_end(&scope);
 	}
+	share_fini(&share);
 	ph_arena_free(arena);
 }

@@ -37,6 +37,7 @@ struct partition {
 	unsigned number;
 	bool mine;
 	int fd; /* DIR/<number> */
+	bool can_share; /* see share.h */
 	struct mail_index *mi;
 	struct line index_line, delivery_line;
 	struct folder_cache folders; /* of the delivery line's thread */

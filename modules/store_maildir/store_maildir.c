@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "share.h"
+
 enum {
 	LOG_FILE_BYTES = 4 * 1024 * 1024,
 	CHECKPOINT_BYTES = 8 * 1024 * 1024,
@@ -42,6 +44,7 @@ partition_folders(struct opening *opening)
 		return errno;
 	if (mkdirat(partition->fd, "index", 0700) != 0 && errno != EEXIST)
 		return errno;
+	partition->can_share = share_is_possible(partition->fd);
 	return fsync(partition->fd) == 0 ? 0 : errno;
 }
 
