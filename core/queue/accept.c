@@ -254,7 +254,8 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 	struct ph_slice user = claim->user;
 	struct ph_slice domain = ph_address_domain(claim->address);
 	const struct core_conf *core = &generation_current()->core;
-	struct queue_recipient memory = { .user = NULL };
+	struct recipient_more more = { .notify = NULL };
+	struct queue_recipient memory = { .more = &more };
 
 	if (user.p != NULL &&
 	    !core_is_local_domain(core, ph_address_domain(user)))
@@ -266,13 +267,13 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 	if (user.p != NULL)
 		memory.user = ph_arena_slice(arena, user).p;
 	if (claim->notify.p != NULL)
-		memory.notify = ph_arena_slice(arena, claim->notify).p;
+		more.notify = ph_arena_slice(arena, claim->notify).p;
 	if (claim->orcpt.p != NULL)
-		memory.orcpt = ph_arena_slice(arena, claim->orcpt).p;
+		more.orcpt = ph_arena_slice(arena, claim->orcpt).p;
 	if (claim->transport.p != NULL)
-		memory.transport = ph_arena_slice(arena, claim->transport).p;
+		more.transport = ph_arena_slice(arena, claim->transport).p;
 	if (claim->destination.p != NULL)
-		memory.destination = ph_arena_slice(arena,
+		more.destination = ph_arena_slice(arena,
 		    claim->destination).p;
 	to->state = QUEUE_DB_WAITING;
 	to->address = claim->address;
@@ -545,12 +546,13 @@ entry_of_expanded(const struct accepting *accepting)
 
 	for (size_t i = 0; i < accepting->claim_count; i++) {
 		const struct claim *claim = &accepting->claims[i];
-		struct queue_recipient memory = { .notify = "SUCCESS" };
+		struct recipient_more more = { .notify = "SUCCESS" };
+		struct queue_recipient memory = { .more = &more };
 
 		if (claim->expanded == 0)
 			continue;
 		if (claim->orcpt.p != NULL)
-			memory.orcpt = ph_arena_slice(arena, claim->orcpt).p;
+			more.orcpt = ph_arena_slice(arena, claim->orcpt).p;
 		all[n] = (struct queue_db_recipient){ .number = (uint32_t)n,
 			.state = QUEUE_DB_DELIVERED,
 			.address = claim->address,
@@ -723,8 +725,8 @@ begin_delivery(const struct queue_db_message *message)
 	queue.accepted++;
 	if (entry->is_held)
 		ph_log(PH_NOTICE, "quarantined",
-		    ph_f_str("queue", entry->name),
-		    ph_f_str("session", entry->session),
+		    ph_f_str("queue", entry_name(entry)),
+		    ph_f_str("session", entry_session(entry)),
 		    ph_f_str("from", entry->sender),
 		    ph_f_str("reason", entry->quarantine));
 	else

@@ -164,11 +164,8 @@ static struct entry *
 find_session(uint64_t id)
 {
 	struct entry *at = queue.newest;
-	char session[ID_TEXT_MAX];
 
-	id_format(id, session);
-	while (at != NULL && (at->session == NULL ||
-	    strcmp(at->session, session) != 0))
+	while (at != NULL && at->session != id)
 		at = at->prev_all;
 	return at;
 }

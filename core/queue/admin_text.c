@@ -64,7 +64,7 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 	size_t end = buf->n + ENTRY_MAX - 2048;
 	char text[32];
 
-	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry->name,
+	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry_name(entry),
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
 	    !entry->is_held ? "" : entry->quarantine != NULL ? " quarantine" :
@@ -122,7 +122,7 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 	bool first = true;
 
 	ph_buf_printf(buf, "{\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
-	    "\"held\":%s,\"from\":", entry->name,
+	    "\"held\":%s,\"from\":", entry_name(entry),
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes,
 	    entry->is_held ? "true" : "false");
@@ -174,7 +174,7 @@ text_list(const struct selection *s, struct ph_buf *buf)
 	if (queue.is_loading)
 		ph_buf_str(buf, "Older messages are still being read.\n");
 	if (at != NULL && last != NULL)
-		ph_buf_printf(buf, "More: --after=%s\n", last->name);
+		ph_buf_printf(buf, "More: --after=%s\n", entry_name(last));
 }
 
 /* --- counts --- */
@@ -382,7 +382,7 @@ text_why(const struct entry *entry, struct ph_buf *buf)
 {
 	int64_t now = fiber_wall_ms();
 
-	ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n", entry->name,
+	ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n", entry_name(entry),
 	    entry->sender,
 	    (long long)((now - id_wall_ms(entry->id)) / 1000));
 	for (size_t i = 0; i < entry->recipient_count &&
@@ -452,8 +452,8 @@ text_show(const struct entry *entry, const struct queue_db_message *message,
 	char text[32];
 
 	ph_buf_printf(buf, "queue=%s\nsession=%s\nreceived=%s\nsize=%llu\n"
-	    "from=<%s>\nclient=" PH_SLICE_FMT "\n", entry->name,
-	    entry->session != NULL ? entry->session : "",
+	    "from=<%s>\nclient=" PH_SLICE_FMT "\n", entry_name(entry),
+	    entry->session != 0 ? entry_session(entry) : "",
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
 	    PH_SLICE_ARG(client));

@@ -82,10 +82,10 @@ put_recipients(const struct attempt *a, struct ph_buf *buf)
 		record_put_str(buf, F_ADDRESS, r->address);
 		if (r->user != NULL)
 			record_put_str(buf, F_USER, r->user);
-		if (r->notify != NULL)
-			record_put_str(buf, F_DSN_NOTIFY, r->notify);
-		if (r->orcpt != NULL)
-			record_put_str(buf, F_ORCPT, r->orcpt);
+		if (r->more->notify != NULL)
+			record_put_str(buf, F_DSN_NOTIFY, r->more->notify);
+		if (r->more->orcpt != NULL)
+			record_put_str(buf, F_ORCPT, r->more->orcpt);
 		record_end(buf, mark);
 	}
 }
@@ -138,8 +138,8 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 
 	ph_log(delivered ? PH_INFO : failed ? PH_NOTICE : PH_WARN,
 	    delivered ? "delivered" : failed ? "bounced" : "deferred",
-	    ph_f_str("queue", entry->name),
-	    ph_f_str("session", entry->session),
+	    ph_f_str("queue", entry_name(entry)),
+	    ph_f_str("session", entry_session(entry)),
 	    ph_f_str("from", entry->sender[0] != '\0' ? entry->sender : "<>"),
 	    ph_f_str("to", r->address),
 	    ph_f_str("mailbox", r->user),
@@ -189,7 +189,7 @@ defer(struct attempt *a, struct queue_recipient *r)
 {
 	const struct core_conf *core = &generation_current()->core;
 	int64_t now = fiber_wall_ms();
-	int64_t end = a->entry->received_at * 1000 + core->queue.lifetime_ms;
+	int64_t end = (int64_t)a->entry->received_at * 1000 + core->queue.lifetime_ms;
 
 	if (end <= now) {
 		r->state = QUEUE_DB_FAILED;
@@ -214,7 +214,7 @@ take_local(struct attempt *a, struct queue_recipient *r,
 	    (uint64_t)(int64_t)PH_UNAVAILABLE);
 	struct ph_slice text = record_get(result, F_TEXT);
 
-	r->attempts++;
+	recipient_tried(r);
 	if (status == PH_OK) {
 		r->state = QUEUE_DB_DELIVERED;
 		return;
@@ -240,7 +240,7 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 	uint64_t delivery = record_get_u64(result, F_DELIVERY, PH_DEFERRED);
 	int code = (int)record_get_u64(result, F_CODE, 0);
 
-	r->attempts++;
+	recipient_tried(r);
 	recipient_say(r, code, record_get(result, F_ENHANCED),
 	    record_get(result, F_HOST), record_get(result, F_TEXT));
 	if (delivery == PH_DELIVERED) {
@@ -302,7 +302,7 @@ defer_rest(struct attempt *a, const char *reason)
 		if (!is_mine(a, r) || a->changed[i])
 			continue;
 		a->changed[i] = true;
-		r->attempts++;
+		recipient_tried(r);
 		recipient_say(r, 0, PH_LIT("4.3.0"),
 		    (struct ph_slice){ NULL, 0 }, ph_slice_str(reason));
 		defer(a, r);
@@ -368,7 +368,7 @@ not_taken(struct attempt *a, int status)
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
 		if (is_mine(a, &a->entry->recipients[i]))
 			a->entry->recipients[i].next_ms = next_ms;
-	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", a->entry->name),
+	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("to", a->job->lane->name),
 	    ph_f_str("reason", ph_status_name(status)));
 }
@@ -384,7 +384,7 @@ static void
 outcome_begin(struct entry *entry)
 {
 	while (entry->is_recording)
-		ph_event_wait(&entry->recorded, PH_NO_LIMIT_MS);
+		ph_event_wait(&queue.recorded, PH_NO_LIMIT_MS);
 	entry->is_recording = true;
 }
 
@@ -392,7 +392,7 @@ static void
 outcome_end(struct entry *entry)
 {
 	entry->is_recording = false;
-	ph_event_signal(&entry->recorded);
+	ph_event_signal(&queue.recorded);
 }
 
 static bool
@@ -409,7 +409,7 @@ is_of_report(const struct attempt *a, size_t i, enum report_action action)
 {
 	const struct queue_recipient *r = &a->entry->recipients[i];
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t age_ms = fiber_wall_ms() - a->entry->received_at * 1000;
+	int64_t age_ms = fiber_wall_ms() - (int64_t)a->entry->received_at * 1000;
 
 	switch (action) {
 	case REPORT_FAILED:
@@ -441,7 +441,7 @@ report_later(struct attempt *a, enum report_action action,
 		r->state = QUEUE_DB_WAITING;
 		r->next_ms = fiber_wall_ms() + TROUBLE_MS;
 	}
-	ph_log(PH_WARN, "report_not_made", ph_f_str("queue", a->entry->name),
+	ph_log(PH_WARN, "report_not_made", ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("to", a->entry->sender),
 	    ph_f_str("counts_as", action == REPORT_FAILED ? "deferred" :
 	        action == REPORT_DELIVERED ? "delivered" : "not warned"));
@@ -546,7 +546,7 @@ record_outcome(struct attempt *a)
 
 	if (status != PH_OK) {
 		ph_log(PH_ERROR, "outcome_not_recorded",
-		    ph_f_str("queue", a->entry->name),
+		    ph_f_str("queue", entry_name(a->entry)),
 		    ph_f_str("reason", ph_status_name(status)));
 		for (size_t i = 0; i < ACTIONS; i++)
 			entry_free(made[i]);
@@ -619,7 +619,7 @@ static void
 set_aside(struct attempt *a, int status)
 {
 	ph_log(PH_ERROR, "message_unreadable",
-	    ph_f_str("queue", a->entry->name),
+	    ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("reason", ph_status_name(status)));
 	if (status == PH_DEFECT || status == PH_NOT_FOUND)
 		a->entry->is_held = true;

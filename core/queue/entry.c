@@ -13,13 +13,14 @@
 
 enum {
 	BUCKETS = 1 << 18,
-	ATTEMPTS_MASK = (1 << 24) - 1,
+	TEXTS = 8, /* of ids, good at once */
 	MEMORY_MAX = 64 << 20, /* octets of content kept for first attempts */
 };
 
 struct queue_state queue = { .now_ms = ph_now_ms, .begin = attempt_begin };
 
 static struct entry *bucket[BUCKETS];
+static const struct recipient_more nothing_more;
 
 static struct entry **
 find(uint64_t id)
@@ -126,6 +127,41 @@ entry_drop_content(struct entry *entry)
 	entry->kept = NULL;
 }
 
+static const char *
+id_text(uint64_t id)
+{
+	static char text[TEXTS][ID_TEXT_MAX];
+	static unsigned turn;
+
+	return id_format(id, text[turn++ % TEXTS]);
+}
+
+const char *
+entry_name(const struct entry *entry)
+{
+	return id_text(entry->id);
+}
+
+const char *
+entry_session(const struct entry *entry)
+{
+	return entry->session != 0 ? id_text(entry->session) : NULL;
+}
+
+struct entry *
+entry_of(struct queue_recipient *recipient)
+{
+	return HEAP_OF(recipient - recipient->index, struct entry,
+	    recipients);
+}
+
+void
+recipient_tried(struct queue_recipient *recipient)
+{
+	if (recipient->attempts < ATTEMPTS_MAX)
+		recipient->attempts++;
+}
+
 /* --- the durable encoding --- */
 
 struct ph_slice
@@ -133,21 +169,23 @@ recipient_record(struct ph_arena *arena,
     const struct queue_recipient *recipient)
 {
 	const struct said *said = recipient->said;
+	const struct recipient_more *more = recipient->more != NULL ?
+	    recipient->more : &nothing_more;
 	struct ph_buf buf;
 
 	ph_buf_init(&buf, arena, 8192);
 	if (recipient->user != NULL)
 		record_put_str(&buf, ENV_USER, recipient->user);
-	if (recipient->notify != NULL)
-		record_put_str(&buf, ENV_NOTIFY, recipient->notify);
-	if (recipient->orcpt != NULL)
-		record_put_str(&buf, ENV_ORCPT, recipient->orcpt);
+	if (more->notify != NULL)
+		record_put_str(&buf, ENV_NOTIFY, more->notify);
+	if (more->orcpt != NULL)
+		record_put_str(&buf, ENV_ORCPT, more->orcpt);
 	if (recipient->is_warned)
 		record_put_u64(&buf, ENV_WARNED, 1);
-	if (recipient->transport != NULL)
-		record_put_str(&buf, ENV_TRANSPORT, recipient->transport);
-	if (recipient->destination != NULL)
-		record_put_str(&buf, ENV_DESTINATION, recipient->destination);
+	if (more->transport != NULL)
+		record_put_str(&buf, ENV_TRANSPORT, more->transport);
+	if (more->destination != NULL)
+		record_put_str(&buf, ENV_DESTINATION, more->destination);
 	if (said != NULL && said->code != 0)
 		record_put_u64(&buf, ENV_CODE, (uint64_t)said->code);
 	if (said != NULL && said->enhanced != NULL)
@@ -208,17 +246,24 @@ texts_of(const struct queue_db_recipient *from)
 	return texts;
 }
 
+static bool
+has_more(const struct recipient_texts *texts)
+{
+	return texts->notify.p != NULL || texts->orcpt.p != NULL ||
+	    texts->transport.p != NULL || texts->destination.p != NULL;
+}
+
 static size_t
 room_for(struct ph_slice text)
 {
 	return text.p != NULL ? text.n + 1 : 0;
 }
 
+/* Of all recipients, and how many have more than an address. */
 static size_t
-room_for_texts(const struct queue_db_message *message)
+room_for_texts(const struct queue_db_message *message, size_t *more_out)
 {
 	size_t room = room_for(record_get(message->envelope, ENV_SENDER)) +
-	    room_for(record_get(message->envelope, ENV_SESSION)) +
 	    room_for(record_get(message->envelope, ENV_QUARANTINE));
 
 	for (size_t i = 0; i < message->recipient_count; i++) {
@@ -230,6 +275,7 @@ room_for_texts(const struct queue_db_message *message)
 		    room_for(texts.destination);
 		if (!texts.user_is_address)
 			room += room_for(texts.user);
+		*more_out += has_more(&texts);
 	}
 	return room;
 }
@@ -249,22 +295,28 @@ put_text(char **at, struct ph_slice text)
 }
 
 static void
-take_recipient(char **at, const struct queue_db_recipient *from,
-    struct queue_recipient *to)
+take_recipient(char **at, struct recipient_more **more,
+    const struct queue_db_recipient *from, struct queue_recipient *to)
 {
 	struct recipient_texts texts = texts_of(from);
 
 	to->number = from->number;
 	to->state = from->state;
-	to->attempts = from->attempts & ATTEMPTS_MASK;
+	to->attempts = (unsigned)(from->attempts < ATTEMPTS_MAX ?
+	    from->attempts : ATTEMPTS_MAX) & ATTEMPTS_MAX;
 	to->next_ms = from->next_ms;
 	to->address = put_text(at, texts.address);
 	to->user = texts.user_is_address ? to->address :
 	                                   put_text(at, texts.user);
-	to->notify = put_text(at, texts.notify);
-	to->orcpt = put_text(at, texts.orcpt);
-	to->transport = put_text(at, texts.transport);
-	to->destination = put_text(at, texts.destination);
+	to->more = &nothing_more;
+	if (has_more(&texts)) {
+		to->more = *more;
+		(*more)->notify = put_text(at, texts.notify);
+		(*more)->orcpt = put_text(at, texts.orcpt);
+		(*more)->transport = put_text(at, texts.transport);
+		(*more)->destination = put_text(at, texts.destination);
+		(*more)++;
+	}
 	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
 	if (to->state == QUEUE_DB_WAITING)
 		to->lane = lane_of(to);
@@ -278,35 +330,40 @@ struct entry *
 entry_create(const struct queue_db_message *message)
 {
 	struct ph_slice envelope = message->envelope;
+	struct recipient_more *more;
 	struct entry *entry;
+	size_t more_n = 0, room = room_for_texts(message, &more_n);
 	char *at;
 
 	if (!record_is_sound(envelope) ||
+	    message->recipient_count > QUEUE_DB_RECIPIENTS_MAX ||
 	    record_get(envelope, ENV_SENDER).p == NULL)
 		return NULL;
 	entry = calloc(1, sizeof(*entry) +
 	    message->recipient_count * sizeof(entry->recipients[0]) +
-	    room_for_texts(message));
+	    more_n * sizeof(*more) + room);
 	ph_assert(entry != NULL);
-	at = (char *)&entry->recipients[message->recipient_count];
+	more = (struct recipient_more *)(void *)
+	    &entry->recipients[message->recipient_count];
+	at = (char *)&more[more_n];
 	entry->id = message->id;
-	id_format(entry->id, entry->name);
 	entry->is_held = message->held;
 	entry->is_by_user = record_get(envelope, ENV_AUTH_USER).p != NULL;
 	entry->payer = fair_payer(record_get(envelope, ENV_AUTH_USER),
 	    record_get(envelope, ENV_SENDER));
-	entry->size_bytes = message->size_bytes;
+	entry->size_bytes = message->size_bytes < UINT32_MAX ?
+	    (uint32_t)message->size_bytes : UINT32_MAX;
 	entry->sender = put_text(&at, record_get(envelope, ENV_SENDER));
-	entry->session = put_text(&at, record_get(envelope, ENV_SESSION));
+	id_parse(record_get(envelope, ENV_SESSION), &entry->session);
 	entry->quarantine = put_text(&at, record_get(envelope,
 	    ENV_QUARANTINE));
-	entry->received_at = (int64_t)record_get_u64(envelope,
+	entry->received_at = (uint32_t)record_get_u64(envelope,
 	    ENV_RECEIVED_AT, 0);
-	entry->recipient_count = (uint32_t)message->recipient_count;
-	for (size_t i = 0; i < entry->recipient_count; i++)
-		take_recipient(&at, &message->recipients[i],
+	entry->recipient_count = (uint16_t)message->recipient_count;
+	for (unsigned i = 0; i < entry->recipient_count; i++) {
+		entry->recipients[i].index = i & ((1 << 14) - 1);
+		take_recipient(&at, &more, &message->recipients[i],
 		    &entry->recipients[i]);
-	for (size_t i = 0; i < entry->recipient_count; i++)
-		entry->recipients[i].entry = entry;
+	}
 	return entry;
 }

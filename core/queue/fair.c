@@ -95,18 +95,20 @@ fair_payer(struct ph_slice user, struct ph_slice sender)
 }
 
 static enum kind
-kind_of(const struct queue_recipient *r)
+kind_of(struct queue_recipient *r)
 {
+	const struct entry *entry = entry_of(r);
+
 	if (r->attempts > 0)
 		return KIND_LATER;
-	return r->entry->recipient_count > SMALL_RECIPIENTS ||
-	    r->entry->size_bytes > SMALL_OCTETS ? KIND_LARGE : KIND_SMALL;
+	return entry->recipient_count > SMALL_RECIPIENTS ||
+	    entry->size_bytes > SMALL_OCTETS ? KIND_LARGE : KIND_SMALL;
 }
 
 static unsigned
-payer_of(const struct queue_recipient *r)
+payer_of(struct queue_recipient *r)
 {
-	return r->entry->payer * KINDS + kind_of(r);
+	return entry_of(r)->payer * KINDS + kind_of(r);
 }
 
 /* --- flows --- */
@@ -234,7 +236,7 @@ fair_take(struct fair_line *line, struct job *job)
 	struct flow *flow = first_of(line);
 	size_t n = 0;
 
-	job->entry = flow->first->entry;
+	job->entry = entry_of(flow->first);
 	do {
 		struct queue_recipient *r = flow->first;
 
@@ -243,7 +245,7 @@ fair_take(struct fair_line *line, struct job *job)
 		r->job = job;
 		n++;
 	} while (n < QUEUE_JOB_RCPTS && flow->first != NULL &&
-	    flow->first->entry == job->entry);
+	    entry_of(flow->first) == job->entry);
 	charge(flow->payer, job->entry, n);
 	flow->node.key = all.served[flow->payer];
 	flow->node.tie = ++all.turn;

@@ -113,14 +113,14 @@ lane_of(const struct queue_recipient *recipient)
 		lane->shard = shard;
 		return lane;
 	}
-	to = recipient->destination != NULL ?
-	    ph_slice_str(recipient->destination) :
+	to = recipient->more->destination != NULL ?
+	    ph_slice_str(recipient->more->destination) :
 	    ph_address_domain(ph_slice_str(recipient->address));
-	if (recipient->transport != NULL)
-		n = (unsigned)strlen(recipient->transport);
+	if (recipient->more->transport != NULL)
+		n = (unsigned)strlen(recipient->more->transport);
 	/* "mail" is no transport's name: the core has a section of it. */
 	snprintf(name, sizeof(name), "%s%s%.*s", n > 0 ?
-	    recipient->transport : "", n > 0 ? "/" : "", PH_SLICE_ARG(to));
+	    recipient->more->transport : "", n > 0 ? "/" : "", PH_SLICE_ARG(to));
 	for (char *at = name + n; *at != '\0'; at++)
 		if (*at >= 'A' && *at <= 'Z')
 			*at = (char)(*at - 'A' + 'a');

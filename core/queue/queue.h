@@ -19,6 +19,7 @@
 enum {
 	QUEUE_RCPT_MAX = 320,     /* octets of an address */
 	QUEUE_JOB_RCPTS = 100,    /* recipients of one attempt */
+	ATTEMPTS_MAX = (1 << 12) - 1,
 	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
 };
 
@@ -35,10 +36,15 @@ enum recipient_where {
 	AT_WORK, /* in a job */
 };
 
+/* What few recipients have; NULL: not given. */
+struct recipient_more {
+	const char *notify, *orcpt; /* RFC 3461 */
+	const char *transport, *destination; /* routed so */
+};
+
 /* A million of these must fit: no more than what is asked of all of them. */
 struct queue_recipient {
 	int64_t next_ms;          /* wall time */
-	struct entry *entry;
 	struct lane *lane;        /* referenced while it waits */
 	struct queue_recipient *next; /* in line */
 	union {
@@ -46,14 +52,14 @@ struct queue_recipient {
 		struct job *job;              /* at work */
 	};
 	const char *address, *user; /* user NULL: remote */
-	const char *notify, *orcpt; /* RFC 3461; NULL: not given */
-	const char *transport, *destination; /* routed so; NULL: not */
+	const struct recipient_more *more; /* in an entry not NULL */
 	struct said *said;        /* in an entry not NULL */
 	uint32_t number;
-	enum queue_db_state state : 5;
+	enum queue_db_state state : 3;
 	enum recipient_where where : 2;
 	bool is_warned : 1;       /* its sender was told of the delay */
-	unsigned attempts : 24;
+	unsigned index : 14;      /* in its entry */
+	unsigned attempts : 12;   /* no more than ATTEMPTS_MAX are counted */
 };
 
 /* In memory from the acceptance to the first attempt: what is else read. */
@@ -68,21 +74,20 @@ struct entry {
 	struct entry *next_hash;
 	uint64_t id;
 	struct heap_node due;     /* in the schedule; the key is wall time */
-	int64_t received_at;      /* s */
-	uint64_t size_bytes;
-	const char *sender, *session;
+	const char *sender;
+	uint64_t session;         /* 0: none */
 	const char *quarantine;   /* why it came held; NULL: it did not */
 	struct kept *kept;        /* NULL: read from the store */
-	struct ph_event recorded;
-	unsigned jobs;
-	uint32_t recipient_count;
+	uint32_t received_at;     /* s */
+	uint32_t size_bytes;
+	uint16_t jobs;
+	uint16_t recipient_count;
 	uint16_t payer;           /* its sender, for fair.h */
 	bool is_held, is_removed;
 	bool is_bounced;          /* by hand: the next attempt asks nobody */
 	bool is_by_user;          /* who sent it had logged in */
 	bool is_recording;        /* a job puts its outcome on disk */
 	uint8_t troubles;         /* in a row: nobody took a job of it */
-	char name[ID_TEXT_MAX];
 	struct queue_recipient recipients[];
 };
 
@@ -140,6 +145,7 @@ struct queue_state {
 	bool is_stopping, is_full;
 	bool is_loading;          /* more waits in the store */
 	struct ph_event moved;
+	struct ph_event recorded; /* the outcome of a job is on disk */
 	/* What a test steps: the clock of paces, and how a job begins. */
 	uint64_t (*now_ms)(void);
 	void (*begin)(struct job *job);
@@ -156,6 +162,12 @@ void entry_add(struct entry *entry);
 /* Takes it out of the lists; frees it when no job holds it. */
 void entry_remove(struct entry *entry);
 struct entry *entry_find(uint64_t id);
+/* Its id as text, and its session's (NULL: none): good until the next few. */
+const char *entry_name(const struct entry *entry);
+const char *entry_session(const struct entry *entry);
+struct entry *entry_of(struct queue_recipient *recipient);
+/* Count one more attempt. */
+void recipient_tried(struct queue_recipient *recipient);
 /* Facts of the envelope and the content, unless too much is kept already. */
 void entry_keep_content(struct entry *entry, struct ph_slice envelope,
     struct ph_slice content);

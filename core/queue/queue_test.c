@@ -61,7 +61,8 @@ static struct queue_db_recipient
 recipient(uint32_t number, const char *address, const char *user,
     const char *notify)
 {
-	struct queue_recipient memory = { .user = user, .notify = notify };
+	const struct recipient_more more = { .notify = notify };
+	struct queue_recipient memory = { .user = user, .more = &more };
 
 	return (struct queue_db_recipient){ .number = number,
 		.state = QUEUE_DB_WAITING,
@@ -110,7 +111,7 @@ START_TEST(reads_back_what_it_wrote)
 	ck_assert_str_eq(entry->sender, "a@b.test");
 	ck_assert_str_eq(entry->recipients[0].user, "bob@example.test");
 	ck_assert_ptr_null(entry->recipients[1].user);
-	ck_assert_str_eq(entry->recipients[1].notify, "NEVER");
+	ck_assert_str_eq(entry->recipients[1].more->notify, "NEVER");
 	ck_assert(entry->recipients[0].lane->is_local);
 	ck_assert_str_eq(entry->recipients[1].lane->name, "far.test");
 	recipient_say(&entry->recipients[1], 450, PH_LIT("4.2.1"),
@@ -252,7 +253,7 @@ START_TEST(makes_a_report_that_parses)
 	const struct ph_mime_part *root;
 	struct ph_slice text;
 
-	entry->size_bytes = report.content.n;
+	entry->size_bytes = (uint32_t)report.content.n;
 	recipient_say(&entry->recipients[1], 550, PH_LIT("5.1.1"),
 	    PH_LIT("mx.far.test"), PH_LIT("no such user"));
 	ck_assert_int_eq(report_make(&report, op, arena, &made), REPORT_MADE);
@@ -315,13 +316,15 @@ START_TEST(reports_in_utf8_to_who_came_with_smtputf8)
 	struct entry *entry;
 	struct report report = { .action = REPORT_FAILED,
 		.content = PH_LIT("Subject: \303\266\r\n\r\nbody\r\n") };
-	struct queue_recipient memory = { .orcpt = "utf-8;\\x{FC}+2B@b.test" };
+	const struct recipient_more more = {
+		.orcpt = "utf-8;\\x{FC}+2B@b.test" };
+	struct queue_recipient memory = { .more = &more };
 	struct ph_slice text;
 
 	list[0].record = recipient_record(arena, &memory);
 	entry = make(9, "\303\274@b.test", list, 1);
 	report.about = entry;
-	entry->size_bytes = report.content.n;
+	entry->size_bytes = (uint32_t)report.content.n;
 	recipient_say(&entry->recipients[0], 550, PH_LIT("5.1.1"),
 	    PH_LIT("mx"), PH_LIT("n\303\266"));
 	text = text_of(&report, "smtputf8=1 envid=QQ+3Dx");
@@ -364,7 +367,7 @@ START_TEST(returns_as_much_as_was_asked_for_and_fits)
 	struct report report = { .about = entry,
 		.content = PH_LIT("Subject: s\r\n\r\nthe body\r\n") };
 
-	entry->size_bytes = report.content.n;
+	entry->size_bytes = (uint32_t)report.content.n;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct ph_slice text;
 

@@ -47,8 +47,8 @@ report_is_wanted(const struct entry *entry,
 {
 	if (entry->sender[0] == '\0')
 		return false;
-	if (recipient->notify != NULL)
-		return report_notify_has(ph_slice_str(recipient->notify),
+	if (recipient->more->notify != NULL)
+		return report_notify_has(ph_slice_str(recipient->more->notify),
 		    kinds[action].notify);
 	/* Warnings unasked only to our own users: other senders may be forged. */
 	return action == REPORT_FAILED ||
@@ -125,8 +125,8 @@ make_envelope(const struct entry *about, const char *to,
 
 	ph_buf_init(&buf, arena, 4096);
 	record_put_str(&buf, ENV_SENDER, "");
-	record_put_str(&buf, ENV_SESSION, about->session != NULL ?
-	    about->session : "");
+	record_put_str(&buf, ENV_SESSION, about->session != 0 ?
+	    entry_session(about) : "");
 	record_put_str(&buf, ENV_SERVICE, "report");
 	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
 	/* its header names the sender */
@@ -156,7 +156,8 @@ report_make(const struct report *report, struct queue_db_op *op,
     struct ph_arena *arena, struct entry **entry_out)
 {
 	const struct entry *about = report->about;
-	struct queue_recipient memory = { .notify = "NEVER" };
+	const struct recipient_more more = { .notify = "NEVER" };
+	struct queue_recipient memory = { .more = &more };
 	struct queue_db_recipient recipient = { .state = QUEUE_DB_WAITING };
 	struct queue_db_message message = { .body.fd = -1 };
 	const char *sender = about->sender;
@@ -166,7 +167,7 @@ report_make(const struct report *report, struct queue_db_op *op,
 
 	if (result == REPORT_NOBODY)
 		ph_log(PH_NOTICE, "report_dropped",
-		    ph_f_str("queue", about->name),
+		    ph_f_str("queue", entry_name(about)),
 		    ph_f_str("to", about->sender),
 		    ph_f_str("reason", "the sender has no mailbox here"));
 	if (result != REPORT_MADE)
@@ -186,8 +187,8 @@ report_make(const struct report *report, struct queue_db_op *op,
 	entry = entry_create(&message);
 	ph_assert(entry != NULL);
 	entry_keep_content(entry, message.envelope, message.body.octets);
-	ph_log(PH_INFO, "reported", ph_f_str("queue", about->name),
-	    ph_f_str("report", entry->name),
+	ph_log(PH_INFO, "reported", ph_f_str("queue", entry_name(about)),
+	    ph_f_str("report", entry_name(entry)),
 	    ph_f_str("action", kinds[report->action].action),
 	    ph_f_str("to", about->sender));
 	*entry_out = entry;

@@ -115,7 +115,8 @@ find_values(const struct text *text, struct values *values)
 	snprintf(values->days, sizeof(values->days), "%.4g",
 	    conf->lifetime_ms / 86400e3);
 	values->of[NOTICE_HOSTNAME] = text->hostname;
-	values->of[NOTICE_QUEUE_ID] = about->name;
+	values->of[NOTICE_QUEUE_ID] = ph_arena_strdup(text->arena,
+	    entry_name(about));
 	values->of[NOTICE_SENDER] = about->sender;
 	values->of[NOTICE_ARRIVAL] = values->arrival;
 	values->of[NOTICE_EXPIRY] = values->expiry;
@@ -233,8 +234,8 @@ put_recipient(const struct text *text, size_t i, const struct values *values,
 	const struct queue_recipient *r = &report->about->recipients[i];
 	struct ph_slice address = ph_slice_str(r->address);
 
-	if (r->orcpt != NULL && buf->n < DETAILS_MAX)
-		put_original(text, r->orcpt, buf);
+	if (r->more->orcpt != NULL && buf->n < DETAILS_MAX)
+		put_original(text, r->more->orcpt, buf);
 	if (!octet_any_high(address))
 		ph_buf_printf(buf, "Final-Recipient: rfc822; %s\r\n",
 		    r->address);
@@ -266,7 +267,7 @@ put_status(struct text *text, const struct values *values)
 		    "\r\n", PH_SLICE_ARG(envid));
 	ph_buf_printf(&buf, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n"
 	    "X-Queue-Id: %s\r\n\r\n", text->hostname, values->arrival,
-	    report->about->name);
+	    entry_name(report->about));
 	for (size_t i = 0; i < report->about->recipient_count; i++)
 		if (report->concerned[i])
 			put_recipient(text, i, values, &buf);
@@ -382,7 +383,7 @@ put_header(struct text *text, const struct notice *notice,
 
 	id_format(id_create(), id);
 	snprintf(text->boundary, sizeof(text->boundary), "=_%s_%s", id,
-	    text->report->about->name);
+	    entry_name(text->report->about));
 	ph_date_format(ph_wall_time(), date);
 	ph_buf_printf(buf, "Date: %s\r\n", date);
 	ph_buf_str(buf, "From: ");

@@ -93,7 +93,7 @@ static int64_t
 look_ms(const struct entry *entry, int64_t now)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t received = entry->received_at * 1000;
+	int64_t received = (int64_t)entry->received_at * 1000;
 	int64_t end = received + conf->lifetime_ms;
 	int64_t warning = received + conf->delay_warning_ms;
 
@@ -111,7 +111,7 @@ is_overdue(const struct entry *entry, const struct queue_recipient *r,
     int64_t now)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t age_ms = now - entry->received_at * 1000;
+	int64_t age_ms = now - (int64_t)entry->received_at * 1000;
 
 	if (r->lane->is_suspended)
 		return false;

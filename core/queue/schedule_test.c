@@ -121,7 +121,7 @@ end(size_t i, enum pace_end how)
 		if (r->where != AT_WORK || r->job != job)
 			continue;
 		r->where = AT_REST;
-		r->attempts++;
+		recipient_tried(r);
 		if (how == PACE_ANSWERED)
 			r->state = QUEUE_DB_DELIVERED;
 		else
