@@ -172,7 +172,7 @@ log_failure(const struct auth_attempt *attempt, const char *reason)
 struct login {
 	struct auth_attempt *attempt; /* owned */
 	struct auth_backends *backends;
-	uint64_t client, pair; /* for auth_limit */
+	struct auth_limit_keys keys;
 	struct ph_slice name;  /* canonical; absent: none */
 	struct ph_user user;  /* when it succeeded */
 	const char *reason;   /* when it failed */
@@ -247,8 +247,7 @@ let_wait(const struct login *login, uint64_t since_ms)
 	unsigned base_ms =
 	    login->backends->generation->core.limits.auth_failure_delay_ms;
 	uint64_t now_ms = ph_now_ms();
-	unsigned count = auth_limit_fail(self.limit, login->client,
-	    login->pair, now_ms);
+	unsigned count = auth_limit_fail(self.limit, &login->keys, now_ms);
 	uint64_t until_ms = since_ms + auth_limit_delay(base_ms, count);
 
 	if (until_ms > now_ms)
@@ -258,8 +257,7 @@ let_wait(const struct login *login, uint64_t since_ms)
 static bool
 is_limited(const struct login *login)
 {
-	return auth_limit_is_reached(self.limit, login->client, login->pair,
-	    ph_now_ms());
+	return auth_limit_is_reached(self.limit, &login->keys, ph_now_ms());
 }
 
 static enum ph_auth_result
@@ -272,7 +270,7 @@ login_run(struct login *login)
 	if (is_limited(login))
 		return PH_AUTH_LIMITED;
 	if (may_be_judged(login, &result)) {
-		if (auth_gate_enter(&self.gate, login->client, TURN_MS) !=
+		if (auth_gate_enter(&self.gate, login->keys.client, TURN_MS) !=
 		    PH_OK) {
 			login->reason = "too many logins at once";
 			return PH_AUTH_UNAVAILABLE;
@@ -280,7 +278,7 @@ login_run(struct login *login)
 		since_ms = ph_now_ms();
 		/* others of this client may have failed meanwhile */
 		result = is_limited(login) ? PH_AUTH_LIMITED : judge(login);
-		auth_gate_leave(&self.gate, login->client);
+		auth_gate_leave(&self.gate, login->keys.client);
 	}
 	if (result != PH_AUTH_OK)
 		log_failure(login->attempt, login->reason);
@@ -295,7 +293,7 @@ note_success(const struct login *login)
 	const struct auth_attempt *attempt = login->attempt;
 
 	self.succeeded++;
-	auth_limit_trust(self.limit, login->pair, ph_now_ms());
+	auth_limit_trust(self.limit, &login->keys, ph_now_ms());
 	ph_log(PH_INFO, "authenticated",
 	    ph_f_slice("client", attempt->client),
 	    ph_f_slice("service", attempt->service),
@@ -311,8 +309,7 @@ log_in(struct bus_request *request, struct auth_attempt *attempt)
 	struct log_context context = {
 		.session = ph_arena_slice(request->arena, attempt->session).p,
 	};
-	struct login login = { .attempt = attempt,
-		.client = client_of(attempt) };
+	struct login login = { .attempt = attempt };
 	enum ph_auth_result result = PH_AUTH_UNAVAILABLE;
 	void *outer = fiber_context();
 
@@ -327,7 +324,8 @@ log_in(struct bus_request *request, struct auth_attempt *attempt)
 	if (attempt->user.p != NULL)
 		login.name = auth_canonical(attempt->arena, attempt->user,
 		    login.backends->generation->core.domains);
-	login.pair = auth_limit_pair(self.limit, login.client, login.name);
+	login.keys = auth_limit_keys(self.limit, client_of(attempt),
+	    login.name);
 	result = login_run(&login);
 	if (result == PH_AUTH_OK) {
 		note_success(&login);

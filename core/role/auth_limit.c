@@ -5,8 +5,8 @@
  * A bucket is one time: when it will be empty. A failure moves that by
  * AUTH_LIMIT_DRAIN_MS; what lies ahead of now is how full it is. So nothing
  * must be swept, and a free bucket is one whose time has passed. Clients and
- * pairs share one table; a second one, of the same form, holds until when a
- * pair is trusted.
+ * pairs share one table; accounts have one, because anybody can name any; a
+ * third of the same form holds until when a pair is trusted.
  */
 #include "role/auth_limit.h"
 
@@ -14,6 +14,9 @@
 #include <openssl/hmac.h>
 
 enum { SETS = 4096, WAYS = 4 };
+
+/* In the place of a client: multicast, so none. */
+static const uint64_t all_clients = UINT64_MAX;
 
 struct timed {
 	uint64_t key;
@@ -23,6 +26,7 @@ struct timed {
 struct auth_limit {
 	uint64_t seed; /* clients can't choose whose buckets they share */
 	struct timed bucket[SETS][WAYS];
+	struct timed account[SETS][WAYS];
 	struct timed trusted[SETS][WAYS];
 };
 
@@ -47,9 +51,8 @@ auth_limit_client(const struct ph_addr *addr)
 	return addr->family == 4 ? client | (uint64_t)0xff << 56 : client;
 }
 
-uint64_t
-auth_limit_pair(const struct auth_limit *limit, uint64_t client,
-    struct ph_slice user)
+static uint64_t
+pair_of(const struct auth_limit *limit, uint64_t client, struct ph_slice user)
 {
 	const uint64_t key[2] = { limit->seed, client };
 	uint8_t mac[EVP_MAX_MD_SIZE];
@@ -60,6 +63,17 @@ auth_limit_pair(const struct auth_limit *limit, uint64_t client,
 	              mac, NULL) != NULL);
 	memcpy(&pair, mac, sizeof(pair));
 	return pair;
+}
+
+struct auth_limit_keys
+auth_limit_keys(const struct auth_limit *limit, uint64_t client,
+    struct ph_slice user)
+{
+	return (struct auth_limit_keys){
+		.client = client,
+		.account = pair_of(limit, all_clients, user),
+		.pair = pair_of(limit, client, user),
+	};
 }
 
 /* The finaliser of MurmurHash3: every bit of the key counts. */
@@ -100,18 +114,22 @@ place_in(struct timed set[WAYS], uint64_t key)
 }
 
 static unsigned
+failures_in(const struct timed set[WAYS], uint64_t key, uint64_t now_ms)
+{
+	return (unsigned)((left_of(set, key, now_ms) + AUTH_LIMIT_DRAIN_MS -
+	                      1) / AUTH_LIMIT_DRAIN_MS);
+}
+
+static unsigned
 failures_of(const struct auth_limit *limit, uint64_t key, uint64_t now_ms)
 {
-	uint64_t left = left_of(limit->bucket[set_of(limit, key)], key, now_ms);
-
-	return (unsigned)((left + AUTH_LIMIT_DRAIN_MS - 1) /
-	    AUTH_LIMIT_DRAIN_MS);
+	return failures_in(limit->bucket[set_of(limit, key)], key, now_ms);
 }
 
 static void
-fill(struct auth_limit *limit, uint64_t key, unsigned most, uint64_t now_ms)
+fill(struct timed set[WAYS], uint64_t key, unsigned most, uint64_t now_ms)
 {
-	struct timed *bucket = place_in(limit->bucket[set_of(limit, key)], key);
+	struct timed *bucket = place_in(set, key);
 	uint64_t full_ms = now_ms + (uint64_t)most * AUTH_LIMIT_DRAIN_MS;
 
 	if (bucket->until_ms < now_ms)
@@ -128,30 +146,41 @@ is_trusted(const struct auth_limit *limit, uint64_t pair, uint64_t now_ms)
 }
 
 bool
-auth_limit_is_reached(const struct auth_limit *limit, uint64_t client,
-    uint64_t pair, uint64_t now_ms)
+auth_limit_is_reached(const struct auth_limit *limit,
+    const struct auth_limit_keys *keys, uint64_t now_ms)
 {
-	if (failures_of(limit, client, now_ms) < AUTH_LIMIT_FAILURES)
+	const struct timed *account =
+	    limit->account[set_of(limit, keys->account)];
+
+	if (failures_of(limit, keys->client, now_ms) < AUTH_LIMIT_FAILURES &&
+	    failures_in(account, keys->account, now_ms) <
+	        AUTH_LIMIT_ACCOUNT_FAILURES)
 		return false;
-	return !is_trusted(limit, pair, now_ms) ||
-	    failures_of(limit, pair, now_ms) >= AUTH_LIMIT_TRUSTED_FAILURES;
+	return !is_trusted(limit, keys->pair, now_ms) ||
+	    failures_of(limit, keys->pair, now_ms) >=
+	    AUTH_LIMIT_TRUSTED_FAILURES;
 }
 
 unsigned
-auth_limit_fail(struct auth_limit *limit, uint64_t client, uint64_t pair,
+auth_limit_fail(struct auth_limit *limit, const struct auth_limit_keys *keys,
     uint64_t now_ms)
 {
-	fill(limit, client, AUTH_LIMIT_FAILURES, now_ms);
-	if (is_trusted(limit, pair, now_ms))
-		fill(limit, pair, AUTH_LIMIT_TRUSTED_FAILURES, now_ms);
-	return failures_of(limit, client, now_ms);
+	fill(limit->bucket[set_of(limit, keys->client)], keys->client,
+	    AUTH_LIMIT_FAILURES, now_ms);
+	fill(limit->account[set_of(limit, keys->account)], keys->account,
+	    AUTH_LIMIT_ACCOUNT_FAILURES, now_ms);
+	if (is_trusted(limit, keys->pair, now_ms))
+		fill(limit->bucket[set_of(limit, keys->pair)], keys->pair,
+		    AUTH_LIMIT_TRUSTED_FAILURES, now_ms);
+	return failures_of(limit, keys->client, now_ms);
 }
 
 void
-auth_limit_trust(struct auth_limit *limit, uint64_t pair, uint64_t now_ms)
+auth_limit_trust(struct auth_limit *limit, const struct auth_limit_keys *keys,
+    uint64_t now_ms)
 {
-	place_in(limit->trusted[set_of(limit, pair)], pair)->until_ms =
-	    now_ms + AUTH_LIMIT_TRUST_MS;
+	place_in(limit->trusted[set_of(limit, keys->pair)], keys->pair)
+	    ->until_ms = now_ms + AUTH_LIMIT_TRUST_MS;
 }
 
 /* One mistyped password costs base, each further one as much again. */

@@ -125,25 +125,61 @@ client(const char *text)
 	return auth_limit_client(&addr);
 }
 
+static struct auth_limit_keys
+keys_of(const struct auth_limit *limit, const char *from, const char *user)
+{
+	return auth_limit_keys(limit, client(from), ph_slice_str(user));
+}
+
 START_TEST(limits_a_client_and_lets_it_come_back)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	struct auth_limit *limit = auth_limit_create(arena, 7);
-	uint64_t bad = client("192.0.2.1"), good = client("192.0.2.2");
+	struct auth_limit_keys bad = keys_of(limit, "192.0.2.1", "eve"),
+		good = keys_of(limit, "192.0.2.2", "eve");
 
 	for (unsigned i = 1; i <= AUTH_LIMIT_FAILURES; i++) {
-		ck_assert(!auth_limit_is_reached(limit, bad, 1, 1000));
-		ck_assert_uint_eq(auth_limit_fail(limit, bad, 1, 1000), i);
+		ck_assert(!auth_limit_is_reached(limit, &bad, 1000));
+		ck_assert_uint_eq(auth_limit_fail(limit, &bad, 1000), i);
 	}
-	ck_assert(auth_limit_is_reached(limit, bad, 1, 1000));
-	ck_assert(!auth_limit_is_reached(limit, good, 1, 1000));
+	ck_assert(auth_limit_is_reached(limit, &bad, 1000));
+	ck_assert(!auth_limit_is_reached(limit, &good, 1000));
 	/* more failures do not make it longer */
-	for (unsigned i = 0; i < 100; i++)
-		auth_limit_fail(limit, bad, 1, 1000);
-	ck_assert(auth_limit_is_reached(limit, bad, 1, 1000));
-	ck_assert(!auth_limit_is_reached(limit, bad, 1,
+	for (unsigned i = 0; i < 70; i++)
+		auth_limit_fail(limit, &bad, 1000);
+	ck_assert(auth_limit_is_reached(limit, &bad, 1000));
+	ck_assert(!auth_limit_is_reached(limit, &bad,
 	    1000 + AUTH_LIMIT_DRAIN_MS));
-	ck_assert_uint_eq(auth_limit_fail(limit, bad, 1, 1000 + 600000), 1);
+	ck_assert_uint_eq(auth_limit_fail(limit, &bad, 1000 + 600000), 1);
+	ph_arena_free(arena);
+}
+END_TEST
+
+START_TEST(limits_many_clients_at_one_account)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct auth_limit *limit = auth_limit_create(arena, 7);
+	struct auth_limit_keys home = keys_of(limit, "192.0.2.1", "alice"),
+		abroad = keys_of(limit, "192.0.2.2", "alice"),
+		other = keys_of(limit, "192.0.2.2", "bob"), bot;
+
+	auth_limit_trust(limit, &home, 0);
+	for (unsigned i = 0; i < AUTH_LIMIT_ACCOUNT_FAILURES; i++) {
+		ck_assert(!auth_limit_is_reached(limit, &abroad, 0));
+		bot = auth_limit_keys(limit, (uint64_t)(i + 1) << 20,
+		    PH_LIT("alice"));
+		ck_assert_uint_eq(auth_limit_fail(limit, &bot, 0), 1);
+	}
+	ck_assert(auth_limit_is_reached(limit, &abroad, 0));
+	ck_assert(!auth_limit_is_reached(limit, &other, 0));
+	/* who was there before is let in, but may not guess either */
+	for (unsigned i = 0; i < AUTH_LIMIT_TRUSTED_FAILURES; i++) {
+		ck_assert(!auth_limit_is_reached(limit, &home, 0));
+		auth_limit_fail(limit, &home, 0);
+	}
+	ck_assert(auth_limit_is_reached(limit, &home, 0));
+	ck_assert(!auth_limit_is_reached(limit, &abroad,
+	    AUTH_LIMIT_DRAIN_MS));
 	ph_arena_free(arena);
 }
 END_TEST
@@ -152,30 +188,30 @@ START_TEST(who_logged_in_is_not_shut_out_by_others)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	struct auth_limit *limit = auth_limit_create(arena, 7);
-	uint64_t office = client("192.0.2.1");
-	uint64_t alice = auth_limit_pair(limit, office, PH_LIT("alice"));
-	uint64_t bob = auth_limit_pair(limit, office, PH_LIT("bob"));
-	uint64_t away = auth_limit_pair(limit, client("192.0.2.2"),
-	    PH_LIT("alice"));
+	struct auth_limit_keys alice = keys_of(limit, "192.0.2.1", "alice"),
+		bob = keys_of(limit, "192.0.2.1", "bob"),
+		carol = keys_of(limit, "192.0.2.1", "carol"),
+		away = keys_of(limit, "192.0.2.2", "alice");
 
-	ck_assert_uint_ne(alice, bob);
-	ck_assert_uint_ne(alice, away);
-	auth_limit_trust(limit, alice, 0);
+	ck_assert_uint_ne(alice.pair, bob.pair);
+	ck_assert_uint_ne(alice.pair, away.pair);
+	ck_assert_uint_eq(alice.account, away.account);
+	ck_assert_uint_ne(alice.account, bob.account);
+	auth_limit_trust(limit, &alice, 0);
 	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
-		auth_limit_fail(limit, office, bob, 0);
-	ck_assert(auth_limit_is_reached(limit, office, bob, 0));
-	ck_assert(auth_limit_is_reached(limit, office, away, 0));
+		auth_limit_fail(limit, &bob, 0);
+	ck_assert(auth_limit_is_reached(limit, &bob, 0));
+	ck_assert(auth_limit_is_reached(limit, &carol, 0));
 	for (unsigned i = 0; i < AUTH_LIMIT_TRUSTED_FAILURES; i++) {
-		ck_assert(!auth_limit_is_reached(limit, office, alice, 0));
-		auth_limit_fail(limit, office, alice, 0);
+		ck_assert(!auth_limit_is_reached(limit, &alice, 0));
+		auth_limit_fail(limit, &alice, 0);
 	}
-	ck_assert(auth_limit_is_reached(limit, office, alice, 0));
-	ck_assert(!auth_limit_is_reached(limit, office, bob, 600000));
+	ck_assert(auth_limit_is_reached(limit, &alice, 0));
+	ck_assert(!auth_limit_is_reached(limit, &bob, 600000));
 	/* trust ends */
 	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
-		auth_limit_fail(limit, office, bob, AUTH_LIMIT_TRUST_MS);
-	ck_assert(auth_limit_is_reached(limit, office, alice,
-	    AUTH_LIMIT_TRUST_MS));
+		auth_limit_fail(limit, &bob, AUTH_LIMIT_TRUST_MS);
+	ck_assert(auth_limit_is_reached(limit, &alice, AUTH_LIMIT_TRUST_MS));
 	ph_arena_free(arena);
 }
 END_TEST
@@ -193,13 +229,15 @@ START_TEST(remembers_the_worst_when_the_table_is_full)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
 	struct auth_limit *limit = auth_limit_create(arena, 7);
-	uint64_t bad = client("192.0.2.1");
+	struct auth_limit_keys bad = keys_of(limit, "192.0.2.1", "eve"), other;
 
 	for (unsigned i = 0; i < AUTH_LIMIT_FAILURES; i++)
-		auth_limit_fail(limit, bad, 1, 0);
-	for (uint64_t i = 1; i < 200000; i++)
-		auth_limit_fail(limit, i << 20, 1, 0);
-	ck_assert(auth_limit_is_reached(limit, bad, 1, 0));
+		auth_limit_fail(limit, &bad, 0);
+	for (uint64_t i = 1; i < 200000; i++) {
+		other = (struct auth_limit_keys){ i << 20, i << 21, i };
+		auth_limit_fail(limit, &other, 0);
+	}
+	ck_assert(auth_limit_is_reached(limit, &bad, 0));
 	ph_arena_free(arena);
 }
 END_TEST
@@ -462,6 +500,7 @@ part_suite(void)
 	    sizeof(details) / sizeof(details[0]));
 	tcase_add_test(names_case, lets_no_dangerous_user_name_out);
 	tcase_add_test(parts, limits_a_client_and_lets_it_come_back);
+	tcase_add_test(parts, limits_many_clients_at_one_account);
 	tcase_add_test(parts, who_logged_in_is_not_shut_out_by_others);
 	tcase_add_test(parts, counts_a_64_of_ipv6_as_one_client);
 	tcase_add_test(parts, remembers_the_worst_when_the_table_is_full);
