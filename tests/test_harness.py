@@ -51,17 +51,17 @@ class Harness(unittest.TestCase):
         self.dir = tempfile.mkdtemp(prefix="posthouse-harness-")
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
-    def build(self, body):
+    def build(self, body, change=("", "")):
         source = os.path.join(self.dir, "check_wrong.c")
         with open(source, "w", encoding="ascii") as f:
-            f.write(MODULE.replace("BODY", body))
+            f.write(MODULE.replace("BODY", body).replace(*change))
         subprocess.run(
             ["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-O0",
              f"-I{TOP}/sdk/include", "-o", self.dir + "/check_wrong.so",
              source, f"-L{BUILD}/core", "-lposthouse"], check=True)
 
-    def run_session(self, body, session=SESSION):
-        self.build(body)
+    def run_session(self, body, session=SESSION, change=("", "")):
+        self.build(body, change)
         path = os.path.join(self.dir, "the.session")
         with open(path, "w", encoding="ascii") as f:
             f.write(session)
@@ -72,10 +72,10 @@ class Harness(unittest.TestCase):
             env=dict(os.environ, LD_LIBRARY_PATH=f"{BUILD}/core"))
         return done.returncode, done.stdout.replace(path, "S")
 
-    def assert_found(self, body, wanted, session=SESSION):
-        code, said = self.run_session(body, session)
+    def assert_found(self, body, wanted, session=SESSION, change=("", "")):
+        code, said = self.run_session(body, session, change)
         self.assertEqual(code, 1, said)
-        self.assertRegex(said, wanted)
+        self.assertRegex(said, re.compile(wanted, re.M))
 
     def test_lets_a_good_module_pass(self):
         code, said = self.run_session(
@@ -92,6 +92,21 @@ class Harness(unittest.TestCase):
                           SESSION.replace("option n", "option m"))
         self.assert_found(GOOD, "S:1: n: .*9",
                           SESSION.replace("n = 2", "n = 20"))
+
+    def test_says_why_a_module_can_not_be_loaded(self):
+        for abi, wanted in (
+                ("PH_ABI_MAJOR + 1, 0, 0", r"built for ABI 2\.0; wanted 1\."),
+                ("PH_ABI_MAJOR, PH_ABI_MINOR + 1, sizeof(struct ph_module)",
+                 r"built for ABI 1\.\d+; wanted 1\.\d+ or an older 1\.x"),
+                ("PH_ABI_MAJOR, PH_ABI_MINOR, 8",
+                 r"its descriptor has 8 octets; wanted \d+ for ABI")):
+            self.assert_found(GOOD, r"check_wrong\.so: " + wanted,
+                              change=("PH_ABI,", "{ " + abi + " },"))
+        self.assert_found(GOOD, "exports no ph_module; the file must be "
+                          "called", change=("(check_wrong)", "(check_other)"))
+        self.assert_found(f"extern int nobody(void); nobody(); {GOOD}",
+                          "undefined symbol: nobody",
+                          change=("", ""))
 
     def test_finds_leaks(self):
         self.assert_found(f"volatile char *p = malloc(100); p[0] = 1; {GOOD}",

@@ -112,25 +112,32 @@ loader_accepts(const struct ph_module *module, struct ph_err *err)
 	return true;
 }
 
-/* libltdl hides why the system refused; dlopen itself tells. A role that is at
- * work is confined to a few folders. */
-static void
-explain(const char *path, struct ph_err *err)
+/*
+ * All that a module needs is found now, or it is refused: libltdl would leave it
+ * to the first call, and hides why the system refused. Stays open. A role that
+ * is at work is confined to a few folders.
+ */
+static bool
+is_whole(const char *path, struct ph_err *err)
 {
-	const char *first = lt_dlerror(), *why;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *why;
 
 	if (fd < 0) {
 		ph_err_set(err, PH_DENIED, errno, "%s: %s; a server at work "
 		    "reads modules of its module_dir, /usr and /opt alone: "
 		    "restart it", path, strerror(errno));
-		return;
+		return false;
 	}
 	close(fd);
-	dlerror();
-	why = dlopen(path, RTLD_LAZY | RTLD_LOCAL) == NULL ? dlerror() : NULL;
-	ph_err_set(err, PH_INVALID, 0, "%s: %s", path,
-	    why != NULL ? why : first != NULL ? first : "can't be loaded");
+	if (dlopen(path, RTLD_NOW | RTLD_LOCAL) != NULL)
+		return true;
+	why = dlerror();
+	ph_err_set(err, PH_INVALID, 0, "%s: %s%s", path,
+	    why != NULL ? why : "can't be loaded",
+	    why != NULL && strstr(why, "undefined symbol: ph_") != NULL ?
+	    "; it was built for a newer server" : "");
+	return false;
 }
 
 static const struct ph_module *
@@ -148,12 +155,14 @@ load(const char *path, struct ph_err *err)
 			return NULL;
 		}
 	}
+	if (!is_whole(path, err))
+		return NULL;
 	lt_dladvise_init(&advise);
 	lt_dladvise_local(&advise);
 	handle = lt_dlopenadvise(path, advise);
 	lt_dladvise_destroy(&advise);
 	if (handle == NULL) {
-		explain(path, err);
+		ph_err_set(err, PH_INVALID, 0, "%s: %s", path, lt_dlerror());
 		return NULL;
 	}
 	module = lt_dlsym(handle, "ph_module");

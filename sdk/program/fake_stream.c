@@ -4,6 +4,7 @@
  * the session file: each has lines to say, to hear, to wait. To who has no
  * server nobody listens.
  */
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 
@@ -106,13 +107,14 @@ open_stream(struct ph_arena *arena, const char *name, unsigned timeout_ms,
 	if (status == PH_OK && is_silent)
 		status = PH_TIMEOUT;
 	if (status != PH_OK)
-		return ph_err_set(err, status, 0, "%s: %s", name,
+		return ph_err_set(err, status, 0, "%s",
+		    status == PH_TIMEOUT ? "connection timed out" :
 		    ph_status_name(status));
 	while (server != NULL && strcmp(server->name, name) != 0)
 		server = server->next;
 	if (server == NULL)
-		return ph_err_set(err, PH_UNAVAILABLE, 0,
-		    "%s: connection refused", name);
+		return ph_err_set(err, PH_IO, ECONNREFUSED, "%s",
+		    strerror(ECONNREFUSED));
 	stream = ph_arena_alloc(arena, sizeof(*stream));
 	stream->name = server->name;
 	stream->script = ph_slice_str(server->block);

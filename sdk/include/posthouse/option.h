@@ -36,6 +36,7 @@ struct ph_net_list {
 	const struct ph_net *net;
 	size_t count;
 };
+/* Whether one of the networks has the address. */
 PH_EXPORT bool ph_net_list_has(const struct ph_net_list *list,
     const struct ph_addr *addr);
 
@@ -50,6 +51,16 @@ struct ph_option {
 	bool secret;                /* never printed */
 };
 
+/*
+ * The rows of a table. n: the option's name. s, m: the struct and its member, of
+ * the type told above. lo, hi: the range, both inclusive: of the number
+ * (milliseconds, octets), of how many entries a list has, of how many octets a
+ * string. def: the default as written in a file, but for the quotes of a string;
+ * NULL: the option must be set. ch: the choices, ended by NULL; the member is an
+ * index. d: one line for the snippet and the manual. A PATH is absolute, or empty
+ * where the default is. A SECRET is a string that is never printed. def of LIST
+ * and NETS: "[]" or "[\"a\", \"b\"]". PH_OPT_END ends the table.
+ */
 #define PH_OPT_(n, t, s, m, lo, hi, def, ch, d, sec)                        \
 	{ .name = n, .type = t, .offset = offsetof(s, m), .min = lo,        \
 	    .max = hi, .fallback = def, .choices = ch, .doc = d,            \
@@ -68,7 +79,6 @@ struct ph_option {
 	PH_OPT_(n, PH_OPTION_STRING, s, m, lo, hi, def, NULL, d, true)
 #define PH_OPT_PATH(n, s, m, def, d) \
 	PH_OPT_(n, PH_OPTION_PATH, s, m, 0, 1024, def, NULL, d, false)
-/* def: the list as written in a file, "[]" or "[\"a\", \"b\"]". */
 #define PH_OPT_LIST(n, s, m, lo, hi, def, d) \
 	PH_OPT_(n, PH_OPTION_LIST, s, m, lo, hi, def, NULL, d, false)
 #define PH_OPT_NETS(n, s, m, lo, hi, def, d) \

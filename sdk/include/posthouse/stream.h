@@ -74,12 +74,16 @@ PH_EXPORT uint64_t ph_stream_octets_out(const struct ph_stream *stream);
 
 /* --- connections we open: transports and checks alone --- */
 
-/* Connect to addr:port. The stream ends with the arena. Suspends. */
+/*
+ * Connect to addr:port. The stream ends with the arena. Suspends, at most for
+ * timeout_ms and the fiber's deadline. 0, or with err (may be NULL) filled: PH_IO
+ * when it was refused or can't be reached, PH_TIMEOUT, PH_CANCELED.
+ */
 PH_EXPORT int ph_connect(struct ph_arena *arena, const struct ph_addr *addr,
     uint16_t port, unsigned timeout_ms, struct ph_stream **stream_out,
     struct ph_err *err);
 
-/* The same to the Unix socket at path (under 108 octets). */
+/* The same to the Unix socket at path (under 108 octets, else PH_INVALID). */
 PH_EXPORT int ph_connect_unix(struct ph_arena *arena, const char *path,
     unsigned timeout_ms, struct ph_stream **stream_out, struct ph_err *err);
 
@@ -89,11 +93,15 @@ enum ph_tls_verify {
 };
 /*
  * Become the TLS client. Input that was buffered before is discarded (response
- * injection after STARTTLS). name is sent as SNI. Suspends.
+ * injection after STARTTLS). name is sent as SNI, and with PH_TLS_VERIFY it is
+ * the name that must fit. Suspends. 0, or with err filled: PH_TLS when
+ * the handshake failed or the certificate does not do, and what reading and
+ * writing may end in. After a failure the stream is of no more use.
  */
 PH_EXPORT int ph_stream_tls_client(struct ph_stream *stream, const char *name,
     enum ph_tls_verify verify, unsigned timeout_ms, struct ph_err *err);
-/* End now; what is queued is dropped. The arena does it otherwise. */
+/* Close the connection now; what is queued is dropped. The arena does it
+ * otherwise. */
 PH_EXPORT void ph_stream_close(struct ph_stream *stream);
 
 #ifdef __cplusplus
