@@ -27,6 +27,13 @@ def limit(seconds):
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 60))
 
 
+def processor_minutes():
+    """What the children that ended have used: a little less than the limit,
+    which counts in ticks."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
+
+
 def last_line(log, word):
     """The last line of a log that begins with libFuzzer's #count."""
     lines = [line for line in log.read_text(errors='replace').splitlines()
@@ -47,14 +54,15 @@ def run(build, name, minutes):
                f'-artifact_prefix={findings}/{name}-', corpus]
     if seeds.is_dir():
         command.append(seeds)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with open(log, 'wb') as out:
-        done = subprocess.run(command, stdout=out, stderr=out, check=False,
-                              preexec_fn=lambda: limit(minutes * 60))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = (after.ru_utime + after.ru_stime - before.ru_utime -
-            before.ru_stime) / 60
-    good = done.returncode == -signal.SIGXCPU
+    used, good = 0.0, True
+    while good and used < minutes:
+        seconds = int((minutes - used) * 60) + 1
+        before = processor_minutes()
+        with open(log, 'wb') as out:
+            done = subprocess.run(command, stdout=out, stderr=out, check=False,
+                                  preexec_fn=lambda s=seconds: limit(s))
+        used += processor_minutes() - before
+        good = done.returncode == -signal.SIGXCPU
     print(f'{name}: {used:.1f} CPU minutes,',
           'no finding' if good else f'ended with {done.returncode}: see {log}',
           '|', last_line(log, 'cov:'), flush=True)
