@@ -107,8 +107,8 @@ class Roles(unittest.TestCase):
                 pass
 
     def let_flow(self, box, run, remote, chance):
-        """Kill while they send; how much had arrived at each kill that may
-        have cut a delivery off from its record."""
+        """Kill while they send; of each kill that may have cut a delivery off
+        from its record, how much had arrived, and what was answered."""
         victims = (list(VICTIMS) * (KILLS // len(VICTIMS) + 1))[:KILLS]
         chance.shuffle(victims)
         marks = []
@@ -122,15 +122,16 @@ class Roles(unittest.TestCase):
                   not any(s.is_alive() for s in senders),
                   f"{mark} answers (seed {SEED})", 300)
             if role in ("queue", "relay", "all"):
-                marks.append(len(remote.messages))
+                marks.append((len(remote.messages), set(run.acked)))
             self.kill(box, run, role, chance)
         for sender in senders:
             sender.join(300)
         return marks
 
     def check_twice(self, run, remote, marks):
-        """Those of one session are our doing: the first copy must have been in
-        flight when something was killed. Others the client sent again."""
+        """Those of one session are our doing: a kill must have come while the
+        message was ours, and the first copy just arrived or, its end already
+        sent, was still on its way. Others the client sent again."""
         first, ours, twice = {}, 0, collections.Counter()
         for at, sent in enumerate(arrivals(remote)):
             twice[sent[0]] += 1
@@ -138,9 +139,12 @@ class Roles(unittest.TestCase):
                 first[sent] = at
                 continue
             ours += 1
-            self.assertTrue(any(mark - 2 * IN_FLIGHT <= first[sent] <=
-                                mark + 2 * IN_FLIGHT for mark in marks),
-                            f"seed {SEED}: {sent[0]} twice, no kill near")
+            self.assertTrue(
+                any(mark - 2 * IN_FLIGHT <= first[sent] and mark <= at and
+                    (sent[0] in acked or sent[0] in run.attempts)
+                    for mark, acked in marks),
+                f"seed {SEED}: {sent[0]} twice, first as {first[sent]}, then as "
+                f"{at}, and no kill between: {[mark for mark, _ in marks]}")
         by_clients = sum(twice.values()) - len(twice) - ours
         self.assertLessEqual(by_clients, sum(run.attempts.values()))
         self.assertLessEqual(ours, len(marks) * IN_FLIGHT)
