@@ -52,13 +52,6 @@ class Notices(unittest.TestCase):
                         mail_options=list(mail), rcpt_options=list(rcpt))
         client.quit()
 
-    def lines(self, box, *words, count=1):
-        def look():
-            found = [line for line in box.log().splitlines()
-                     if all(word in line for word in words)]
-            return found if len(found) >= count else None
-        return until(look, f"{count} log lines with {words}")
-
     def report(self, box, n=1, user="alice"):
         """(report, its words, blocks of the part that programs read)."""
         text = box.inbox(user, n)[n - 1]
@@ -71,7 +64,7 @@ class Notices(unittest.TestCase):
         box = self.box(["DSN"])
         self.send(box, "x@plain.test", rcpt=["NOTIFY=SUCCESS,FAILURE"],
                   mail=["RET=HDRS", "ENVID=q1"])
-        self.lines(box, " delivered ", "to=x@plain.test")
+        box.lines(" delivered ", "to=x@plain.test")
         self.assertIn(" RET=HDRS ENVID=q1", self.remote.messages[0][0])
         self.assertIn(" NOTIFY=SUCCESS,FAILURE", self.remote.messages[0][1][0])
         # the next report to come is about another message
@@ -96,7 +89,7 @@ class Notices(unittest.TestCase):
         self.assertEqual(blocks["rfc822; x@plain.test"][0], "relayed")
         self.assertEqual(blocks["rfc822; bob@example.test"][0], "delivered")
         self.assertIn("<x@plain.test>: relayed", blocks["rfc822; x@plain.test"][1])
-        for line in self.lines(box, " delivered ", "from=<>", count=2):
+        for line in box.lines(" delivered ", "from=<>", count=2):
             self.assertIn("to=alice@example.test", line)
 
     def test_an_alias_for_several_is_expanded_and_reported_once(self):
@@ -108,7 +101,7 @@ class Notices(unittest.TestCase):
         self.assertEqual(status[1]["Final-Recipient"],
                          "rfc822; team@example.test")
         self.assertIn("3 recipients", words)
-        self.lines(box, " delivered ", "to=x@plain.test")
+        box.lines(" delivered ", "to=x@plain.test")
         self.assertIn(" NOTIFY=DELAY ORCPT=", self.remote.messages[0][1][0])
         box.inbox("bob", 1)
         box.inbox("carol", 1)
@@ -168,7 +161,7 @@ class Notices(unittest.TestCase):
             self.assertEqual(client.rcpt("bob@example.test",
                                          ["NOTIFY=SUCCESS"])[0], 250)
             self.assertEqual(client.data(message())[0], 250)
-        self.lines(box, " bounced ", "from=<>", "to=ghost@null.test")
+        box.lines(" bounced ", "from=<>", "to=ghost@null.test")
         until(lambda: "The queue is empty" in box.ctl("queue", "list").stdout,
               "an empty queue")
         self.assertEqual(box.log().count(" reported "), 1)

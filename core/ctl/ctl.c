@@ -35,7 +35,7 @@ usage(FILE *to)
 	      "  queue list [SELECTION] [--json]   messages that wait\n"
 	      "  queue counts [SELECTION] [--json] by destination\n"
 	      "  queue show ID | why ID            one message, what holds it\n"
-	      "  queue retry | hold | release | bounce | delete\n"
+	      "  queue retry | reroute | hold | release | bounce | delete\n"
 	      "              ID | all | SELECTION\n"
 	      "  queue flush | suspend | resume DESTINATION\n"
 	      "  queue backup FILE | -             all of it, as it works\n"

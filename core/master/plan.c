@@ -345,6 +345,30 @@ count_routers(const struct plan *plan)
 	return count;
 }
 
+static bool
+is_for_routes(const struct conf_section *section, void *arg)
+{
+	const struct module_facts *facts = plan_module(arg,
+	    ph_slice_str(section->name));
+
+	return section->name[0] == '\0' || (facts != NULL &&
+	    (facts->kinds & (PH_KIND_ROUTER | PH_KIND_TRANSPORT)) != 0);
+}
+
+/* So that the queue knows when a reload may have changed where mail goes. */
+static uint64_t
+routes_sum(const struct plan *plan)
+{
+	struct ph_buf buf;
+	uint64_t sum;
+
+	ph_buf_init(&buf, NULL, BUS_MESSAGE_LIMIT);
+	conf_encode(plan->conf, is_for_routes, (void *)(uintptr_t)plan, &buf);
+	sum = record_crc(0, buf.p, buf.n);
+	ph_buf_fini(&buf);
+	return sum;
+}
+
 void
 plan_encode(const struct plan *plan, enum role role,
     const unsigned sizes[ROLES], const struct plan_secrets *secrets,
@@ -361,8 +385,10 @@ plan_encode(const struct plan *plan, enum role role,
 		record_put(record, F_KEY,
 		    (struct ph_slice){ (const char *)secrets->key,
 		        TOKEN_KEY_SIZE });
-	if (role == ROLE_QUEUE)
+	if (role == ROLE_QUEUE) {
 		record_put(record, F_NOTICES, plan->notices);
+		record_put_u64(record, F_ROUTES_SUM, routes_sum(plan));
+	}
 	if (role != ROLE_EDGE)
 		return;
 	record_put(record, F_CERT, plan->tls.certificate);

@@ -79,25 +79,37 @@ roll_back(struct conf_errors *errors)
 
 /* One that dies meanwhile starts again with the plan that is current then. */
 static int
+tell(struct process *process, struct plan *plan, struct conf_errors *errors)
+{
+	struct conf_errors gone = { .arena = errors->arena };
+	int status;
+
+	if (process->state != PROCESS_READY)
+		return PH_OK;
+	status = process_configure(process, plan, &gone);
+	if (status == PH_OK || status == PH_UNAVAILABLE ||
+	    process->state != PROCESS_READY)
+		return PH_OK;
+	for (size_t n = 0; n < gone.count; n++)
+		conf_error_add(errors, NULL, 0, "%s", gone.error[n].text);
+	return PH_INVALID;
+}
+
+/* The queue is the last: what waits is asked about anew then, and those who are
+ * asked must know the new routes. */
+static int
 tell_all(struct plan *plan, struct conf_errors *errors)
 {
-	for (size_t i = 0; i < master.process_count; i++) {
-		struct process *process = &master.processes[i];
-		struct conf_errors gone = { .arena = errors->arena };
-		int status;
+	int status = PH_OK;
 
-		if (process->state != PROCESS_READY)
-			continue;
-		status = process_configure(process, plan, &gone);
-		if (status == PH_OK || status == PH_UNAVAILABLE ||
-		    process->state != PROCESS_READY)
-			continue;
-		for (size_t n = 0; n < gone.count; n++)
-			conf_error_add(errors, NULL, 0, "%s",
-			    gone.error[n].text);
-		return PH_INVALID;
-	}
-	return PH_OK;
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (size_t i = 0; i < master.process_count &&
+		     status == PH_OK; i++)
+			if ((master.processes[i].role == ROLE_QUEUE) ==
+			    (turn == 1))
+				status = tell(&master.processes[i], plan,
+				    errors);
+	return status;
 }
 
 /* Those that came up between with the former plan. */

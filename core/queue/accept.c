@@ -13,10 +13,8 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "net/peer.h"
-#include "mail/octet.h"
 #include "queue/envelope.h"
-#include "queue/queue.h"
-#include "role/route.h"
+#include "queue/routing.h"
 #include "role/token.h"
 
 enum {
@@ -155,20 +153,9 @@ on_peer_down(enum role role, unsigned index)
 /* --- what a commit claims --- */
 
 static bool
-is_sane(struct ph_slice text, size_t max)
-{
-	if (text.p == NULL || text.n > max)
-		return false;
-	for (size_t i = 0; i < text.n; i++)
-		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
-			return false;
-	return true;
-}
-
-static bool
 is_sane_or_absent(struct ph_slice text, size_t max)
 {
-	return text.p == NULL || is_sane(text, max);
+	return text.p == NULL || routing_is_sane(text, max);
 }
 
 /* By its network: edge may say what it likes of a client, but the connection
@@ -238,7 +225,7 @@ take_claim(struct ph_slice from, struct claim *claim)
 	claim->orcpt = record_get(from, F_ORCPT);
 	claim->transport = claim->destination = (struct ph_slice){ NULL, 0 };
 	claim->expanded = 0;
-	return is_sane(claim->address, QUEUE_RCPT_MAX) &&
+	return routing_is_sane(claim->address, QUEUE_RCPT_MAX) &&
 	    claim->address.n > 0 &&
 	    is_sane_or_absent(claim->user, QUEUE_RCPT_MAX) &&
 	    is_sane_or_absent(claim->notify, 64) &&
@@ -283,35 +270,6 @@ take_recipient(struct ph_arena *arena, const struct claim *claim, bool relay,
 }
 
 /* --- routers --- */
-
-/* RFC 3461 s4.2: who the message was for before its recipient was replaced, so
- * that a report can name it. RFC 6533 s3 for what is not ASCII. */
-static struct ph_slice
-original_recipient(struct ph_arena *arena, struct ph_slice address)
-{
-	struct ph_slice unitext;
-	struct ph_buf buf;
-
-	ph_buf_init(&buf, arena, 500);
-	if (octet_any_high(address)) {
-		unitext = ph_unitext_encode(arena, address, true);
-		ph_buf_str(&buf, "utf-8;");
-		ph_buf_slice(&buf, unitext);
-		return unitext.p == NULL || buf.full ?
-		    (struct ph_slice){ NULL, 0 } : ph_buf_content(&buf);
-	}
-	ph_buf_str(&buf, "rfc822;");
-	for (size_t i = 0; i < address.n; i++) {
-		unsigned char c = (unsigned char)address.p[i];
-
-		if (c <= 0x20 || c == '+' || c == '=' || c == 0x7f)
-			ph_buf_printf(&buf, "+%02X", c);
-		else
-			ph_buf_char(&buf, (char)c);
-	}
-	return buf.full ? (struct ph_slice){ NULL, 0 } :
-	                  ph_buf_content(&buf);
-}
 
 /* RFC 3461 s5.2.7.3: what goes on behind an "expanded" report. */
 static struct ph_slice
@@ -388,15 +346,10 @@ take_routed(struct routed *r, const struct claim *asked,
 	    claim.address;
 	int status;
 
-	if (!is_sane(claim.address, QUEUE_RCPT_MAX) ||
-	    !is_sane_or_absent(claim.user, QUEUE_RCPT_MAX) ||
-	    !is_sane_or_absent(claim.transport, 64) ||
-	    !is_sane_or_absent(claim.destination, 255))
-		return PH_INVALID;
 	if (!result->is_replaced)
 		claim.address = asked->address; /* as it was written */
 	else if (claim.orcpt.p == NULL)
-		claim.orcpt = original_recipient(r->arena, asked->address);
+		claim.orcpt = routing_original(r->arena, asked->address);
 	if (is_double(r, where))
 		return PH_OK;
 	if (r->count == RECIPIENTS_MAX)
@@ -447,7 +400,7 @@ route_some(struct routed *r, struct claim *claims, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		addresses[i] = claims[i].address;
-	status = route_ask(r->sender, addresses, n, r->arena, &results,
+	status = routing_ask(r->sender, addresses, n, r->arena, &results,
 	    &count);
 	for (size_t i = 0; i < count && status == PH_OK; i++) {
 		bool is_first = i == 0 ||
@@ -618,29 +571,30 @@ take_envelope(struct bus_request *request, struct queue_db_message *message)
 	struct record_field field;
 	struct ph_buf buf, trace;
 
-	if (!is_sane(sender, QUEUE_RCPT_MAX) || !is_sane(session, 64))
+	if (!routing_is_sane(sender, QUEUE_RCPT_MAX) ||
+	    !routing_is_sane(session, 64))
 		return PH_INVALID;
 	ph_buf_init(&buf, request->arena, ENVELOPE_MAX);
 	ph_buf_init(&trace, request->arena, TRACE_MAX);
 	record_put(&buf, ENV_SENDER, sender);
 	record_put(&buf, ENV_SESSION, session);
-	if (is_sane(record_get(record, F_CLIENT), 64))
+	if (routing_is_sane(record_get(record, F_CLIENT), 64))
 		record_put(&buf, ENV_CLIENT, record_get(record, F_CLIENT));
-	if (is_sane(record_get(record, F_SERVICE), 32))
+	if (routing_is_sane(record_get(record, F_SERVICE), 32))
 		record_put(&buf, ENV_SERVICE, record_get(record, F_SERVICE));
-	if (is_sane(record_get(record, F_AUTH_USER), QUEUE_RCPT_MAX))
+	if (routing_is_sane(record_get(record, F_AUTH_USER), QUEUE_RCPT_MAX))
 		record_put(&buf, ENV_AUTH_USER,
 		    record_get(record, F_AUTH_USER));
 	message->held = record_get_u64(record, F_HOLD, 0) != 0;
 	if (message->held)
 		record_put(&buf, ENV_QUARANTINE,
-		    is_sane(record_get(record, F_TEXT), 512) ?
+		    routing_is_sane(record_get(record, F_TEXT), 512) ?
 		    record_get(record, F_TEXT) : PH_LIT("a check said so"));
 	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
 	while (record_next(&rest, &field)) {
 		if (field.tag == F_FACT &&
-		    is_sane(record_get(field.value, F_NAME), 32) &&
-		    is_sane(record_get(field.value, F_TEXT), 512))
+		    routing_is_sane(record_get(field.value, F_NAME), 32) &&
+		    routing_is_sane(record_get(field.value, F_TEXT), 512))
 			record_put(&buf, ENV_FACT, field.value);
 		if (field.tag == F_TRACE)
 			record_put(&trace, F_TRACE, field.value);
@@ -721,7 +675,6 @@ begin_delivery(const struct queue_db_message *message)
 	if (message->body.fd < 0)
 		entry_keep_content(entry, message->envelope,
 		    message->body.octets);
-	entry_add(entry);
 	queue.accepted++;
 	if (entry->is_held)
 		ph_log(PH_NOTICE, "quarantined",
@@ -729,8 +682,7 @@ begin_delivery(const struct queue_db_message *message)
 		    ph_f_str("session", entry_session(entry)),
 		    ph_f_str("from", entry->sender),
 		    ph_f_str("reason", entry->quarantine));
-	else
-		schedule_due(entry);
+	schedule_new(entry);
 }
 
 static void
@@ -758,10 +710,8 @@ on_commit(struct bus_request *request)
 	record_put_u64(&buf, F_QUEUE_ID, message->id);
 	bus_reply(request, PH_OK, ph_buf_content(&buf), NULL, 0);
 	begin_delivery(message);
-	if (accepting.report != NULL) {
-		entry_add(accepting.report);
-		schedule_due(accepting.report);
-	}
+	if (accepting.report != NULL)
+		schedule_new(accepting.report);
 }
 
 void

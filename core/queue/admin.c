@@ -36,6 +36,14 @@ retry(struct entry *entry)
 	return PH_OK;
 }
 
+/* The same, but where to is asked first. */
+static int
+reroute(struct entry *entry)
+{
+	entry->routes = 0;
+	return retry(entry);
+}
+
 static int
 delete(struct entry *entry)
 {
@@ -106,6 +114,7 @@ static const struct change {
 	int (*run)(struct entry *entry);
 } changes[] = {
 	{ "retry", "retried", retry },
+	{ "reroute", "rerouted_by_hand", reroute },
 	{ "delete", "deleted", delete },
 	{ "hold", "held", hold },
 	{ "release", "released", release },

@@ -556,8 +556,7 @@ record_outcome(struct attempt *a)
 	for (size_t i = 0; i < ACTIONS; i++) {
 		if (made[i] == NULL)
 			continue;
-		entry_add(made[i]);
-		schedule_due(made[i]);
+		schedule_new(made[i]);
 	}
 	return finished;
 }
@@ -592,7 +591,7 @@ bounce(struct attempt *a)
 }
 
 /* It stood in the line of a destination that does not answer: what is known of
- * that is its outcome. */
+ * that is its outcome. Or nobody is to have it. */
 static void
 give_up_waiting(struct attempt *a)
 {
@@ -603,13 +602,20 @@ give_up_waiting(struct attempt *a)
 
 		if (!is_mine(a, r))
 			continue;
-		if (r->said->reason == NULL && said != NULL)
+		if (r->said->reason == NULL && said != NULL && !r->is_nobody)
 			recipient_say(r, said->code,
 			    ph_slice_str(said->enhanced),
 			    ph_slice_str(said->host),
 			    ph_slice_str(said->reason));
 		a->changed[i] = true;
-		defer(a, r);
+		if (!r->is_nobody) {
+			defer(a, r);
+		} else {
+			recipient_say(r, 550, PH_LIT("5.1.1"),
+			    (struct ph_slice){ NULL, 0 },
+			    PH_LIT("there is nobody of that name any more"));
+			r->state = QUEUE_DB_FAILED;
+		}
 		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
 	}
 }

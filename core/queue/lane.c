@@ -568,6 +568,20 @@ lane_suspend(const char *name, bool on)
 }
 
 void
+lane_forgive_all(void)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct lane *lane = all.bucket[i]; lane != NULL;
+		     lane = lane->next_hash) {
+			if (lane->pace.rests == 0)
+				continue;
+			pace_forgive(&lane->pace);
+			lane_offer(lane);
+		}
+	lane_run();
+}
+
+void
 lane_forgive(const char *name)
 {
 	struct lane *lane = *find(name);

@@ -19,7 +19,7 @@
 enum {
 	QUEUE_RCPT_MAX = 320,     /* octets of an address */
 	QUEUE_JOB_RCPTS = 100,    /* recipients of one attempt */
-	ATTEMPTS_MAX = (1 << 12) - 1,
+	ATTEMPTS_MAX = (1 << 11) - 1,
 	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
 };
 
@@ -58,8 +58,9 @@ struct queue_recipient {
 	enum queue_db_state state : 3;
 	enum recipient_where where : 2;
 	bool is_warned : 1;       /* its sender was told of the delay */
+	bool is_nobody : 1;       /* routes lead it nowhere any more */
 	unsigned index : 14;      /* in its entry */
-	unsigned attempts : 12;   /* no more than ATTEMPTS_MAX are counted */
+	unsigned attempts : 11;   /* no more than ATTEMPTS_MAX are counted */
 };
 
 /* In memory from the acceptance to the first attempt: what is else read. */
@@ -83,6 +84,8 @@ struct entry {
 	uint16_t jobs;
 	uint16_t recipient_count;
 	uint16_t payer;           /* its sender, for fair.h */
+	uint16_t routes;          /* queue.routes when its own were found */
+	bool is_routing;          /* they are asked for */
 	bool is_held, is_removed;
 	bool is_bounced;          /* by hand: the next attempt asks nobody */
 	bool is_by_user;          /* who sent it had logged in */
@@ -142,6 +145,7 @@ struct queue_state {
 	unsigned running;         /* all attempts */
 	unsigned users;           /* fibers that wait for the store */
 	uint64_t accepted, delivered, relayed, deferred, bounced;
+	uint16_t routes;          /* moves on when routes may have changed */
 	bool is_stopping, is_full;
 	bool is_loading;          /* more waits in the store */
 	struct ph_event moved;
@@ -221,6 +225,8 @@ void schedule_entry(struct entry *entry);
 void schedule_loaded(struct entry *entry);
 /* All that is due goes into the lines of its lanes. */
 void schedule_due(struct entry *entry);
+/* One that was made durable just now: to the others, and due. */
+void schedule_new(struct entry *entry);
 void schedule_stop(void);
 
 /* --- lane.c: where --- */
@@ -252,6 +258,7 @@ int lane_suspend(const char *name, bool on);
 bool lane_is_suspended(const char *name);
 /* Forget that it did not answer: it is tried now. */
 void lane_forgive(const char *name);
+void lane_forgive_all(void);
 
 /* --- attempt.c: one job --- */
 

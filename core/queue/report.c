@@ -4,18 +4,14 @@
  * the message that brings it there; report_text.c has what it says. A report
  * about a report is never made.
  */
-#include "queue/queue.h"
+#include "queue/routing.h"
 
-#include <posthouse/auth.h>
 #include <posthouse/mail.h>
 
 #include "base/record.h"
 #include "log/log.h"
 #include "mail/octet.h"
-#include "role/route.h"
 #include "queue/envelope.h"
-
-enum { LOOKUP_MS = 10000 };
 
 /* The word of RFC 3461 that asks for it, and how the log calls it. */
 static const struct {
@@ -57,61 +53,39 @@ report_is_wanted(const struct entry *entry,
 
 /* --- who is the sender --- */
 
-/* As find_sender, for a server with routers: the first of those that the sender
- * stands for has the report, be it here or elsewhere. */
+/* The first of those that the sender stands for has the report, be it here or
+ * elsewhere. */
 static enum report_result
-find_routed(const char **sender, struct ph_arena *arena,
-    const char **user_out)
+find_sender(const char **sender, struct ph_arena *arena,
+    struct queue_recipient *to, struct recipient_more *more)
 {
 	struct ph_slice address = ph_slice_str(*sender);
 	const struct route_result *results;
 	size_t count;
 
-	if (route_ask(PH_LIT(""), &address, 1, arena, &results, &count) !=
+	if (routing_ask(PH_LIT(""), &address, 1, arena, &results, &count) !=
 	    PH_OK)
 		return REPORT_LATER;
 	for (size_t i = 0; i < count; i++) {
-		if (results[i].answer == ROUTE_UNSURE)
+		const struct route_result *r = &results[i];
+
+		if (r->answer == ROUTE_UNSURE)
 			return REPORT_LATER;
-		if (results[i].answer == ROUTE_NO_USER)
+		if (r->answer == ROUTE_NO_USER || r->is_copy)
 			continue;
-		if (results[i].is_replaced)
-			*sender = ph_arena_slice(arena, results[i].address).p;
-		if (results[i].answer == ROUTE_LOCAL)
-			*user_out = ph_arena_slice(arena, results[i].user).p;
+		if (r->is_replaced)
+			*sender = ph_arena_slice(arena, r->address).p;
+		if (r->answer == ROUTE_LOCAL)
+			to->user = ph_arena_slice(arena, r->user).p;
+		if (r->transport.p != NULL)
+			more->transport = ph_arena_slice(arena,
+			    r->transport).p;
+		if (r->destination.p != NULL)
+			more->destination = ph_arena_slice(arena,
+			    r->destination).p;
 		return REPORT_MADE;
 	}
 	return REPORT_NOBODY;
-}
-
-/* user_out: canonical, or NULL for a remote sender. */
-static enum report_result
-find_mailbox(const char *sender, struct ph_arena *arena, const char **user_out)
-{
-	struct ph_slice domain = ph_address_domain(ph_slice_str(sender));
-	struct bus_message reply;
-	struct ph_buf buf;
-
-	*user_out = NULL;
-	if (domain.p != NULL &&
-	    !core_is_local_domain(&generation_current()->core, domain))
-		return REPORT_MADE;
-	ph_buf_init(&buf, arena, 1024);
-	record_put_str(&buf, F_ADDRESS, sender);
-	if (bus_call(ROLE_AUTH, 0, MSG_LOOKUP, ph_buf_content(&buf), NULL, 0,
-	        LOOKUP_MS, arena, &reply) != PH_OK)
-		return REPORT_LATER;
-	switch (record_get_u64(reply.record, F_ANSWER, PH_USER_UNSURE)) {
-	case PH_USER_OK:
-		*user_out = ph_arena_slice(arena,
-		    record_get(reply.record, F_USER)).p;
-		return *user_out != NULL ? REPORT_MADE : REPORT_LATER;
-	case PH_USER_UNKNOWN:
-	case PH_USER_WRONG:
-		return REPORT_NOBODY;
-	default:
-		return REPORT_LATER;
-	}
 }
 
 /* --- the message --- */
@@ -140,29 +114,18 @@ make_envelope(const struct entry *about, const char *to,
 	return ph_buf_content(&buf);
 }
 
-/* *sender: who is to have the report. */
-static enum report_result
-find_sender(const char **sender, struct ph_arena *arena,
-    const char **user_out)
-{
-	*user_out = NULL;
-	return generation_current()->router_count > 0 ?
-	    find_routed(sender, arena, user_out) :
-	    find_mailbox(*sender, arena, user_out);
-}
-
 enum report_result
 report_make(const struct report *report, struct queue_db_op *op,
     struct ph_arena *arena, struct entry **entry_out)
 {
 	const struct entry *about = report->about;
-	const struct recipient_more more = { .notify = "NEVER" };
+	struct recipient_more more = { .notify = "NEVER" };
 	struct queue_recipient memory = { .more = &more };
 	struct queue_db_recipient recipient = { .state = QUEUE_DB_WAITING };
 	struct queue_db_message message = { .body.fd = -1 };
 	const char *sender = about->sender;
-	enum report_result result = find_sender(&sender, arena,
-	    &memory.user);
+	enum report_result result = find_sender(&sender, arena, &memory,
+	    &more);
 	struct entry *entry;
 
 	if (result == REPORT_NOBODY)

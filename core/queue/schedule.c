@@ -7,7 +7,7 @@
  * Times are wall times, for they outlive the process. A clock that is set back
  * must not put mail off for as long: what waits is moved with the clock.
  */
-#include "queue/queue.h"
+#include "queue/routing.h"
 
 #include <stdlib.h>
 #include <uv.h>
@@ -165,13 +165,14 @@ begin_silent(struct entry *entry, size_t i)
 {
 	struct lane *lane = entry->recipients[i].lane;
 	struct job *job = lane_begin_silent(entry, lane);
+	bool is_nobody = entry->recipients[i].is_nobody;
 	size_t taken = 0;
 
 	for (; i < entry->recipient_count && taken < QUEUE_JOB_RCPTS; i++) {
 		struct queue_recipient *r = &entry->recipients[i];
 
 		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK ||
-		    r->lane != lane)
+		    r->lane != lane || r->is_nobody != is_nobody)
 			continue;
 		if (r->where == IN_LINE)
 			lane_withdraw(r);
@@ -186,7 +187,8 @@ schedule_due(struct entry *entry)
 {
 	int64_t now = fiber_wall_ms();
 
-	if (queue.is_stopping || entry->is_removed || entry->is_held)
+	if (queue.is_stopping || entry->is_removed || entry->is_held ||
+	    reroute_begin(entry))
 		return;
 	for (size_t i = 0; i < entry->recipient_count; i++) {
 		struct queue_recipient *r = &entry->recipients[i];
@@ -195,7 +197,7 @@ schedule_due(struct entry *entry)
 			continue;
 		if (r->where == AT_REST && r->next_ms <= now)
 			lane_add(r);
-		if (entry->is_bounced || (r->where == IN_LINE &&
+		if (entry->is_bounced || r->is_nobody || (r->where == IN_LINE &&
 		        is_overdue(entry, r, now)))
 			begin_silent(entry, i);
 	}
@@ -204,6 +206,14 @@ schedule_due(struct entry *entry)
 			lane_offer(entry->recipients[i].lane);
 	schedule_entry(entry);
 	lane_run();
+}
+
+void
+schedule_new(struct entry *entry)
+{
+	entry->routes = queue.routes;
+	entry_add(entry);
+	schedule_due(entry);
 }
 
 void

@@ -179,6 +179,7 @@ generation_create(struct ph_slice record, unsigned kinds,
 	generation->number = record_get_u64(record, F_GENERATION, 0);
 	generation->router_count = (unsigned)record_get_u64(record, F_ROUTERS,
 	    0);
+	generation->routes_sum = record_get_u64(record, F_ROUTES_SUM, 0);
 	take_secrets(generation, record);
 	status = take_notices(generation, record);
 	if (status != PH_OK)

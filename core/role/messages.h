@@ -16,7 +16,7 @@ enum message_type {
 	/* --- master to every role --- */
 	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
 	 * F_CERT_KEY? F_CERT_MORE* F_CLIENT_CA? F_TICKETS? F_CHECK*
-	 * F_NOTICES?; reply: nothing, or PH_INVALID F_TEXT*.
+	 * F_NOTICES? F_ROUTES_SUM?; reply: nothing, or PH_INVALID F_TEXT*.
 	 * The first one starts the role; later ones replace the configuration
 	 * for new sessions and calls. */
 	MSG_CONFIGURE = 1,
@@ -221,6 +221,7 @@ enum field_tag {
 	F_ROUTERS,       /* n: router modules of the configuration */
 	F_ACCEPTED,      /* n: 0, 1 */
 	F_ONWARD,        /* n: enum ph_onward */
+	F_ROUTES_SUM,    /* n: changes with what routes are made from */
 	F_NOTICES,       /* the file of queue.bounce_template */
 	F_CLIENT_CA,     /* PEM: whose certificates of clients are good */
 	F_TLS_SUBJECT,   /* of the client's certificate: common name */

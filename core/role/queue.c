@@ -3,7 +3,7 @@
  * queue.c - the role that owns the durable queue: opens and recovers it, has
  * the schedule filled, and tells edge when there is no room.
  */
-#include "queue/queue.h"
+#include "queue/routing.h"
 #include "queue/backup.h"
 #include "queue/kv.h"
 
@@ -69,6 +69,7 @@ queue_start(struct generation *generation, struct ph_err *err)
 	accept_serve();
 	admin_serve();
 	kv_serve();
+	reroute_start();
 	schedule_start();
 	load_start(); /* nothing was accepted so far */
 	return PH_OK;
@@ -78,6 +79,7 @@ static void
 queue_reload(struct generation *generation)
 {
 	(void)generation;
+	reroute_reload(); /* first: what is in line may be in the wrong one */
 	lane_reload();
 }
 

@@ -42,6 +42,7 @@ struct generation {
 	const struct check_facts *checks; /* edge: by order */
 	size_t check_count;
 	unsigned router_count;         /* of the whole configuration */
+	uint64_t routes_sum;           /* queue: of what routes are made from */
 	const struct notices *notices; /* queue: the words of reports */
 	struct router *routers;        /* check: in route.c's care */
 	unsigned references;

@@ -26,6 +26,7 @@ struct route_result {
 	size_t asked; /* index of the recipient */
 	enum route_answer answer;
 	bool is_replaced; /* a router put it in the recipient's place */
+	bool is_copy;     /* a blind copy, of which nobody hears */
 	bool is_accepted; /* a router says that it is ours to take */
 	struct ph_slice address, user;
 	struct ph_slice transport, destination; /* absent: not chosen */

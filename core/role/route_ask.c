@@ -19,6 +19,7 @@ take_result(struct ph_slice record, size_t asked, struct route_result *result)
 	result->destination = record_get(record, F_DESTINATION);
 	result->is_accepted = record_get_u64(record, F_ACCEPTED, 0) != 0;
 	result->is_replaced = record_get_u64(record, F_FLAG, 0) != 0;
+	result->is_copy = record_get_u64(record, F_FLAG, 0) == 2;
 	result->answer = (enum route_answer)answer;
 	return answer >= ROUTE_LOCAL && answer <= ROUTE_UNSURE &&
 	    result->asked < asked && result->address.n > 0 &&

@@ -102,6 +102,14 @@ class Sandbox:
     def log(self):
         return self._read("log")
 
+    def lines(self, *words, count=1):
+        """Lines of the log with all the words, as soon as there are count."""
+        def look():
+            found = [line for line in self.log().splitlines()
+                     if all(word in line for word in words)]
+            return found if len(found) >= count else None
+        return until(look, f"{count} log lines with {words}")
+
     def stderr(self):
         return self._read("stderr")
 
