@@ -195,6 +195,19 @@ class Faults(Faulty, unittest.TestCase):
                    'fcntl(i, F_SETFL, off | O_NONBLOCK); '
                    'write(i, junk, sizeof(junk)); }', lost=0)
 
+    def test_octets_at_random_to_another_process_alone(self):
+        """The process lives on; its links are made again."""
+        box = self.asked(
+            "char junk[4096]; memset(junk, 0xa5, sizeof(junk)); "
+            "for (int i = 4; i < 1024; i++) { struct sockaddr_storage at; "
+            "socklen_t n = sizeof(at); "
+            "if (getpeername(i, (void *)&at, &n) == 0 && at.ss_family == AF_UNIX) "
+            "send(i, junk, sizeof(junk), MSG_DONTWAIT); }")
+        self.storm(box)
+        self.assertRegex(box.log(), r"error edge\[\d+\] bus_down peer=check index=0 "
+                         r'reason="the peer broke the framing"')
+        self.assertRegex(box.log(), r"linked_again role=(edge|check) index=\d+ peer=")
+
     def test_reply_of_a_gibibyte(self):
         self.storm(self.asked(
             "char *p = malloc(1 << 30); memset(p, 'x', (1 << 30) - 1); "

@@ -381,7 +381,8 @@ on_down(void *owner, const char *reason)
 {
 	struct peer *peer = owner;
 
-	ph_log(PH_DEBUG, "bus_down", ph_f_str("peer", role_name(peer->role)),
+	ph_log(reason == link_closed ? PH_DEBUG : PH_ERROR, "bus_down",
+	    ph_f_str("peer", role_name(peer->role)),
 	    ph_f_int("index", peer->index), ph_f_str("reason", reason));
 	peer_gone(peer);
 }

@@ -64,6 +64,8 @@ union control {
 static char receive_buffer[RECEIVE_SIZE];
 static struct link *dirty_links;
 
+const char link_closed[] = "the peer closed";
+
 static void link_fail(struct link *link, const char *reason);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -216,7 +218,7 @@ static void
 link_flush(struct link *link)
 {
 	if (!link_push(link)) {
-		link_fail(link, "the peer closed");
+		link_fail(link, link_closed);
 		return;
 	}
 	want_events(link, link_queued(link) > 0);
@@ -479,7 +481,7 @@ link_receive(struct link *link)
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (n <= 0)
-		link_fail(link, "the peer closed");
+		link_fail(link, link_closed);
 	else if (!take_control(link, &msg))
 		link_fail(link, "too many descriptors came");
 	else if (!link_feed(link, receive_buffer, (size_t)n))
@@ -494,7 +496,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 	struct link *link = poll->data;
 
 	if (status < 0) {
-		link_fail(link, "the peer closed");
+		link_fail(link, link_closed);
 		return;
 	}
 	if (events & UV_READABLE)

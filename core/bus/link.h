@@ -29,12 +29,14 @@ struct link_header {
 };
 
 struct link;
+extern const char link_closed[];
 struct link_events {
 	/* A whole message; record is borrowed for the call, descriptors (-1
 	 * behind the last) are given. Must not suspend. */
 	void (*message)(void *owner, const struct link_header *header,
 	    struct ph_slice record, const int fds[BUS_FDS]);
-	/* The link is down; it frees itself after the call. Called once. */
+	/* The link is down; it frees itself after the call. Called once. The
+	 * reason is link_closed, or that what came is no message. */
 	void (*down)(void *owner, const char *reason);
 	/* The queue fell under LINK_OUT_SOFT again. */
 	void (*drained)(void *owner);

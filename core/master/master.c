@@ -364,6 +364,7 @@ master_main(const char *main_file, bool is_daemon)
 	for (uint16_t type = 0; type < BUS_TYPE_LIMIT; type++)
 		bus_limit_fds(type, 0, 0);
 	watch_signals();
+	peers_serve();
 	fiber_start(begin, NULL);
 	fiber_runtime_run();
 	log_flush();

@@ -36,6 +36,7 @@ struct process {
 	unsigned data_failures;    /* queue: exits because of a failed fsync */
 	unsigned links_opened, links_closed; /* equal: no link */
 	bool is_hung, is_over;     /* the watchdog killed it: time, memory */
+	uint64_t lost_links[ROLES]; /* that it told of: bit by index */
 	bool is_deaf;              /* its link went down before it did */
 	bool is_excused;           /* a module did it, which the breaker counts */
 	bool is_refused;           /* it did not take its configuration */
@@ -81,7 +82,9 @@ void process_set_state(struct process *process, enum process_state state);
 /* Whether two roles have something to say to each other. */
 bool peers_may_talk(enum role a, enum role b);
 /* Make socket pairs between a ready process and all others that are ready. */
-void peers_link(const struct process *process);
+void peers_link(struct process *process);
+/* Make another when one breaks between two that go on. */
+void peers_serve(void);
 
 /* --- watch.c --- */
 

@@ -12,6 +12,8 @@
 #include "base/record.h"
 #include "role/messages.h"
 
+enum { MAX_INDEX = 64 };
+
 static const struct {
 	enum role a, b;
 } talking[] = {
@@ -50,27 +52,83 @@ tell(const struct process *to, const struct process *of, int fd)
 	ph_buf_fini(&record);
 }
 
-void
-peers_link(const struct process *process)
+static void
+link_pair(const struct process *a, const struct process *b)
 {
-	for (size_t i = 0; i < master.process_count; i++) {
-		const struct process *other = &master.processes[i];
-		struct ph_err err;
-		int pair[2];
+	struct ph_err err;
+	int pair[2];
 
-		if (other->state != PROCESS_READY || other == process ||
-		    !peers_may_talk(process->role, other->role))
-			continue;
-		if (child_socket_pair(pair, &err) != PH_OK) {
-			ph_log(PH_ERROR, "not_linked",
-			    ph_f_str("role", role_name(process->role)),
-			    ph_f_str("peer", role_name(other->role)),
-			    ph_f_str("reason", err.text));
-			continue;
-		}
-		tell(process, other, pair[0]);
-		tell(other, process, pair[1]);
-		close(pair[0]);
-		close(pair[1]);
+	if (child_socket_pair(pair, &err) != PH_OK) {
+		ph_log(PH_ERROR, "not_linked",
+		    ph_f_str("role", role_name(a->role)),
+		    ph_f_str("peer", role_name(b->role)),
+		    ph_f_str("reason", err.text));
+		return;
 	}
+	tell(a, b, pair[0]);
+	tell(b, a, pair[1]);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static uint64_t
+bit_of(const struct process *process)
+{
+	return UINT64_C(1) << process->index;
+}
+
+static void
+forget_lost(struct process *of, const struct process *peer)
+{
+	of->lost_links[peer->role] &= ~bit_of(peer);
+}
+
+void
+peers_link(struct process *process)
+{
+	memset(process->lost_links, 0, sizeof(process->lost_links));
+	for (size_t i = 0; i < master.process_count; i++) {
+		struct process *other = &master.processes[i];
+
+		forget_lost(other, process);
+		if (other->state == PROCESS_READY && other != process &&
+		    peers_may_talk(process->role, other->role))
+			link_pair(process, other);
+	}
+}
+
+/* --- links that broke between two that live --- */
+
+/* Who is dead tells nothing: a link that both ends miss broke between two that
+ * live. */
+static void
+on_link_down(struct bus_request *request)
+{
+	struct ph_slice record = request->message.record;
+	uint64_t role = record_get_u64(record, F_ROLE, ROLES);
+	uint64_t index = record_get_u64(record, F_INDEX, MAX_INDEX);
+	struct process *from = process_of(request->from, request->from_index);
+	struct process *other = role < ROLES && index < MAX_INDEX ?
+	    process_of((enum role)role, (unsigned)index) : NULL;
+
+	if (from == NULL || other == NULL ||
+	    !peers_may_talk(from->role, other->role))
+		return;
+	from->lost_links[other->role] |= bit_of(other);
+	if (!(other->lost_links[from->role] & bit_of(from)) ||
+	    from->state != PROCESS_READY || other->state != PROCESS_READY)
+		return;
+	forget_lost(from, other);
+	forget_lost(other, from);
+	ph_log(PH_WARN, "linked_again", ph_f_str("role", role_name(from->role)),
+	    ph_f_int("index", from->index),
+	    ph_f_str("peer", role_name(other->role)),
+	    ph_f_int("peer_index", other->index));
+	link_pair(from, other);
+}
+
+void
+peers_serve(void)
+{
+	bus_serve(MSG_LINK_DOWN, ~ROLE_BIT(ROLE_MASTER), on_link_down);
 }

@@ -39,6 +39,11 @@ enum message_type {
 	/* edge: F_TICKETS; notify */
 	MSG_TICKETS = 9,
 
+	/* --- any role to master --- */
+	/* F_ROLE F_INDEX: the link to that process is down; notify. When both
+	 * live, the master makes another: only what came on it was broken */
+	MSG_LINK_DOWN = 10,
+
 	/* --- posthousectl, through master --- */
 	/* to auth: F_OP ("add" "passwd" "del" "list") F_USER? F_PASSWORD?;
 	 * reply F_USER* (list: in order, behind F_USER when given; F_FLAG 1: the

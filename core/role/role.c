@@ -270,9 +270,19 @@ on_stop(struct bus_request *request)
 static void
 on_peer_down(enum role role, unsigned index)
 {
-	(void)index;
-	if (role != ROLE_MASTER || self.is_stopping)
+	struct ph_buf record;
+
+	if (self.is_stopping)
 		return;
+	if (role != ROLE_MASTER) {
+		ph_buf_init(&record, NULL, 64);
+		record_put_u64(&record, F_ROLE, role);
+		record_put_u64(&record, F_INDEX, index);
+		bus_notify(ROLE_MASTER, 0, MSG_LINK_DOWN,
+		    ph_buf_content(&record));
+		ph_buf_fini(&record);
+		return;
+	}
 	ph_log(PH_ERROR, "master_gone");
 	self.exit_status = EX_UNAVAILABLE;
 	fiber_runtime_stop();
