@@ -183,6 +183,9 @@ class Sdk(unittest.TestCase):
         pages = os.listdir(self.prefix + "/share/man/man3")
         self.assertIn("ph_check.3", pages)
         self.assertIn("ph_dns.3", pages)
+        with open(self.prefix + "/share/man/man3/ph_dns_mx.3",
+                  encoding="ascii") as f:
+            self.assertEqual(f.read(), ".so man3/ph_dns.3\n")
         for page in ("man1/posthouse-sdk.1", "man7/posthouse-sdk.7"):
             self.assertTrue(os.path.exists(
                 f"{self.prefix}/share/man/{page}"), page)
