@@ -2,7 +2,9 @@
 """Whose mail goes next, and what waits for whom: several destinations, several
 senders, limits. Remote servers answer when the test lets them."""
 import smtplib
+import socket
 import threading
+import time
 import unittest
 
 from remote import Narrow, Remote
@@ -18,6 +20,31 @@ dead.test A 127.0.0.4
 def message(n):
     return (f"From: <alice@example.test>\r\nTo: <x@far.test>\r\nSubject: m{n}\r\n"
             "Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\nhello\r\n").encode()
+
+
+def serve(listener, talk):
+    """talk to each that connects; the list grows with their number."""
+    connections = []
+
+    def session(link):
+        try:
+            with link:
+                talk(link)
+        except OSError:
+            pass
+
+    def accept():
+        try:
+            while True:
+                link = listener.accept()[0]
+                connections.append(link)
+                threading.Thread(target=session, args=(link,),
+                                 daemon=True).start()
+        except OSError:
+            pass
+
+    threading.Thread(target=accept, daemon=True).start()
+    return connections
 
 
 class Schedule(unittest.TestCase):
@@ -105,6 +132,42 @@ class Schedule(unittest.TestCase):
                      if " bounced " in line]
             return lines if len(lines) >= count else None
         return until(look, f"{count} bounces")
+
+    def test_a_hostile_destination_costs_one_attempt(self):
+        """Endless lines, an octet now and then, what is no SMTP at all."""
+        def endless(link):
+            while True:
+                link.sendall(b"220-and there is more\r\n" * 100)
+
+        def slow(link):
+            while True:
+                link.sendall(b"2")
+                time.sleep(0.2)
+
+        def garbage(link):
+            link.sendall(bytes(range(256)) * 400)
+            link.recv(1)
+
+        port = 0
+        counts = []
+        for address, talk in (("127.0.0.2", endless), ("127.0.0.3", slow),
+                              ("127.0.0.4", garbage)):
+            listener = socket.create_server((address, port))
+            self.addCleanup(listener.close)
+            self.addCleanup(listener.shutdown, socket.SHUT_RDWR)
+            port = listener.getsockname()[1]
+            counts.append(serve(listener, talk))
+        box = self.box(port, 'retry = [ "1h" ]; attempt_timeout = "3s";')
+        names = ["fast.test", "slow.test", "dead.test"]
+        for name in names:
+            self.send(box, "x@" + name)
+        for name in names:
+            until(lambda: [line for line in box.log().splitlines()
+                           if " deferred " in line and "to=x@" + name in line],
+                  "the attempt at " + name)
+        self.assertEqual([len(count) for count in counts], [1, 1, 1])
+        self.assertEqual(box.log().count(" deferred "), 3)
+        self.assertIn("relay", " ".join(box.children().values()))
 
     def test_a_rate_holds_until_the_configuration_says_otherwise(self):
         far = self.remote(address="127.0.0.2")

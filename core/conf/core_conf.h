@@ -70,6 +70,7 @@ struct core_conf {
 		unsigned destination_start;       /* at once, at first */
 		unsigned destination_failures;    /* in a row, then it rests */
 		const char *const *destination_limits; /* core_limit_find */
+		unsigned attempt_timeout_ms; /* of a remote one, as a whole */
 		bool fsync;                 /* false only for tests of tests: no promise */
 	} queue;
 	struct core_processes {

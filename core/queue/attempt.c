@@ -16,7 +16,7 @@
 
 enum {
 	LOCAL_MS = 120000,
-	REMOTE_MS = 3600000,
+	REMOTE_MORE_MS = 300000, /* for relay to end the attempt and say so */
 	AGAIN_MS = 1000,        /* nobody was there to take it */
 	AGAIN_DOUBLINGS = 8,    /* of it, when that goes on */
 	TROUBLE_MS = 60000,     /* the store would not take the outcome */
@@ -95,6 +95,8 @@ ask(struct attempt *a, struct bus_message *reply)
 {
 	const struct entry *entry = a->entry;
 	const struct lane *lane = a->job->lane;
+	unsigned timeout_ms =
+	    generation_current()->core.queue.attempt_timeout_ms;
 	struct ph_buf buf;
 	int status;
 
@@ -106,6 +108,7 @@ ask(struct attempt *a, struct bus_message *reply)
 		if (lane->transport_n > 0)
 			record_put(&buf, F_TRANSPORT, (struct ph_slice){
 			    lane->name, lane->transport_n });
+		record_put_u64(&buf, F_TIMEOUT, timeout_ms);
 		record_put_str(&buf, F_DESTINATION, lane->name +
 		    (lane->transport_n > 0 ? lane->transport_n + 1 : 0));
 		ph_buf_slice(&buf, a->facts);
@@ -121,7 +124,7 @@ ask(struct attempt *a, struct bus_message *reply)
 	else
 		status = bus_call(ROLE_RELAY, BUS_ANY_SHARD, MSG_ATTEMPT,
 		    ph_buf_content(&buf), &a->fd, a->fd >= 0 ? 1 : 0,
-		    REMOTE_MS, a->arena, reply);
+		    timeout_ms + REMOTE_MORE_MS, a->arena, reply);
 	ph_buf_fini(&buf);
 	return status;
 }
