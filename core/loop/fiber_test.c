@@ -297,6 +297,71 @@ START_TEST(tells_when_stacks_run_out)
 }
 END_TEST
 
+static unsigned idle_count;
+
+static bool
+on_idle(void)
+{
+	idle_count++;
+	return false;
+}
+
+static void
+late_work(void *arg)
+{
+	(void)arg;
+	usleep(2000);
+}
+
+static void
+works(void *arg)
+{
+	(void)arg;
+	ph_work(late_work, NULL);
+	mark("w");
+}
+
+static void
+sleeps_for_hours(void *arg)
+{
+	ck_assert_int_eq(ph_sleep_ms(*(unsigned *)arg * 3600000), PH_OK);
+	mark(*(unsigned *)arg == 1 ? "1" : "2");
+}
+
+static void
+stepped_main(void *arg)
+{
+	uint64_t start = ph_now_ms();
+	unsigned one = 1, two = 2;
+	struct ph_scope scope;
+
+	(void)arg;
+	ck_assert_int_eq(ph_wall_time(), 1000);
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, sleeps_for_hours, &two);
+	ph_scope_spawn(&scope, sleeps_for_hours, &one);
+	ph_scope_spawn(&scope, works, NULL);
+	ck_assert_int_eq(ph_scope_wait(&scope), PH_OK);
+	ph_scope_end(&scope);
+	ck_assert_uint_eq(ph_now_ms() - start, 2 * 3600000);
+	ck_assert_int_eq(ph_wall_time(), 1000 + 2 * 3600);
+	fiber_runtime_stop();
+}
+
+START_TEST(a_stepped_clock_jumps_when_all_wait)
+{
+	trail[0] = '\0';
+	idle_count = 0;
+	fiber_runtime_init();
+	fiber_clock_step(1000000, on_idle);
+	fiber_start(stepped_main, NULL);
+	fiber_runtime_run();
+	fiber_runtime_fini();
+	ck_assert_str_eq(trail, "w12"); /* and not while there is work */
+	ck_assert_uint_eq(idle_count, 2);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -314,6 +379,7 @@ main(void)
 	tcase_add_test(tc, thousands_of_fibers_keep_their_stacks);
 	tcase_add_test(tc, turn_end_is_called_once_a_turn);
 	tcase_add_test(tc, tells_when_stacks_run_out);
+	tcase_add_test(tc, a_stepped_clock_jumps_when_all_wait);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
