@@ -41,6 +41,8 @@ big.test TRUNCATE yes
 big.test MX 10 mx1.remote.test
 """
 
+SHARED = 2000  # messages to two equal hosts
+
 # A connection for each attempt.
 ONE_EACH = "connection_idle = \"0s\";"
 
@@ -137,6 +139,26 @@ class Relay(unittest.TestCase):
         report = box.inbox("alice", 1)[0]
         self.assertIn(b"Final-Recipient: rfc822; ghost@plain.test", report)
         self.assertIn(b"nobody of that name", report)
+
+    def test_equal_preferences_share_the_mail(self):
+        one = self.remote()
+        two = self.remote(address="127.0.0.3", port=one.port)
+        box = self.box(one, "connection_idle = \"10s\";", zone="""
+            equal.test MX 10 a.equal.test
+            equal.test MX 10 b.equal.test
+            equal.test MX 20 c.equal.test
+            a.equal.test A 127.0.0.2
+            b.equal.test A 127.0.0.3
+            c.equal.test A 127.0.0.4
+        """)
+        client = box.submission()
+        for n in range(SHARED):
+            client.sendmail("alice@example.test", ["x@equal.test"], message())
+        client.quit()
+        until(lambda: len(one.messages) + len(two.messages) >= SHARED,
+              "all messages", deadline=300)
+        share = len(one.messages) / SHARED
+        self.assertTrue(0.45 <= share <= 0.55, share)
 
     def test_dns_decides_between_bounce_and_patience(self):
         remote = self.remote()

@@ -231,6 +231,37 @@ class Routing(unittest.TestCase):
         self.lines(box, " deferred ", "to=late@tool.test", "status=4.3.0")
         self.lines(box, " bounced ", "to=-x@tool.test", "status=5.1.3")
 
+    def test_blind_copies_go_once_and_in_silence(self):
+        remote = Remote(offer=["DSN"])
+        self.addCleanup(remote.close)
+        box = self.box(
+            "router_bcc: { order = 90; always = [ \"carol@example.test\", "
+            "\"ghost@example.test\" ]; "
+            "senders = [ \"x.test archive@plain.test\" ]; "
+            "recipients = [ \"team@example.test bob@example.test\", "
+            "\"carol@example.test alice@example.test\" ]; };"
+            "router_aliases: { };",
+            f" transport_smtp: {{ port = {remote.port}; "
+            "allow_loopback = true; };")
+        self.write(box, "aliases", "team: alice\n")
+        with box.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@x.test")[0], 250)
+            for to in ("team@example.test", "bob@example.test"):
+                self.assertEqual(client.rcpt(to, ["NOTIFY=SUCCESS"])[0], 250)
+            self.assertEqual(client.data(message())[0], 250)
+        for user in ("alice", "bob", "carol"):
+            self.assertEqual(len(box.inbox(user, 1)), 1)
+        self.lines(box, " delivered ", "to=archive@plain.test")
+        self.assertIn(" NOTIFY=NEVER", remote.messages[0][1][0])
+        self.assertNotIn("ORCPT", remote.messages[0][1][0])
+        # alice and bob are reported on; nobody else, and no report is copied
+        self.lines(box, " reported ", "action=delivered")
+        until(lambda: "The queue is empty" in box.ctl("queue", "list").stdout,
+              "the end of all, reports too")
+        self.assertEqual(box.log().count(" delivered queue="), 4)
+        self.assertEqual(len(remote.messages), 1)
+
     def test_no_answer_is_no_refusal(self):
         box = self.box()
         path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check")

@@ -301,6 +301,8 @@ struct routed {
 	struct queue_db_recipient *all;
 	struct ph_slice *where; /* mailbox or address of each, for doubles */
 	size_t count, room;
+	const struct route_result **copies; /* blind ones, for after all others */
+	size_t copy_count, copy_room;
 };
 
 static void
@@ -348,7 +350,7 @@ take_routed(struct routed *r, const struct claim *asked,
 
 	if (!result->is_replaced)
 		claim.address = asked->address; /* as it was written */
-	else if (claim.orcpt.p == NULL)
+	else if (claim.orcpt.p == NULL && !result->is_copy)
 		claim.orcpt = routing_original(r->arena, asked->address);
 	if (is_double(r, where))
 		return PH_OK;
@@ -374,7 +376,8 @@ count_heirs(const struct route_result *results, size_t count)
 
 	for (size_t i = 0; i < count && results[i].asked == results[0].asked;
 	     i++)
-		heirs += results[i].answer != ROUTE_NO_USER;
+		heirs += results[i].answer != ROUTE_NO_USER &&
+		    !results[i].is_copy;
 	return heirs;
 }
 
@@ -385,6 +388,34 @@ note_expansion(const struct routed *r, struct claim *claim, size_t heirs)
 	if (heirs > 1 && r->sender.n > 0 &&
 	    report_notify_has(claim->notify, "SUCCESS"))
 		claim->expanded = heirs;
+}
+
+static void
+keep_copy(struct routed *r, const struct route_result *result)
+{
+	if (r->copy_count == r->copy_room) {
+		size_t room = r->copy_room > 0 ? r->copy_room * 2 : 16;
+		const struct route_result **all = ph_arena_array(r->arena,
+		    room, sizeof(const struct route_result *));
+
+		for (size_t i = 0; i < r->copy_count; i++)
+			all[i] = r->copies[i];
+		r->copies = all;
+		r->copy_room = room;
+	}
+	r->copies[r->copy_count++] = result;
+}
+
+/* Nobody hears of them, and who is a recipient already has his own wishes. */
+static int
+take_copies(struct routed *r)
+{
+	struct claim claim = { .notify = PH_LIT("NEVER") };
+	int status = PH_OK;
+
+	for (size_t i = 0; i < r->copy_count && status == PH_OK; i++)
+		status = take_routed(r, &claim, r->copies[i]);
+	return status;
 }
 
 /* Nobody is behind a recipient that was accepted: what it stood for is gone
@@ -413,7 +444,10 @@ route_some(struct routed *r, struct claim *claims, size_t n)
 			    count_heirs(results + i, count - i));
 		if (results[i].answer == ROUTE_UNSURE)
 			return PH_UNAVAILABLE;
-		if (results[i].answer != ROUTE_NO_USER) {
+		if (results[i].is_copy &&
+		    results[i].answer != ROUTE_NO_USER) {
+			keep_copy(r, &results[i]);
+		} else if (results[i].answer != ROUTE_NO_USER) {
 			good++;
 			status = take_routed(r, &claims[results[i].asked],
 			    &results[i]);
@@ -470,6 +504,8 @@ take_recipients(struct accepting *accepting)
 	r.claims = claims;
 	if (generation_current()->router_count > 0) {
 		status = route_all(&r, n);
+		if (status == PH_OK)
+			status = take_copies(&r);
 	} else {
 		r.all = ph_arena_array(request->arena, n, sizeof(*r.all));
 		for (; r.count < n && status == PH_OK; r.count++) {

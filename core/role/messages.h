@@ -84,7 +84,7 @@ enum message_type {
 	/* from edge and queue: F_SENDER? F_RECIPIENT* (at most 200); reply F_RESULT*
 	 * (nested: F_NUMBER, which of them; F_ADDRESS F_ANSWER (enum
 	 * route_answer) F_USER? F_TRANSPORT? F_DESTINATION? F_FLAG? 1: a router
-	 * put it there, F_ACCEPTED? 1: it is ours to take), at least one
+	 * put it there, 2: a blind copy (where F_SENDER was given), F_ACCEPTED? 1: it is ours to take), at least one
 	 * for each and in their order */
 	MSG_ROUTE = 42,
 

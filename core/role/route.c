@@ -34,6 +34,7 @@ struct node {
 	struct node *next;         /* to be looked at, in order */
 	struct node *next_settled;
 	const struct node *parent; /* NULL: the recipient itself */
+	bool is_copy;              /* it, or one above it: a blind copy */
 	struct ph_slice address;
 	unsigned depth;
 };
@@ -45,8 +46,8 @@ struct ph_routing {
 	struct ph_slice sender;
 	bool is_unknown, is_accepted;
 	const char *transport, *destination;
-	struct ph_slice *added;
-	size_t added_count;
+	struct ph_slice *added, *copies;
+	size_t added_count, copy_count;
 };
 
 /* One tree. */
@@ -54,6 +55,8 @@ struct tree {
 	struct ph_arena *arena;
 	struct generation *generation;
 	struct node *first, **last, *settled;
+	struct ph_slice *copies;
+	size_t copy_count;
 	size_t nodes, number;
 	struct ph_slice sender;
 	struct ph_buf *reply;
@@ -110,23 +113,37 @@ is_address(struct ph_slice address)
 	return memchr(domain.p, ' ', domain.n) == NULL;
 }
 
-void
-ph_routing_add(struct ph_routing *routing, struct ph_slice address)
+/* list has room for a power of two, or nothing. */
+static void
+put_address(struct ph_routing *routing, struct ph_slice **list, size_t *count,
+    struct ph_slice address)
 {
 	struct ph_slice *wider;
 
-	if (!is_address(address) || routing->added_count == NODES_MAX)
+	if (!is_address(address) || *count == NODES_MAX)
 		return;
-	if ((routing->added_count & (routing->added_count - 1)) == 0) {
-		wider = ph_arena_array(routing->arena,
-		    routing->added_count * 2 + 1, sizeof(*wider));
-		if (routing->added_count > 0)
-			memcpy(wider, routing->added, routing->added_count *
-			    sizeof(*wider));
-		routing->added = wider;
+	if ((*count & (*count - 1)) == 0) {
+		wider = ph_arena_array(routing->arena, *count * 2 + 1,
+		    sizeof(*wider));
+		if (*count > 0)
+			memcpy(wider, *list, *count * sizeof(*wider));
+		*list = wider;
 	}
-	routing->added[routing->added_count++] =
-	    ph_arena_slice(routing->arena, address);
+	(*list)[(*count)++] = ph_arena_slice(routing->arena, address);
+}
+
+void
+ph_routing_add(struct ph_routing *routing, struct ph_slice address)
+{
+	put_address(routing, &routing->added, &routing->added_count, address);
+}
+
+void
+ph_routing_copy(struct ph_routing *routing, struct ph_slice address)
+{
+	if (!routing->node->is_copy && routing->sender.p != NULL)
+		put_address(routing, &routing->copies, &routing->copy_count,
+		    address);
 }
 
 struct ph_slice
@@ -236,6 +253,7 @@ tree_add(struct tree *tree, const struct node *parent, struct ph_slice address)
 		return false;
 	node = ph_arena_alloc(tree->arena, sizeof(*node));
 	node->parent = parent;
+	node->is_copy = parent != NULL && parent->is_copy;
 	node->depth = parent != NULL ? parent->depth + 1 : 0;
 	node->address = fold(tree->arena, address);
 	*tree->last = node;
@@ -274,7 +292,7 @@ put_result(struct tree *tree, const struct ph_routing *routing,
 	if (user.p != NULL)
 		record_put(tree->reply, F_USER, user);
 	if (node->parent != NULL)
-		record_put_u64(tree->reply, F_FLAG, 1);
+		record_put_u64(tree->reply, F_FLAG, node->is_copy ? 2 : 1);
 	if (routing->is_accepted)
 		record_put_u64(tree->reply, F_ACCEPTED, 1);
 	if (routing->transport != NULL && routing->transport[0] != '\0')
@@ -352,6 +370,40 @@ settle(struct tree *tree, struct ph_routing *routing)
 	put_result(tree, routing, answer, user);
 }
 
+/* Behind all that the recipient came to be, so that who is among those stays
+ * what he is. A copy that is too much is left out. */
+static void
+add_copies(struct tree *tree)
+{
+	struct node *above;
+
+	if (tree->copy_count == 0)
+		return;
+	above = ph_arena_alloc(tree->arena, sizeof(*above));
+	*above = *tree->first;
+	above->is_copy = true;
+	for (size_t i = 0; i < tree->copy_count; i++)
+		tree_add(tree, above, tree->copies[i]);
+	tree->copy_count = 0;
+}
+
+static void
+keep_copies(struct tree *tree, const struct ph_routing *routing)
+{
+	size_t n = tree->copy_count + routing->copy_count;
+	struct ph_slice *all;
+
+	if (routing->copy_count == 0)
+		return;
+	all = ph_arena_array(tree->arena, n, sizeof(*all));
+	if (tree->copy_count > 0)
+		memcpy(all, tree->copies, tree->copy_count * sizeof(*all));
+	memcpy(all + tree->copy_count, routing->copies,
+	    routing->copy_count * sizeof(*all));
+	tree->copies = all;
+	tree->copy_count = n;
+}
+
 static void
 visit(struct tree *tree, struct node *node)
 {
@@ -362,6 +414,7 @@ visit(struct tree *tree, struct node *node)
 	enum ph_route route = stands_above_itself(node) ? PH_ROUTE_KEEP :
 	    ask_routers(&routing, tree->generation);
 
+	keep_copies(tree, &routing);
 	switch (route) {
 	case PH_ROUTE_REPLACE:
 		replace(tree, &routing);
@@ -393,8 +446,11 @@ route_one(struct bus_request *request, struct generation *generation,
 	tree.last = &tree.first;
 	tree_add(&tree, NULL, address);
 	for (struct node *node = tree.first; node != NULL;
-	     node = node->next)
+	     node = node->next) {
 		visit(&tree, node);
+		if (node->next == NULL)
+			add_copies(&tree);
+	}
 	ph_arena_free(tree.arena);
 }
 

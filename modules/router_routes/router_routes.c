@@ -8,6 +8,8 @@
 #include <posthouse/mail.h>
 #include <posthouse/router.h>
 
+#include "router_file/pattern.h"
+
 struct routes_conf {
 	const char *const *routes, *const *senders, *const *relay_domains;
 };
@@ -17,54 +19,24 @@ struct route {
 	struct ph_slice pattern, transport, destination;
 };
 
-static struct ph_slice
-cut_word(struct ph_slice *rest)
-{
-	struct ph_slice word;
-
-	*rest = ph_slice_trim(*rest);
-	word = ph_slice_cut(rest, ' ');
-	if (rest->p == NULL)
-		*rest = PH_LIT("");
-	return word;
-}
-
 static bool
 parse(const char *text, struct route *route)
 {
 	struct ph_slice rest = ph_slice_str(text);
 
-	route->pattern = cut_word(&rest);
-	route->transport = cut_word(&rest);
-	route->destination = cut_word(&rest);
+	route->pattern = pattern_word(&rest);
+	route->transport = pattern_word(&rest);
+	route->destination = pattern_word(&rest);
 	return route->pattern.n > 0 && route->transport.n > 0 &&
 	    route->transport.n <= 64 && route->destination.n <= 255 &&
 	    ph_slice_trim(rest).n == 0;
-}
-
-/* An address, a domain, ".domain" for those below it, or "*". */
-static bool
-fits(struct ph_slice pattern, struct ph_slice address)
-{
-	struct ph_slice domain = ph_address_domain(address);
-
-	if (ph_slice_eq(pattern, PH_LIT("*")))
-		return true;
-	if (memchr(pattern.p, '@', pattern.n) != NULL)
-		return ph_slice_eq_nocase(pattern, address);
-	if (domain.p == NULL)
-		return false;
-	if (pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, domain);
-	return domain.n > pattern.n && ph_slice_eq_nocase(pattern,
-	    (struct ph_slice){ domain.p + domain.n - pattern.n, pattern.n });
 }
 
 static bool
 find(const char *const *list, struct ph_slice address, struct route *route)
 {
 	for (; *list != NULL; list++)
-		if (parse(*list, route) && fits(route->pattern, address))
+		if (parse(*list, route) && pattern_fits(route->pattern, address))
 			return true;
 	return false;
 }
@@ -73,7 +45,7 @@ static bool
 is_relayed(const struct routes_conf *conf, struct ph_slice address)
 {
 	for (const char *const *at = conf->relay_domains; *at != NULL; at++)
-		if (fits(ph_slice_str(*at), address))
+		if (pattern_fits(ph_slice_str(*at), address))
 			return true;
 	return false;
 }

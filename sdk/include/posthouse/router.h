@@ -59,6 +59,14 @@ PH_EXPORT bool ph_routing_is_unknown(const struct ph_routing *routing);
 PH_EXPORT void ph_routing_add(struct ph_routing *routing,
     struct ph_slice address);
 /*
+ * A blind copy of the message goes to the address, too, whatever becomes of the
+ * recipient: once a message, without another copy of itself, and with no word to
+ * the sender should it not arrive. Copied; nothing happens when a client only
+ * names the recipient, and to reports that the server makes.
+ */
+PH_EXPORT void ph_routing_copy(struct ph_routing *routing,
+    struct ph_slice address);
+/*
  * With PH_ROUTE_SEND; copied: the section of a transport, and what it is told as
  * the destination, "": the recipient's domain.
  */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pattern.c - which addresses an entry of a list means. */
+#include "pattern.h"
+
+#include <posthouse/mail.h>
+
+struct ph_slice
+pattern_word(struct ph_slice *rest)
+{
+	struct ph_slice word;
+
+	*rest = ph_slice_trim(*rest);
+	word = ph_slice_cut(rest, ' ');
+	if (rest->p == NULL)
+		*rest = PH_LIT("");
+	return word;
+}
+
+bool
+pattern_fits(struct ph_slice pattern, struct ph_slice address)
+{
+	struct ph_slice domain = ph_address_domain(address);
+
+	if (ph_slice_eq(pattern, PH_LIT("*")))
+		return true;
+	if (memchr(pattern.p, '@', pattern.n) != NULL)
+		return ph_slice_eq_nocase(pattern, address);
+	if (domain.p == NULL)
+		return false;
+	if (pattern.p[0] != '.')
+		return ph_slice_eq_nocase(pattern, domain);
+	return domain.n > pattern.n && ph_slice_eq_nocase(pattern,
+	    (struct ph_slice){ domain.p + domain.n - pattern.n, pattern.n });
+}
