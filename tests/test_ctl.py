@@ -52,6 +52,9 @@ class Ctl(unittest.TestCase):
         self.assertIn(f"server pid {self.box.env['PH_PID']}", lines)
         self.assertIn("queue.0 messages 0", lines)
         self.assertIn("edge.0 state ready", lines)
+        self.assertIn("server modules_out 0", lines)
+        self.assertTrue(any(re.match(r"edge\.0 memory_bytes [1-9]\d{4,}$", l)
+                            for l in lines))
 
     def test_modules_tell_what_is_on(self):
         lines = self.box.ctl("modules").stdout.splitlines()

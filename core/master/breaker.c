@@ -203,6 +203,16 @@ breaker_reload(void)
 	}
 }
 
+unsigned
+breaker_count_out(void)
+{
+	unsigned count = 0;
+
+	for (const struct ward *at = wards; at != NULL; at = at->next)
+		count += at->state != MODULE_IN;
+	return count;
+}
+
 int
 breaker_switch(const struct module_facts *facts, bool on, struct ph_err *err)
 {

@@ -35,6 +35,8 @@ void breaker_try_again(void);
 void breaker_tell(const struct process *process);
 /* Another plan: what was broken is in again, what is off stays off. */
 void breaker_reload(void);
+/* How many are broken or off. */
+unsigned breaker_count_out(void);
 /* The operator's word. 0, or PH_INVALID with err: this kind can't be off. */
 int breaker_switch(const struct module_facts *facts, bool on,
     struct ph_err *err);

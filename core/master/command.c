@@ -14,6 +14,7 @@
 #include "base/record.h"
 #include "master/breaker.h"
 #include "master/modules.h"
+#include "role/memory.h"
 #include "role/messages.h"
 
 enum {
@@ -77,7 +78,9 @@ put_process(struct command *command, const struct process *process)
 	    process->restarts);
 	if (!child_is_running(&process->child))
 		return;
-	ph_buf_printf(&command->text, "%s pid %d\n", name, process->child.pid);
+	ph_buf_printf(&command->text, "%s pid %d\n%s memory_bytes %llu\n", name,
+	    process->child.pid, name,
+	    (unsigned long long)memory_of_process(process->child.pid));
 	if (process->state == PROCESS_READY &&
 	    bus_call(process->role, process->index, MSG_STATUS, PH_LIT(""),
 	        NULL, 0, STATUS_MS, command->arena, &reply) == PH_OK)
@@ -91,10 +94,11 @@ do_status(struct command *command)
 
 	ph_buf_printf(&command->text,
 	    "server version %s\nserver pid %d\nserver up_s %llu\n"
-	    "server generation %llu\nserver hostname %s\n",
+	    "server generation %llu\nserver hostname %s\n"
+	    "server modules_out %u\n",
 	    PH_VERSION, (int)getpid(), (unsigned long long)up_s,
 	    (unsigned long long)master.plan->number,
-	    master.plan->core.hostname);
+	    master.plan->core.hostname, breaker_count_out());
 	for (size_t i = 0; i < master.process_count; i++)
 		put_process(command, &master.processes[i]);
 	return COMMAND_DONE;

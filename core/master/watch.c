@@ -10,10 +10,7 @@
 
 #include <posthouse/log.h>
 
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "loop/fiber.h"
 #include "master/breaker.h"
@@ -163,19 +160,9 @@ static bool
 is_over_memory(const struct process *process)
 {
 	uint64_t limit = master.plan->core.processes.check_memory_bytes;
-	char path[64];
-	uint64_t bytes;
-	int fd;
 
-	if (process->role != ROLE_CHECK || limit == 0)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/statm", process->child.pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	bytes = memory_of_process(fd);
-	close(fd);
-	return bytes > 2 * limit;
+	return process->role == ROLE_CHECK && limit > 0 &&
+	    memory_of_process(process->child.pid) > 2 * limit;
 }
 
 static void

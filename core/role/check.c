@@ -252,8 +252,6 @@ check_status(struct ph_buf *items)
 	role_status_item(items, "stages", "%llu",
 	    (unsigned long long)check.stages);
 	role_status_item(items, "running", "%u", check.running);
-	role_status_item(items, "memory_bytes", "%llu",
-	    (unsigned long long)memory_seen());
 }
 
 const struct role_ops role_check = {

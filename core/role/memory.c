@@ -21,8 +21,8 @@ static struct {
 	uint64_t base_bytes;   /* when it began */
 } memory = { .fd = -1 };
 
-uint64_t
-memory_of_process(int statm_fd)
+static uint64_t
+look(int statm_fd)
 {
 	unsigned long long size, resident, shared;
 	char text[128];
@@ -35,6 +35,22 @@ memory_of_process(int statm_fd)
 	    resident < shared)
 		return 0;
 	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t
+memory_of_process(int pid)
+{
+	uint64_t bytes;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	bytes = look(fd);
+	close(fd);
+	return bytes;
 }
 
 void
@@ -58,7 +74,7 @@ memory_note(const char *module)
 
 	if (!memory.is_measuring)
 		return;
-	now_bytes = memory_of_process(memory.fd);
+	now_bytes = look(memory.fd);
 	if (memory.running != NULL)
 		memory.running->grown += now_bytes - memory.base_bytes;
 	memory.running = module != NULL ? tally_of(module) : NULL;
@@ -88,7 +104,7 @@ memory_is_over(const char **module_out)
 	    now - memory.looked_ms < LOOK_EVERY_MS)
 		return false;
 	memory.looked_ms = now;
-	memory.seen_bytes = memory_of_process(memory.fd);
+	memory.seen_bytes = look(memory.fd);
 	if (!memory.is_measuring &&
 	    memory.seen_bytes > memory.limit_bytes / 2) {
 		memory.is_measuring = true;

@@ -9,7 +9,7 @@
 #include "role/role.h"
 
 /* Octets that belong to a process alone and are in memory; 0: can't tell. */
-uint64_t memory_of_process(int statm_fd);
+uint64_t memory_of_process(int pid);
 
 /* Look from now on (before confinement). */
 void memory_begin(void);
@@ -19,6 +19,6 @@ void memory_note(const char *module);
 /* Look now, unless that was a moment ago. True: over the limit; *module_out is
  * who took most, as far as known ("" nobody). */
 bool memory_is_over(const char **module_out);
-uint64_t memory_seen(void);
+uint64_t memory_seen(void); /* at the last look */
 
 #endif
