@@ -4,9 +4,12 @@ client is told at each step of a conversation."""
 import os
 import signal
 import smtplib
+import socket
 import threading
 import time
 import unittest
+
+from dnslib import A, DNSRecord, RCODE, RR
 
 from remote import Remote
 from sandbox import DEADLINE, Dns, Sandbox, until
@@ -145,6 +148,12 @@ class Rbl(Checks):
 
     def test_an_outcome_is_forgotten(self):
         box = self.box(self.ZONE, self.CONF % 'cache = "1s";')
+        self.assertEqual(self.talk(box, "127.0.0.9")[1], 550)
+        box.dns.write("")
+        until(lambda: self.talk(box, "127.0.0.9")[1] == 250, "it is forgotten")
+
+    def test_a_listing_is_known_no_longer_than_its_ttl(self):
+        box = self.box(self.ZONE + "9.0.0.127.bad.test TTL 1", self.CONF % 'cache = "1h";')
         self.assertEqual(self.talk(box, "127.0.0.9")[1], 550)
         box.dns.write("")
         until(lambda: self.talk(box, "127.0.0.9")[1] == 250, "it is forgotten")
@@ -397,6 +406,62 @@ class Recipient(Checks):
         waiting.join()
         self.assertEqual(codes, [250, 250])
         self.assertEqual(remote.connections, 2)
+
+
+class SlowList:
+    """A resolver that knows of each question at once and answers when it may."""
+
+    def __init__(self):
+        self.asked, self.may = [], threading.Event()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        waiting = []
+        self.socket.settimeout(0.02)
+        while self.socket.fileno() >= 0:
+            try:
+                data, client = self.socket.recvfrom(2048)
+            except socket.timeout:
+                data = None
+            except OSError:
+                return
+            if data is not None:
+                question = DNSRecord.parse(data)
+                self.asked.append(str(question.q.qname))
+                waiting.append((question, client))
+            while self.may.is_set() and waiting:
+                question, client = waiting.pop()
+                reply = question.reply()
+                if str(question.q.qname) == "9.0.0.127.bad.test.":
+                    reply.add_answer(RR(question.q.qname, rdata=A("127.0.0.2"), ttl=60))
+                else:
+                    reply.header.rcode = RCODE.NXDOMAIN
+                self.socket.sendto(reply.pack(), client)
+
+    def close(self):
+        self.socket.close()
+        self.thread.join()
+
+
+class EarlyStart(Checks):
+    def test_what_is_asked_at_connect_is_answered_at_rcpt(self):
+        dns = SlowList()
+        self.addCleanup(dns.close)
+        box = Sandbox({"checks": """dns: { timeout = "30s"; attempts = 1; };
+            check_rbl: { exempt = [ ]; explain = false; timeout = "30s";
+                         lists = [ "bad.test", "other.test" ]; };"""}, dns=dns.address)
+        self.addCleanup(box.close)
+        client, code, _ = self.client(box, "127.0.0.9")
+        self.assertEqual(code, 250, "the lists hold up nobody before RCPT")
+        until(lambda: {"9.0.0.127.bad.test.", "9.0.0.127.other.test."} <= set(dns.asked),
+              "both are asked, at once")
+        self.assertEqual(client.docmd("MAIL", "FROM:<x@remote.test>")[0], 250)
+        dns.may.set()
+        self.assertEqual(client.docmd("RCPT", "TO:<bob@example.test>")[0], 550)
 
 
 class Together(Checks):

@@ -343,6 +343,7 @@ resolve(struct ph_arena *arena, const char *name, enum dns_kind kind,
 	unsigned cnames = 0;
 	const char *alias = name;
 
+	answer->ttl_s = UINT32_MAX;
 	while (alias != NULL) {
 		struct question question = { .name = alias, .kind = kind,
 			.end_ms = end_ms };
@@ -350,10 +351,12 @@ resolve(struct ph_arena *arena, const char *name, enum dns_kind kind,
 		answer->result = PH_DNS_NO_ANSWER;
 		answer->count = 0;
 		if (cnames > DNS_CNAMES_MAX || !open_enter(end_ms))
-			return;
+			break;
 		ask_once(arena, &question, &cnames, answer, &alias);
 		open_leave();
 	}
+	if (answer->result != PH_DNS_OK)
+		answer->ttl_s = 0;
 }
 
 static uint64_t
@@ -513,6 +516,7 @@ batch_put(struct ph_dns_batch *batch, const char *name, enum dns_kind kind,
 	to->kind = kind;
 	to->answer.result = answer->result;
 	to->answer.count = answer->count;
+	to->answer.ttl_s = answer->ttl_s;
 	to->answer.name = name;
 	copy_records(batch->arena, &to->answer, answer);
 	if (batch->last != NULL)
@@ -704,5 +708,7 @@ ph_dns_host(struct ph_arena *arena, const char *name)
 		addr[i] = i < got[0].count ? got[0].addr[i] :
 		                             got[1].addr[i - got[0].count];
 	answer->addr = addr;
+	answer->ttl_s = got[0].count == 0 || (got[1].count > 0 &&
+	    got[1].ttl_s < got[0].ttl_s) ? got[1].ttl_s : got[0].ttl_s;
 	return answer;
 }

@@ -209,6 +209,7 @@ struct rr {
 	enum name_answer owner_answer;
 	char owner[DNS_NAME_TEXT];
 	unsigned kind, class;
+	uint32_t ttl_s;
 	size_t data, data_n; /* where its data is, in the packet */
 };
 
@@ -234,6 +235,9 @@ walk_next(struct walk *walk, struct rr *rr)
 	p = walk->packet.p + walk->at;
 	rr->kind = get_u16(p);
 	rr->class = get_u16(p + 2);
+	rr->ttl_s = (uint32_t)get_u16(p + 4) << 16 | get_u16(p + 6);
+	if (rr->ttl_s > INT32_MAX) /* the first bit is none of its own */
+		rr->ttl_s = 0;
 	rr->data = walk->at + 10;
 	rr->data_n = get_u16(p + 8);
 	if (walk->packet.n - rr->data < rr->data_n)
@@ -274,6 +278,7 @@ struct found {
 	const char **ptr;
 	size_t count;
 	bool odd; /* a record was passed over */
+	uint32_t ttl_s; /* the shortest of what was used */
 	char alias[DNS_NAME_TEXT];
 };
 
@@ -396,11 +401,15 @@ pass(struct ph_arena *arena, struct walk walk, const char *owner,
 		if (rr.kind == (unsigned)kind) {
 			if (!take(arena, &walk, &rr, found))
 				return false;
+			if (rr.ttl_s < found->ttl_s)
+				found->ttl_s = rr.ttl_s;
 		} else if (rr.kind == DNS_KIND_CNAME &&
 		    found->alias[0] == '\0') {
 			if (take_name(&walk, &rr, 0, found->alias) !=
 			        NAME_GOOD || found->alias[0] == '\0')
 				return false;
+			if (rr.ttl_s < found->ttl_s)
+				found->ttl_s = rr.ttl_s;
 		}
 	}
 	return true;
@@ -420,6 +429,7 @@ answer_fill(struct ph_dns_answer *answer, struct found *found)
 	answer->result = found->count > 0 ? PH_DNS_OK :
 	    found->odd ? PH_DNS_NO_ANSWER : PH_DNS_NO_DATA;
 	answer->count = found->count;
+	answer->ttl_s = found->ttl_s;
 	answer->addr = found->addr;
 	answer->txt = found->txt;
 	answer->ptr = found->ptr;
@@ -467,6 +477,7 @@ dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
 	if (rcode != 0)
 		return;
 	found_init(arena, kind, &found);
+	found.ttl_s = answer->ttl_s;
 	memcpy(owner, name, strlen(name) + 1);
 	for (;;) {
 		if (!pass(arena, walk, owner, kind, &found))

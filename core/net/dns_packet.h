@@ -45,7 +45,7 @@ size_t dns_query_build(uint8_t packet[DNS_QUERY_MAX], uint16_t id,
  * and counted in *cnames (a chain over DNS_CNAMES_MAX is PH_DNS_NO_ANSWER).
  * When the chain leaves the packet *alias_out is the name to ask next, else
  * NULL. Fills result, count and the array of *answer, in the arena; what is
- * malformed is PH_DNS_NO_ANSWER.
+ * malformed is PH_DNS_NO_ANSWER. answer->ttl_s only gets shorter.
  */
 void dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
     const char *name, enum dns_kind kind, unsigned *cnames,

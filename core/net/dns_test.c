@@ -56,7 +56,7 @@ put_rr(struct packet *packet, const char *owner, unsigned kind,
 	put_name(packet, owner);
 	put16(packet, kind);
 	put16(packet, 1);
-	put(packet, "\0\0\0\5", 4);
+	put(packet, kind == DNS_KIND_CNAME ? "\0\0\0\3" : "\0\0\0\5", 4);
 	put16(packet, (unsigned)n);
 	put(packet, data, n);
 	count++;
@@ -452,10 +452,13 @@ alias_main(void *arg)
 	(void)arg;
 	ck_answer(ph_dns_a(arena, "inside.test"), PH_DNS_OK, 1);
 	ck_assert(is_addr(got->addr, "192.0.2.9"));
+	ck_assert_uint_eq(got->ttl_s, 3); /* the alias's */
 	ck_answer(ph_dns_a(arena, "outside.test"), PH_DNS_OK, 1);
 	ck_assert(is_addr(got->addr, "192.0.2.7"));
 	ck_assert_str_eq(got->name, "outside.test");
+	ck_assert_uint_eq(got->ttl_s, 3);
 	ck_answer(ph_dns_a(arena, "alias-of-none.test"), PH_DNS_NO_NAME, 0);
+	ck_assert_uint_eq(got->ttl_s, 0);
 	ck_answer(ph_dns_a(arena, "loop.test"), PH_DNS_NO_ANSWER, 0);
 	ck_answer(ph_dns_a(arena, "knot.test"), PH_DNS_NO_ANSWER, 0);
 	ck_answer(ph_dns_a(arena, "chain8.test"), PH_DNS_OK, 1);
@@ -592,6 +595,7 @@ batch_of_kinds(void)
 	ph_dns_batch_aaaa(batch, "a.test");
 	while ((answer = ph_dns_batch_next(batch)) != NULL) {
 		ck_assert_int_eq(answer->result, PH_DNS_OK);
+		ck_assert_uint_eq(answer->ttl_s, 5);
 		if (answer->mx != NULL) {
 			ck_assert_uint_eq(answer->count, 3);
 			ck_assert_str_eq(answer->mx[2].host, "c.test");
@@ -703,7 +707,7 @@ START_TEST(any_damage_of_a_packet_is_survived)
 	static struct packet packet;
 	char name[DNS_NAME_TEXT];
 	uint8_t query[DNS_QUERY_MAX];
-	struct ph_dns_answer parsed;
+	struct ph_dns_answer parsed = { .ttl_s = UINT32_MAX };
 	const char *alias;
 	unsigned cnames;
 	size_t n = dns_query_build(query, 7, "inside.test", DNS_KIND_A);

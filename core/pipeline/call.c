@@ -165,6 +165,77 @@ ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 		    ph_buf_content(&field));
 }
 
+static void
+change_field(struct ph_call *call, enum field_change change, unsigned at,
+    const char *name, const char *value)
+{
+	if (call->stage >= PH_AT_DATA)
+		field_put_change(&call->headers, change, at, name, value);
+}
+
+void
+ph_insert_header(struct ph_call *call, unsigned at, const char *name,
+    const char *fmt, ...)
+{
+	const char *value;
+	va_list args;
+
+	va_start(args, fmt);
+	value = clean(call, fmt, args);
+	va_end(args);
+	change_field(call, FIELD_INSERT, at, name, value);
+}
+
+void
+ph_change_header(struct ph_call *call, const char *name, unsigned n,
+    const char *fmt, ...)
+{
+	const char *value;
+	va_list args;
+
+	va_start(args, fmt);
+	value = clean(call, fmt, args);
+	va_end(args);
+	change_field(call, FIELD_CHANGE, n, name, value);
+}
+
+void
+ph_remove_header(struct ph_call *call, const char *name, unsigned n)
+{
+	if (call->stage >= PH_AT_DATA)
+		field_put_removal(&call->headers, name, n);
+}
+
+static bool
+is_shadow(const struct ph_call *call)
+{
+	return call->instance->common.mode == MODE_SHADOW;
+}
+
+void
+ph_note(struct ph_call *call, const char *key, const char *fmt, ...)
+{
+	const char *text;
+	va_list args;
+
+	va_start(args, fmt);
+	text = clean(call, fmt, args);
+	va_end(args);
+	session_state_note(call->state, key, text, is_shadow(call));
+}
+
+const char *
+ph_call_note(const struct ph_call *call, const char *key)
+{
+	return session_state_noted(call->state, key, is_shadow(call));
+}
+
+void *
+ph_call_message_state(struct ph_call *call, size_t size)
+{
+	return message_state_of(call->state, call->instance, size);
+}
+
 void *
 ph_call_session_state(struct ph_call *call, size_t size)
 {

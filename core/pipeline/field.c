@@ -2,6 +2,9 @@
 /* field.c - see field.h. */
 #include "pipeline/field.h"
 
+#include "base/record.h"
+#include "role/messages.h"
+
 enum { LINE = 78 };
 
 static bool
@@ -43,4 +46,63 @@ field_put(struct ph_buf *buf, const char *name, const char *value)
 		ph_buf_slice(buf, ph_buf_content(&field));
 	ph_buf_fini(&field);
 	return good;
+}
+
+bool
+field_is_whole(struct ph_slice field)
+{
+	size_t name = 0;
+
+	while (name < field.n && field.p[name] > ' ' && field.p[name] < 0x7f &&
+	    field.p[name] != ':')
+		name++;
+	if (name == 0 || name == field.n || field.p[name] != ':' ||
+	    field.n < 2 || memcmp(field.p + field.n - 2, "\r\n", 2) != 0)
+		return false;
+	for (size_t i = name; i < field.n - 2; i++) {
+		bool is_fold = field.p[i] == '\r' && field.p[i + 1] == '\n' &&
+		    (field.p[i + 2] == ' ' || field.p[i + 2] == '\t');
+
+		if (is_fold)
+			i++;
+		else if (field.p[i] == '\r' || field.p[i] == '\n' ||
+		    field.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+static size_t
+begin_edit(struct ph_buf *buf, enum field_change change, const char *name,
+    unsigned n)
+{
+	size_t mark = record_begin(buf, F_EDIT);
+
+	record_put_u64(buf, F_OP, change);
+	record_put_str(buf, F_NAME, name);
+	record_put_u64(buf, F_NUMBER, n);
+	return mark;
+}
+
+void
+field_put_removal(struct ph_buf *buf, const char *name, unsigned n)
+{
+	if (is_field_name(name))
+		record_end(buf, begin_edit(buf, FIELD_REMOVE, name, n));
+}
+
+void
+field_put_change(struct ph_buf *buf, enum field_change change, unsigned at,
+    const char *name, const char *value)
+{
+	struct ph_buf field;
+	size_t mark;
+
+	ph_buf_init(&field, NULL, FIELD_MAX);
+	if (field_put(&field, name, value)) {
+		mark = begin_edit(buf, change, name, at > 0 ? at : 1);
+		record_put(buf, F_TEXT, ph_buf_content(&field));
+		record_end(buf, mark);
+	}
+	ph_buf_fini(&field);
 }

@@ -56,6 +56,17 @@ void session_state_drop(struct ph_slice session);
 void *session_state_of(struct session_state *state,
     const struct module_instance *instance, size_t size);
 struct ph_arena *session_state_arena(struct session_state *state);
+/* A section's own of the message under way. */
+void *message_state_of(struct session_state *state,
+    const struct module_instance *instance, size_t size);
+/* transaction: which message a call is about, 0 none; another one than before
+ * ends what was kept of that. */
+void session_state_message(struct session_state *state, uint64_t transaction);
+/* Words of modules to each other, of the message or, before one, the session. */
+void session_state_note(struct session_state *state, const char *key,
+    const char *text, bool is_shadow);
+const char *session_state_noted(const struct session_state *state,
+    const char *key, bool is_shadow);
 /* While a call uses it. */
 void session_state_get(struct session_state *state);
 void session_state_put(struct session_state *state);

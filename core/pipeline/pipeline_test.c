@@ -536,6 +536,50 @@ START_TEST(a_session_keeps_the_memory_of_each_section)
 }
 END_TEST
 
+START_TEST(a_message_has_memory_and_words_of_its_own)
+{
+	struct ph_slice id = PH_LIT("0000000000001");
+	struct session_state *state = session_state_obtain(id);
+	unsigned *mine;
+	char key[80];
+
+	session_state_note(state, "helo", "good", false);
+	session_state_message(state, 1);
+	mine = message_state_of(state, &one, sizeof(*mine));
+	*mine = 7;
+	session_state_note(state, "spf", "fail", false);
+	session_state_note(state, "spf", "pass", false);
+	session_state_note(state, "dkim", "tried", true);
+	session_state_note(state, "helo", "bad", true);
+	session_state_message(state, 1);
+	ck_assert_uint_eq(*(unsigned *)message_state_of(state, &one,
+	    sizeof(*mine)), 7);
+	ck_assert_str_eq(session_state_noted(state, "spf", false), "pass");
+	ck_assert_str_eq(session_state_noted(state, "spf", true), "pass");
+	ck_assert_ptr_null(session_state_noted(state, "dkim", false));
+	ck_assert_str_eq(session_state_noted(state, "dkim", true), "tried");
+	ck_assert_str_eq(session_state_noted(state, "helo", false), "good");
+	ck_assert_str_eq(session_state_noted(state, "helo", true), "bad");
+	session_state_message(state, 2);
+	ck_assert_uint_eq(*(unsigned *)message_state_of(state, &one,
+	    sizeof(*mine)), 0);
+	ck_assert_ptr_null(session_state_noted(state, "spf", false));
+	ck_assert_str_eq(session_state_noted(state, "helo", true), "good");
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "key%u", i % 100);
+		session_state_note(state, key, "text", false);
+	}
+	ck_assert_ptr_nonnull(session_state_noted(state, "key63", false));
+	ck_assert_ptr_null(session_state_noted(state, "key64", false));
+	memset(key, 'k', 70);
+	key[70] = '\0';
+	session_state_message(state, 3);
+	session_state_note(state, key, "text", false);
+	ck_assert_ptr_null(session_state_noted(state, key, false));
+	session_state_drop(id);
+}
+END_TEST
+
 START_TEST(the_oldest_sessions_make_room)
 {
 	enum { MORE_THAN_KEPT = 50010 };
@@ -598,6 +642,7 @@ main(void)
 	tcase_add_test(pure,
 	    nothing_is_dropped_or_held_before_there_is_a_recipient);
 	tcase_add_test(pure, a_session_keeps_the_memory_of_each_section);
+	tcase_add_test(pure, a_message_has_memory_and_words_of_its_own);
 	tcase_add_test(pure, the_oldest_sessions_make_room);
 	add_running(running);
 	suite_add_tcase(suite, pure);

@@ -9,6 +9,8 @@ enum {
 	BUCKETS = 4096,
 	STATES_MAX = 50000,        /* then the oldest is dropped */
 	KEPT_MS = 3600000,
+	NOTES_MAX = 64,
+	NOTE_KEY_MAX = 64,
 };
 
 struct module_state {
@@ -19,12 +21,28 @@ struct module_state {
 	void *memory;
 };
 
+struct note {
+	struct note *next;
+	const char *key, *text;
+	bool is_shadow;
+	unsigned changes; /* bounded: old texts stay until the end */
+};
+
+/* What is kept in one arena: of the session, of its message. */
+struct keep {
+	struct ph_arena *arena;
+	struct module_state *modules;
+	struct note *notes;
+	unsigned note_count;
+};
+
 struct session_state {
 	struct session_state *next;          /* in its bucket */
 	struct session_state *older, *newer; /* by last use */
 	char id[ID_TEXT_MAX];
 	struct ph_arena *arena;
-	struct module_state *modules;
+	struct keep session, message;
+	uint64_t transaction;                /* of the message; 0: none */
 	uint64_t used_ms;
 	unsigned calls;
 	bool is_dropped;
@@ -97,6 +115,7 @@ session_state_obtain(struct ph_slice session)
 	arena = ph_arena_create(NULL);
 	state = ph_arena_alloc(arena, sizeof(*state));
 	state->arena = arena;
+	state->session.arena = arena;
 	ph_assert(session.n < sizeof(state->id));
 	memcpy(state->id, session.p, session.n);
 	at = find(session);
@@ -116,26 +135,114 @@ session_state_drop(struct ph_slice session)
 		drop(state);
 }
 
-void *
-session_state_of(struct session_state *state,
-    const struct module_instance *instance, size_t size)
+static void *
+memory_of(struct keep *keep, const struct module_instance *instance,
+    size_t size)
 {
-	struct module_state *at = state->modules;
+	struct module_state *at = keep->modules;
 
 	while (at != NULL && (at->module != instance->module ||
 	    strcmp(at->section, instance->name) != 0))
 		at = at->next;
 	if (at == NULL) {
-		at = ph_arena_alloc(state->arena, sizeof(*at));
+		at = ph_arena_alloc(keep->arena, sizeof(*at));
 		at->module = instance->module;
-		at->section = ph_arena_strdup(state->arena, instance->name);
+		at->section = ph_arena_strdup(keep->arena, instance->name);
 		at->size = size;
-		at->memory = ph_arena_alloc(state->arena, size);
-		at->next = state->modules;
-		state->modules = at;
+		at->memory = ph_arena_alloc(keep->arena, size);
+		at->next = keep->modules;
+		keep->modules = at;
 	}
 	ph_assert(at->size >= size);
 	return at->memory;
+}
+
+void *
+session_state_of(struct session_state *state,
+    const struct module_instance *instance, size_t size)
+{
+	return memory_of(&state->session, instance, size);
+}
+
+static struct keep *
+message_of(struct session_state *state)
+{
+	if (state->message.arena == NULL)
+		state->message.arena = ph_arena_create(state->arena);
+	return &state->message;
+}
+
+void *
+message_state_of(struct session_state *state,
+    const struct module_instance *instance, size_t size)
+{
+	return memory_of(message_of(state), instance, size);
+}
+
+/* A call that edge gave up on may still use what is of the message before. */
+void
+session_state_message(struct session_state *state, uint64_t transaction)
+{
+	if (transaction == state->transaction)
+		return;
+	state->transaction = transaction;
+	if (state->calls == 0)
+		ph_arena_free(state->message.arena);
+	state->message = (struct keep){ NULL, NULL, NULL, 0 };
+}
+
+static struct note *
+find_note(const struct keep *keep, const char *key, bool is_shadow)
+{
+	struct note *at = keep->notes;
+
+	while (at != NULL && (at->is_shadow != is_shadow ||
+	    strcmp(at->key, key) != 0))
+		at = at->next;
+	return at;
+}
+
+void
+session_state_note(struct session_state *state, const char *key,
+    const char *text, bool is_shadow)
+{
+	struct keep *keep = state->transaction != 0 ? message_of(state) :
+	                                              &state->session;
+	struct note *note = find_note(keep, key, is_shadow);
+
+	if (strlen(key) > NOTE_KEY_MAX ||
+	    (note == NULL && keep->note_count == NOTES_MAX) ||
+	    (note != NULL && ++note->changes > NOTES_MAX))
+		return;
+	if (note == NULL) {
+		note = ph_arena_alloc(keep->arena, sizeof(*note));
+		note->key = ph_arena_strdup(keep->arena, key);
+		note->is_shadow = is_shadow;
+		note->next = keep->notes;
+		keep->notes = note;
+		keep->note_count++;
+	}
+	note->text = ph_arena_strdup(keep->arena, text);
+}
+
+static const struct note *
+either(const struct session_state *state, const char *key, bool is_shadow)
+{
+	const struct note *note = find_note(&state->message, key, is_shadow);
+
+	return note != NULL ? note :
+	                      find_note(&state->session, key, is_shadow);
+}
+
+const char *
+session_state_noted(const struct session_state *state, const char *key,
+    bool is_shadow)
+{
+	const struct note *note = is_shadow ? either(state, key, true) : NULL;
+
+	if (note == NULL)
+		note = either(state, key, false);
+	return note != NULL ? note->text : NULL;
 }
 
 struct ph_arena *

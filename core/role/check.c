@@ -193,6 +193,8 @@ on_stage(struct bus_request *request)
 	if (take_call(request, &call)) {
 		check.stages++;
 		call.state = session_state_obtain(ph_slice_str(session->id));
+		session_state_message(call.state, record_get_u64(
+		    request->message.record, F_TRANSACTION, 0));
 		session_state_get(call.state);
 		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
 		pipeline_run(generation, &call, &reply);

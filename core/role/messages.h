@@ -73,10 +73,10 @@ enum message_type {
 	/* F_STAGE, the session (F_SESSION F_LISTENER F_SERVICE F_CLIENT
 	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_TLS_PEER?
 	 * F_TLS_SUBJECT? F_TLS_ISSUER? F_TLS_VERIFIED? F_USER?), the
-	 * envelope (F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
+	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
-	 * F_ADD_HEADER* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
+	 * F_ADD_HEADER* F_EDIT* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
 	 * F_MICROSECONDS F_SHADOW F_SCORE?: its share) */
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */
@@ -233,6 +233,9 @@ enum field_tag {
 	F_TLS_ISSUER,
 	F_TLS_VERIFIED,  /* n: 0, 1 */
 	F_WHEN,          /* r: when_encode (core/conf/when.h) */
+	F_EDIT,          /* r: F_OP (n: enum field_change) F_NAME F_NUMBER
+	                  * F_TEXT?: the field */
+	F_TRANSACTION,   /* n: which message of the session, from 1 */
 };
 
 #endif

@@ -8,6 +8,10 @@
 /* Fields that checks add, F_TRACE fields. */
 struct ph_buf *mail_headers(struct ph_mail *mail);
 struct ph_buf *mail_trace(struct ph_mail *mail);
+/* The header section as it came, with what the listener put in front. */
+struct ph_slice mail_header(const struct ph_mail *mail);
+/* F_EDITs of checks, applied before the commit. */
+struct ph_buf *mail_edits(struct ph_mail *mail);
 /* What checks say of this message alone. */
 struct score *mail_score(struct ph_mail *mail);
 /* Into quarantine, and why; the first reason is kept. */

@@ -49,6 +49,7 @@ struct ph_session {
 	bool is_handed_over;
 	struct ph_buf trace;           /* F_TRACE fields so far */
 	struct ph_buf headers;         /* fields that checks add */
+	uint64_t transactions;         /* begun so far */
 	struct score score;            /* of all its messages */
 
 	/* mail only: mailboxes to close */

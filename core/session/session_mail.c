@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/record.h"
 #include "loop/fiber.h"
 #include "net/stream.h"
+#include "session/header_edit.h"
 
 enum {
 	MEMORY_MAX = 64 << 10,  /* content kept in memory, with added headers */
@@ -35,7 +37,8 @@ struct ph_mail {
 	struct ph_session *session;
 	struct ph_arena *arena;
 	struct ph_slice sender;
-	struct ph_buf facts, recipients, headers, trace;
+	struct ph_buf facts, recipients, headers, trace, edits;
+	uint64_t number;            /* in its session */
 	struct ph_slice *addresses; /* of the recipients, for the pipeline */
 	size_t recipient_count, address_room;
 	struct ph_buf content;      /* all of it, or what waits for the file */
@@ -90,6 +93,8 @@ ph_mail_begin(struct ph_session *session, struct ph_slice sender)
 	ph_buf_init(&mail->recipients, arena, RECIPIENTS_MAX);
 	ph_buf_init(&mail->headers, arena, HEADERS_MAX);
 	ph_buf_init(&mail->trace, arena, TRACE_MAX);
+	ph_buf_init(&mail->edits, arena, HEADERS_MAX);
+	mail->number = ++session->transactions;
 	ph_buf_init(&mail->content, NULL, CHUNK + MEMORY_MAX);
 	ph_arena_on_end(arena, on_arena_end, mail);
 	return mail;
@@ -287,6 +292,23 @@ mail_trace(struct ph_mail *mail)
 	return &mail->trace;
 }
 
+struct ph_slice
+mail_header(const struct ph_mail *mail)
+{
+	struct ph_slice content = ph_buf_content(&mail->content);
+
+	if (mail->header.p != NULL)
+		return mail->header;
+	content.n = ph_header_size(content);
+	return content;
+}
+
+struct ph_buf *
+mail_edits(struct ph_mail *mail)
+{
+	return &mail->edits;
+}
+
 struct score *
 mail_score(struct ph_mail *mail)
 {
@@ -315,20 +337,14 @@ mail_recipients(const struct ph_mail *mail)
 void
 mail_put_envelope(struct ph_mail *mail, bool with_header, struct ph_buf *buf)
 {
+	record_put_u64(buf, F_TRANSACTION, mail->number);
 	record_put(buf, F_SENDER, mail->sender);
 	record_put_u64(buf, F_RECIPIENT_COUNT, mail->recipient_count);
 	if (!with_header)
 		return;
 	for (size_t i = 0; i < mail->recipient_count; i++)
 		record_put(buf, F_RECIPIENT_ALL, mail->addresses[i]);
-	if (mail->header.p != NULL) {
-		record_put(buf, F_HEADER, mail->header);
-	} else {
-		struct ph_slice content = ph_buf_content(&mail->content);
-
-		content.n = ph_header_size(content);
-		record_put(buf, F_HEADER, content);
-	}
+	record_put(buf, F_HEADER, mail_header(mail));
 }
 
 struct content_copy {
@@ -523,6 +539,85 @@ commit(void *arg)
 	    &c->reply);
 }
 
+struct body_copy {
+	struct ph_mail *mail;
+	int from;
+	uint64_t at, end;
+	int status;
+};
+
+/* In the thread pool: the body behind the edited header. */
+static void
+copy_body(void *arg)
+{
+	struct body_copy *copy = arg;
+	struct ph_mail *mail = copy->mail;
+	static const size_t block_n = 64 << 10;
+	char *block = malloc(block_n);
+
+	ph_assert(block != NULL);
+	while (copy->status == PH_OK && copy->at < copy->end) {
+		ssize_t got = pread(copy->from, block, block_n,
+		    (off_t)copy->at);
+		ssize_t put = got > 0 ? pwrite(mail->spool_fd, block,
+		    (size_t)got, (off_t)mail->written) : -1;
+
+		if (got <= 0 || put != got)
+			copy->status = errno == ENOSPC ? PH_FULL : PH_IO;
+		copy->at += put > 0 ? (uint64_t)put : 0;
+		mail->written += put > 0 ? (uint64_t)put : 0;
+	}
+	free(block);
+}
+
+/* The file is the queue's and begins with the header: write another. */
+static int
+edit_spooled(struct ph_mail *mail)
+{
+	uint64_t old = mail->spool;
+	struct ph_slice header = mail->header;
+	struct body_copy copy = { .mail = mail, .at = header.n };
+	int status = spool_content(mail);
+
+	if (status != PH_OK)
+		return status;
+	copy.from = mail->spool_fd;
+	copy.end = mail->written;
+	mail->spool_fd = -1;
+	mail->written = 0;
+	header_edit_apply(header, ph_buf_content(&mail->edits),
+	    &mail->content);
+	status = mail->content.full ? PH_TOO_BIG : begin_spool(mail);
+	if (status == PH_OK)
+		status = spool_content(mail);
+	if (status == PH_OK) {
+		ph_work(copy_body, &copy);
+		status = copy.status;
+	}
+	close(copy.from);
+	drop_spool(old);
+	return status;
+}
+
+static int
+edit_header(struct ph_mail *mail)
+{
+	const struct ph_slice content = ph_buf_content(&mail->content);
+	const struct ph_slice header = mail_header(mail);
+	struct ph_buf edited;
+
+	if (mail->edits.n == 0)
+		return PH_OK;
+	if (mail->spool_fd >= 0)
+		return edit_spooled(mail);
+	ph_buf_init(&edited, NULL, CHUNK + MEMORY_MAX);
+	header_edit_apply(header, ph_buf_content(&mail->edits), &edited);
+	ph_buf_add(&edited, content.p + header.n, content.n - header.n);
+	ph_buf_fini(&mail->content);
+	mail->content = edited;
+	return edited.full ? PH_TOO_BIG : PH_OK;
+}
+
 /* In memory there is room for the content, not for added fields too. */
 static int
 make_spooled(struct ph_mail *mail)
@@ -571,6 +666,8 @@ make_durable(struct ph_mail *mail, const char **id_out)
 
 	if (mail->failed == PH_OK && mail->is_going_out)
 		mail->failed = get_right(session);
+	if (mail->failed == PH_OK)
+		mail->failed = edit_header(mail);
 	if (mail->failed == PH_OK)
 		mail->failed = make_spooled(mail);
 	if (mail->failed != PH_OK)

@@ -145,6 +145,18 @@ settle(struct judgement *j, const struct core_policy *policy,
 		take(j, policy, outcome);
 }
 
+/* The field is ours alone where we write it; what came with it lies. */
+static void
+drop_forged(struct ph_mail *mail, const struct core_policy *policy)
+{
+	struct ph_header_field field;
+
+	if (policy->tag_at > 0 && policy->mode != MODE_SHADOW &&
+	    policy->header[0] != '\0' &&
+	    ph_header_find(mail_header(mail), policy->header, &field))
+		field_put_removal(mail_edits(mail), policy->header, 0);
+}
+
 void
 session_judge(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient,
@@ -155,10 +167,12 @@ session_judge(struct ph_session *session, enum ph_stage stage,
 		.stage = stage, .recipient = recipient };
 
 	if (mail == NULL || stage < PH_AT_RCPT ||
-	    (session->score.shares == NULL &&
-	        mail_score(mail)->shares == NULL) ||
 	    outcome->verdict == PH_REJECT || outcome->verdict == PH_DEFER ||
 	    outcome->verdict == PH_DISCARD)
+		return;
+	if (stage == PH_AT_MESSAGE)
+		drop_forged(mail, policy);
+	if (session->score.shares == NULL && mail_score(mail)->shares == NULL)
 		return;
 	if (stage < policy_stage(policy, session_stages(session, mail)) ||
 	    !session_policy_applies(session, mail, recipient))

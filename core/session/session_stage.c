@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "pipeline/field.h"
 #include "pipeline/pipeline.h"
+#include "session/header_edit.h"
 #include "role/check.h"
 #include "session/mail.h"
 
@@ -158,36 +160,10 @@ too_much(const struct ph_session *session)
 		    session->id) };
 }
 
-/* One whole field, perhaps folded, so that nothing after it is moved into the
- * content. */
-static bool
-is_header_field(struct ph_slice field)
-{
-	size_t name = 0;
-
-	while (name < field.n && field.p[name] > ' ' && field.p[name] < 0x7f &&
-	    field.p[name] != ':')
-		name++;
-	if (name == 0 || name == field.n || field.p[name] != ':' ||
-	    field.n < 2 || memcmp(field.p + field.n - 2, "\r\n", 2) != 0)
-		return false;
-	for (size_t i = name; i < field.n - 2; i++) {
-		bool is_fold = field.p[i] == '\r' && field.p[i + 1] == '\n' &&
-		    (field.p[i + 2] == ' ' || field.p[i + 2] == '\t');
-
-		if (is_fold)
-			i++;
-		else if (field.p[i] == '\r' || field.p[i] == '\n' ||
-		    field.p[i] == '\0')
-			return false;
-	}
-	return true;
-}
-
 /* What is written down of the answer, on the message or the session. */
 static void
-keep_notes(struct ph_session *session, struct ph_mail *mail,
-    struct ph_slice record)
+keep_notes(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice record)
 {
 	struct ph_buf *headers = mail != NULL ? mail_headers(mail) :
 	    &session->headers;
@@ -201,8 +177,11 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 
 	score_add_sum(score, (int64_t)record_get_u64(record, F_SCORE, 0));
 	while (record_next(&record, &field)) {
-		if (field.tag == F_ADD_HEADER && is_header_field(field.value))
+		if (field.tag == F_ADD_HEADER && field_is_whole(field.value))
 			ph_buf_slice(headers, field.value);
+		if (field.tag == F_EDIT && stage >= PH_AT_DATA &&
+		    mail != NULL && header_edit_is_sound(field.value))
+			record_put(mail_edits(mail), F_EDIT, field.value);
 		if (field.tag != F_TRACE)
 			continue;
 		record_put(trace, F_TRACE, field.value);
@@ -251,7 +230,7 @@ session_take_outcome(struct ph_session *session, enum ph_stage stage,
 			outcome.text = ph_arena_printf(arena,
 			    "Refused by policy (%s)", session->id);
 	}
-	keep_notes(session, mail, record);
+	keep_notes(session, stage, mail, record);
 	*outcome_out = outcome;
 	return PH_OK;
 }

@@ -37,6 +37,8 @@ struct rbl_session {
 	enum rbl_state states[RBL_LISTS_MAX];
 	const char *questions[RBL_LISTS_MAX];
 	bool has_failed;       /* a list did not answer */
+	bool has_ttl;          /* a list named the client: */
+	uint32_t ttl_s;        /* the shortest life of what it said */
 	struct rbl_known found;
 };
 
@@ -154,6 +156,11 @@ take_answer(struct rbl_session *session, const struct rbl_list *lists,
 			continue;
 		session->states[i] = rbl_list_has(&lists[i], answer) ?
 		    RBL_LISTED : RBL_FREE;
+		if (session->states[i] == RBL_LISTED &&
+		    (!session->has_ttl || answer->ttl_s < session->ttl_s)) {
+			session->has_ttl = true;
+			session->ttl_s = answer->ttl_s;
+		}
 	}
 }
 
@@ -207,6 +214,16 @@ note_failures(struct ph_call *call, struct rbl_session *session,
 	}
 }
 
+/* An outcome is known no longer than the listings it rests on. */
+static unsigned
+life_of(const struct rbl_conf *conf, const struct rbl_session *session)
+{
+	uint64_t ttl_ms = (uint64_t)session->ttl_s * 1000;
+
+	return session->has_ttl && ttl_ms < conf->cache_ms ?
+	    (unsigned)ttl_ms : conf->cache_ms;
+}
+
 static void
 rbl_conclude(struct ph_call *call, const struct rbl_conf *conf,
     struct rbl_session *session)
@@ -245,7 +262,7 @@ rbl_conclude(struct ph_call *call, const struct rbl_conf *conf,
 		    session->questions[tally.decisive]);
 	if (!session->has_failed)
 		rbl_know_client(ph_call_arena(call), ph_call_client(call),
-		    session->config, &session->found, conf->cache_ms);
+		    session->config, &session->found, life_of(conf, session));
 }
 
 /* --- the verdict --- */
@@ -362,7 +379,7 @@ static const struct ph_option rbl_options[] = {
 	PH_OPT_MSEC("timeout", struct rbl_conf, timeout_ms, 100, 30000, "3s",
 	    "how long the lists may take together, from the connection on"),
 	PH_OPT_MSEC("cache", struct rbl_conf, cache_ms, 0, 86400000, "5m",
-	    "how long an outcome is known, 0: ask each time"),
+	    "how long an outcome is known, a listing no longer than its TTL, 0: ask each time"),
 	PH_OPT_NETS("exempt", struct rbl_conf, exempt, 0, 10000,
 	    STRANGER_EXEMPT, "clients not to look at"),
 	PH_OPT_END,

@@ -364,6 +364,7 @@ run_step(struct run *run, const struct script_command *step,
 		break;
 	case PH_AT_MAIL:
 		end_mail(run);
+		session_state_message(run->state, ++run->transactions);
 		run->sender = path_of(arena, step->rest);
 		break;
 	case PH_AT_DATA:

@@ -60,6 +60,7 @@ struct run {
 	struct generation *generation;
 	struct ph_session *session;
 	struct session_state *state;
+	uint64_t transactions; /* begun so far */
 	struct ph_slice sender, header;
 	struct ph_slice *recipients;
 	size_t recipient_count;

@@ -271,8 +271,10 @@ ask(struct ph_arena *arena, const char *name, enum kind kind)
 		    sizeof(*answer->ptr));
 	for (unsigned i = 0; at != NULL && i < ALIASES_MAX; i++)
 		at = look_up(arena, at, come);
-	if (answer->count > 0)
+	if (answer->count > 0) {
 		answer->result = PH_DNS_OK;
+		answer->ttl_s = 300;
+	}
 	if (kind == KIND_MX)
 		sort_mx(answer);
 	if (fakes_fault() == HARNESS_DNS_FAILS ||
@@ -370,6 +372,7 @@ ph_dns_host(struct ph_arena *arena, const char *name)
 		((struct ph_addr *)(uintptr_t)answer->addr)[answer->count++] =
 		    four->answer.addr[i];
 	answer->result = PH_DNS_OK;
+	answer->ttl_s = 300;
 	return answer;
 }
 

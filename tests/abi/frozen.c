@@ -39,6 +39,13 @@ frozen_on_connect(struct ph_call *call, const void *conf)
 	char text[PH_ADDR_TEXT_MAX];
 
 	session->calls++;
+#if PH_ABI_MINOR >= 3
+	ph_note(call, "frozen.calls", "%u", session->calls);
+	*(unsigned *)ph_call_message_state(call, sizeof(unsigned)) = 1;
+	ph_remove_header(call, "X-Frozen", 0);
+	if (strcmp(ph_call_note(call, "frozen.calls"), "1") != 0)
+		return ph_reject(call, 554, "5.7.1", "no note");
+#endif
 	ph_log(PH_INFO, "frozen_connect",
 	    ph_f_str("client", ph_addr_format(ph_call_client(call), text)),
 	    ph_f_int("calls", session->calls),

@@ -29,7 +29,7 @@ check(const struct ph_dns_answer *answer, const char *alias)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct ph_dns_answer answer;
+	struct ph_dns_answer answer = { .ttl_s = UINT32_MAX };
 	struct ph_arena *arena;
 	const char *alias;
 	unsigned cnames = 0;

@@ -6,6 +6,7 @@
 
 Zone lines:  NAME TYPE VALUE...   with TYPE one of A AAAA MX TXT PTR CNAME, or
 NAME RCODE SERVFAIL|NXDOMAIN|TIMEOUT, NAME TRUNCATE yes (UDP answers get TC),
+NAME TTL SECONDS (of its answers, else 300),
 NAME DELAY MILLISECONDS (each answer about the name comes that late; * as the
 name: every answer).
 A name that no line has is NXDOMAIN; one without the type asked for is empty.
@@ -67,14 +68,15 @@ class Zone:
             if udp and "TRUNCATE" in control:
                 reply.header.tc = 1
                 break
+            ttl = next((int(v) for k, v in rows if k == "TTL"), 300)
             found = [v for k, v in rows if k == kind]
             for value in found:
                 reply.add_answer(RR(name, getattr(QTYPE, kind),
-                                    rdata=MAKE[kind](value), ttl=5))
+                                    rdata=MAKE[kind](value), ttl=ttl))
             alias = [v for k, v in rows if k == "CNAME"]
             if found or not alias or kind == "CNAME":
                 break
-            reply.add_answer(RR(name, QTYPE.CNAME, rdata=CNAME(alias[0]), ttl=5))
+            reply.add_answer(RR(name, QTYPE.CNAME, rdata=CNAME(alias[0]), ttl=ttl))
             name = alias[0].lower().rstrip(".")
         packed = reply.pack()
         if udp and len(packed) > 512:

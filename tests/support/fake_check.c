@@ -358,8 +358,10 @@ look_up(struct ph_arena *arena, const char *asked, const char *type,
 		if (strcmp(kind, type) == 0 || strcmp(kind, other) == 0)
 			put_record(answer, kind, value);
 	}
-	if (answer->count > 0)
+	if (answer->count > 0) {
 		answer->result = PH_DNS_OK;
+		answer->ttl_s = 300;
+	}
 	return answer;
 }
 

@@ -78,6 +78,41 @@ PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
     const char *fmt, ...) PH_PRINTF(3, 4);
 
 /*
+ * Changes of the header section that came, at data and message; elsewhere they
+ * are nothing. They are applied when the message is taken: stage by stage, in a
+ * stage by order, in an order by the name of the section, each to what the ones
+ * before it left; fields of ph_add_header then go in front and are not counted.
+ * ph_call_header and ph_call_content show what came. Values are as those of
+ * ph_add_header; a verdict that fails, or a shadow's, changes nothing.
+ */
+/* A new field as the at-th from above (1: the first); beyond the end: the
+ * last. */
+PH_EXPORT void ph_insert_header(struct ph_call *call, unsigned at,
+    const char *name, const char *fmt, ...) PH_PRINTF(4, 5);
+/* Put this in the place of the n-th field of that name (1: the first); without
+ * one nothing happens. */
+PH_EXPORT void ph_change_header(struct ph_call *call, const char *name,
+    unsigned n, const char *fmt, ...) PH_PRINTF(4, 5);
+/* Remove the n-th field of that name; 0: all of them. */
+PH_EXPORT void ph_remove_header(struct ph_call *call, const char *name,
+    unsigned n);
+
+/*
+ * A word to modules of a later order, of this stage or another: what was found
+ * out about the message (before mail: the session), under a key like
+ * "spf.result". The last one counts. Text as that of ph_reason; up to 64 keys
+ * of 64 octets, more are dropped. A shadow's notes are seen by shadows alone.
+ */
+PH_EXPORT void ph_note(struct ph_call *call, const char *key, const char *fmt,
+    ...) PH_PRINTF(3, 4);
+/* What was noted under the key, borrowed for the call; NULL: nothing. */
+PH_EXPORT const char *ph_call_note(const struct ph_call *call,
+    const char *key);
+
+/* Memory of this module's section for this message, from mail on: as
+ * ph_call_session_state, zeroed again when the next message begins. */
+PH_EXPORT void *ph_call_message_state(struct ph_call *call, size_t size);
+/*
  * Memory of this module's section for this session (kept between stages): the
  * same zeroed size octets each time, also when the configuration changed in
  * between. From the session's arena.

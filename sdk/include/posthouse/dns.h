@@ -36,6 +36,7 @@ struct ph_dns_answer {
 	const struct ph_dns_mx *mx;   /* MX, by preference */
 	const struct ph_slice *txt;   /* TXT, strings of a record joined */
 	const char *const *ptr;       /* PTR */
+	uint32_t ttl_s; /* how long records may be kept; 0: not at all, or none */
 };
 
 /*

@@ -1,0 +1,177 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What several checks do to one message: their changes of its header compose, a
+later one reads what an earlier one noted, and each message begins anew."""
+import os
+import shutil
+import smtplib
+import subprocess
+import tempfile
+import unittest
+
+from sandbox import DEADLINE, TOP, Sandbox
+
+# Does what its option tells: "insert N NAME VALUE", "change N NAME VALUE",
+# "remove N NAME", "note KEY TEXT", "tell KEY" (a field with the note), "fail".
+MODULE = r"""
+#include <stdio.h>
+#include <string.h>
+#include <posthouse/check.h>
+
+struct conf { const char *const *orders; unsigned stage; };
+static const char *const stages[] = { "data", "message", NULL };
+
+static enum ph_verdict
+obey(struct ph_call *call, const char *order)
+{
+	char a[64] = "", b[64] = "", text[200] = "";
+	unsigned n = 0;
+
+	if (sscanf(order, "insert %u %63s %199[^\n]", &n, a, text) == 3)
+		ph_insert_header(call, n, a, "%s", text);
+	else if (sscanf(order, "change %u %63s %199[^\n]", &n, a, text) == 3)
+		ph_change_header(call, a, n, "%s", text);
+	else if (sscanf(order, "remove %u %63s", &n, a) == 2)
+		ph_remove_header(call, a, n);
+	else if (sscanf(order, "note %63s %63s", a, b) == 2)
+		ph_note(call, a, "%s", b);
+	else if (sscanf(order, "tell %63s", a) == 1)
+		ph_add_header(call, "X-Note", "%s", ph_call_note(call, a) !=
+		    NULL ? ph_call_note(call, a) : "nothing");
+	else if (strcmp(order, "fail") == 0)
+		return (enum ph_verdict)99;
+	return PH_NEXT;
+}
+
+static enum ph_verdict
+on_content(struct ph_call *call, const void *conf)
+{
+	const struct conf *c = conf;
+	unsigned *calls = ph_call_message_state(call, sizeof(*calls));
+	enum ph_verdict verdict = PH_NEXT;
+
+	++*calls;
+	if ((ph_call_stage(call) == PH_AT_DATA) != (c->stage == 0) ||
+	    !ph_slice_eq_nocase(ph_call_sender(call), PH_LIT("x@remote.test")))
+		return PH_NEXT;
+	for (const char *const *at = c->orders; *at != NULL; at++)
+		if (obey(call, *at) != PH_NEXT)
+			verdict = (enum ph_verdict)99;
+	ph_reason(call, "calls=%u", *calls);
+	return verdict;
+}
+
+static const struct ph_option options[] = {
+	PH_OPT_LIST("orders", struct conf, orders, 0, 20, "[]", "what to do"),
+	PH_OPT_CHOICE("stage", struct conf, stage, stages, "data", "when"),
+	PH_OPT_END,
+};
+static const struct ph_check_ops ops = { .at = { [PH_AT_DATA] = on_content,
+	[PH_AT_MESSAGE] = on_content } };
+
+PH_MODULE(check_edit) = { .abi = PH_ABI, .name = "check_edit",
+	.kinds = PH_KIND_CHECK, .conf_size = sizeof(struct conf),
+	.options = options, .check = &ops };
+"""
+HEADER = (b"X-Bad: 1\r\nSubject: came\r\nX-Bad: 2\r\nX-Posthouse-Score: forged\r\n"
+          b"From: x@remote.test\r\n\r\n")
+
+
+class Edits(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="posthouse-edit-", dir="/var/tmp")
+        cls.addClassCleanup(shutil.rmtree, cls.dir, True)
+        os.chmod(cls.dir, 0o755)
+        with open(cls.dir + "/check_edit.c", "w") as out:
+            out.write(MODULE)
+        subprocess.run(
+            ["cc", "-std=c17", "-shared", "-fPIC", "-fvisibility=hidden",
+             "-Wall", "-Wextra", "-Werror", "-I" + TOP + "/sdk/include",
+             "-o", cls.dir + "/check_edit.so", cls.dir + "/check_edit.c"], check=True)
+        os.chmod(cls.dir + "/check_edit.so", 0o755)
+
+    def box(self, more="", **sections):
+        box = Sandbox({"edits": more + "".join(
+            f'{name}: {{ module = "{self.dir}/check_edit.so"; {text} }};'
+            for name, text in sections.items())})
+        self.addCleanup(box.close)
+        return box
+
+    def client(self, box):
+        client = smtplib.SMTP("127.0.0.1", box.port("smtp"), timeout=DEADLINE)
+        self.addCleanup(client.close)
+        return client
+
+    def own(self, mail):
+        """The header section without what the server puts in front."""
+        return mail[mail.index(b"+0000\r\n") + 7:]
+
+    def test_changes_compose(self):
+        box = self.box(
+            "policy: { tag_at = 1; };",
+            a_late='order = 30; orders = [ "change 1 Subject [late] edited" ];',
+            b_first='order = 10; orders = [ "remove 0 x-bad", "insert 99 X-Last first" ];',
+            c_first='order = 10; orders = [ "insert 99 X-Last second", '
+                    '"change 1 Subject edited", "change 1 X-Bad gone" ];',
+            d_shadow='order = 20; mode = "shadow"; orders = [ "remove 0 Subject" ];',
+            e_fails='order = 20; on_failure = "next"; '
+                    'orders = [ "remove 0 Subject", "fail" ];',
+            f_end='order = 5; stage = "message"; orders = [ "change 2 X-Last end" ];')
+        bodies = [b"small\r\n", b"x" * 70 + b"\r\n"]
+        bodies[1] *= 9000  # in a file of the queue
+        bodies.append(b"y" * 76 + b"\r\n")
+        bodies[2] *= 65536 // 78 - 8  # in memory until its header is changed
+        for body in bodies:
+            client = self.client(box)
+            client.sendmail("x@remote.test", ["bob@example.test"], HEADER + body)
+            client.quit()
+        inbox = box.inbox("bob", 3)
+        for body in bodies:
+            mail = next(m for m in inbox if m.endswith(b"\r\n\r\n" + body))
+            got = mail[mail.index(b"Subject: "):-len(body)]
+            self.assertEqual(got, b"Subject: [late] edited\r\n"
+                             b"From: x@remote.test\r\nX-Last: first\r\n"
+                             b"X-Last: end\r\n\r\n")
+            self.assertNotIn(b"X-Bad", mail)
+
+    def test_a_forged_score_goes_when_there_is_one(self):
+        box = self.box("""policy: { tag_at = 1; };
+            check_helo: { exempt = [ ]; unknown = "off"; };""")
+        client = self.client(box)
+        client.helo("short")
+        client.sendmail("x@remote.test", ["bob@example.test"], HEADER + b"x\r\n")
+        mail = box.inbox("bob", 1)[0]
+        self.assertNotIn(b"forged", mail)
+        self.assertIn(b"X-Posthouse-Score: 1 (check_helo 1)", mail)
+
+    def test_a_later_order_reads_what_was_noted(self):
+        box = self.box(
+            first='order = 10; orders = [ "note spf.result pass" ];',
+            ghost='order = 11; mode = "shadow"; orders = [ "note spf.result shadow" ];',
+            later='order = 20; orders = [ "tell spf.result" ];',
+            at_end='order = 1; stage = "message"; orders = [ "tell spf.result" ];')
+        client = self.client(box)
+        for sender in ("x@remote.test", "other@remote.test", "X@remote.test"):
+            client.sendmail(sender, ["bob@example.test"], b"Subject: x\r\n\r\nx\r\n")
+        client.quit()
+        told = [m.count(b"X-Note: pass") for m in box.inbox("bob", 3)]
+        self.assertEqual(sorted(told), [0, 2, 2])
+        self.assertNotIn("reason=\"calls=3\"", box.log())
+
+    def test_each_message_begins_anew(self):
+        box = self.box("log: { level = \"debug\"; };",
+                       counts='stage = "message"; orders = [ ];',
+                       tells='order = 1; orders = [ "tell never" ];')
+        client = self.client(box)
+        for _ in range(3):
+            client.sendmail("x@remote.test", ["bob@example.test"], b"Subject: x\r\n\r\nx\r\n")
+        client.quit()
+        for mail in box.inbox("bob", 3):
+            self.assertIn(b"X-Note: nothing", mail)
+        self.assertEqual(box.log().count('module=counts stage=message verdict=next '
+                                         'reason="calls=2"'), 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
