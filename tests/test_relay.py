@@ -185,6 +185,19 @@ class Relay(unittest.TestCase):
         self.wait(box, " delivered ", "host=six.remote.test")
         self.wait(box, "smtp_session", "address=127.0.0.3", "delivered=1")
 
+    def test_no_more_hosts_are_tried_than_allowed(self):
+        remote = self.remote(address="127.0.0.9")  # the last, and not reached
+        box = self.box(remote, "max_hosts = 3;", zone="".join(
+            f"hosts.test MX {n} h{n}.hosts.test\nh{n}.hosts.test A 127.0.0.{n}\n"
+            for n in range(4, 10)))
+        self.send(box, "x@hosts.test")
+        self.wait(box, " deferred ", "to=x@hosts.test", "status=4.4.1")
+        tried = [line for line in self.wait(box, "smtp_session", count=3)
+                 if "before=0" in line][:3]
+        self.assertEqual([f"address=127.0.0.{n} " in line for n, line in
+                          zip(range(4, 7), tried)], [True] * 3)
+        self.assertEqual(remote.connections, 0)
+
     def test_mail_does_not_come_back_to_this_server(self):
         remote = self.remote(address="127.0.0.1")
         box = self.box(remote, loopback=False)
