@@ -171,6 +171,23 @@ class Harness(unittest.TestCase):
             "mail a@b.example\nexpect log time t=1795564800\n")
         self.assertEqual(code, 0, said)
 
+    def test_shows_edits_notes_and_memory_of_a_message(self):
+        session = ("connect 192.0.2.1\nmail a@b.example\ndata\n  Subject: x\n"
+                   "expect edit change 1 Subject: y\nexpect edit remove 0 X-Old\n"
+                   "expect edit insert 2 X-New: calls 1\n"
+                   "expect no edit remove 1 *\n"
+                   "expect note found = it\nexpect no note lost\n"
+                   "message\nmail a@b.example\nexpect no note found\ndata\n"
+                   "  Subject: z\nexpect edit insert 2 X-New: calls 1\n")
+        code, said = self.run_session(
+            "unsigned *n = ph_call_message_state(call, sizeof(*n)); ++*n;"
+            'ph_change_header(call, "Subject", 1, "y");'
+            'ph_remove_header(call, "X-Old", 0);'
+            'ph_insert_header(call, 2, "X-New", "calls %u", *n);'
+            'ph_note(call, "found", "it");' + GOOD, session,
+            ("[PH_AT_MAIL]", "[PH_AT_DATA]"))
+        self.assertEqual(code, 0, said)
+
     def test_refuses_what_it_does_not_know(self):
         for line in ("conect 192.0.2.1", "dns a B c", "connect nowhere",
                      "connect 192.0.2.1\nexpect miracles", "mail a@b.example"):

@@ -184,18 +184,18 @@ judge_log(struct judging *j)
 		    j->outcome->log).p);
 }
 
+/* "PATTERN": one of these lines. */
 static void
-judge_header(struct judging *j)
+judge_lines(struct judging *j, struct ph_slice all)
 {
-	struct ph_slice rest = j->outcome->headers;
+	struct ph_slice rest = all;
 	bool is_there = false;
 
 	while (!is_there && rest.p != NULL && rest.n > 0)
 		is_there = matches(j->rest, ph_arena_slice(j->run->arena,
 		    ph_slice_cut(&rest, '\n')).p);
 	if (is_there == j->is_not)
-		fail(j, j->outcome->headers.n > 0 ?
-		    ph_arena_slice(j->run->arena, j->outcome->headers).p :
+		fail(j, all.n > 0 ? ph_arena_slice(j->run->arena, all).p :
 		    NULL);
 }
 
@@ -225,17 +225,33 @@ judge_within(struct judging *j)
 		    (unsigned long long)j->outcome->took_ms));
 }
 
-/* "KEY" or "KEY = PATTERN": what the module has in the store. */
-static void
-judge_kept(struct judging *j)
+static const char *
+noted(struct run *run, const char *key)
 {
-	struct ph_slice pattern = ph_slice_str(j->rest), key, value;
-	const char *found = NULL;
+	struct session_state *state = session_state_obtain(
+	    ph_slice_str(run->session->id));
+
+	return session_state_noted(state, key, true);
+}
+
+static const char *
+stored(struct run *run, const char *key)
+{
+	struct ph_slice value = run->fakes->stored(key);
+
+	return value.p != NULL ? ph_arena_slice(run->arena, value).p : NULL;
+}
+
+/* "KEY" or "KEY = PATTERN": what the module has in the store, or noted. */
+static void
+judge_kept(struct judging *j,
+    const char *(*look_up)(struct run *run, const char *key))
+{
+	struct ph_slice pattern = ph_slice_str(j->rest), key;
+	const char *found;
 
 	key = ph_slice_trim(ph_slice_cut(&pattern, '='));
-	value = j->run->fakes->stored(ph_arena_slice(j->run->arena, key).p);
-	if (value.p != NULL)
-		found = ph_arena_slice(j->run->arena, value).p;
+	found = look_up(j->run, ph_arena_slice(j->run->arena, key).p);
 	if ((found != NULL && (pattern.p == NULL || matches(ph_arena_slice(
 	        j->run->arena, ph_slice_trim(pattern)).p, found))) ==
 	    j->is_not)
@@ -271,11 +287,15 @@ judge_one(struct judging *j, const char *word)
 	else if (strcmp(word, "within") == 0)
 		judge_within(j);
 	else if (strcmp(word, "header") == 0)
-		judge_header(j);
+		judge_lines(j, o->headers);
+	else if (strcmp(word, "edit") == 0)
+		judge_lines(j, o->edits);
 	else if (strcmp(word, "log") == 0)
 		judge_log(j);
 	else if (strcmp(word, "kept") == 0)
-		judge_kept(j);
+		judge_kept(j, stored);
+	else if (strcmp(word, "note") == 0)
+		judge_kept(j, noted);
 	else
 		run_fail(j->run, j->expect->line,
 		    "nothing is known of \"expect %s\"", word);

@@ -189,7 +189,6 @@ end_session(struct run *run)
 	if (run->session == NULL)
 		return;
 	session_state_drop(ph_slice_str(run->session->id));
-	session_state_put(run->state);
 	session_free(run->session);
 	run->session = NULL;
 	end_mail(run);
@@ -237,8 +236,7 @@ begin_session(struct run *run, const struct script_command *command)
 	if (!is_good)
 		run_fail(run, command->line, "connect: wanted ADDRESS [port N] "
 		    "[to ADDRESS] [to-port N] [service NAME] [listener NAME]");
-	run->state = session_state_obtain(ph_slice_str(session->id));
-	session_state_get(run->state);
+	run->transaction = 0;
 	return is_good;
 }
 
@@ -364,7 +362,7 @@ run_step(struct run *run, const struct script_command *step,
 		break;
 	case PH_AT_MAIL:
 		end_mail(run);
-		session_state_message(run->state, ++run->transactions);
+		run->transaction = ++run->transactions;
 		run->sender = path_of(arena, step->rest);
 		break;
 	case PH_AT_DATA:

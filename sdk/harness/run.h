@@ -34,6 +34,7 @@ struct run_outcome {
 	const char *failure;              /* NULL: it answered */
 	double score;
 	struct ph_slice headers;          /* fields added, unfolded, with \n */
+	struct ph_slice edits;            /* "change 1 Name: value\n" */
 	uint64_t took_ms;
 	unsigned asked;
 	struct ph_slice log;              /* the lines of the step */
@@ -59,8 +60,8 @@ struct run {
 	unsigned files;
 	struct generation *generation;
 	struct ph_session *session;
-	struct session_state *state;
 	uint64_t transactions; /* begun so far */
+	uint64_t transaction;  /* the one under way, or the last; 0: none */
 	struct ph_slice sender, header;
 	struct ph_slice *recipients;
 	size_t recipient_count;

@@ -9,6 +9,7 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "pipeline/field.h"
 #include "run.h"
 
 enum { REPLY_MAX = 1 << 20, LOG_MAX = 4 << 20 };
@@ -85,6 +86,27 @@ add_header(struct ph_buf *headers, struct ph_slice field)
 			ph_buf_char(headers, field.p[i]);
 }
 
+/* "insert 1 Name: value", "change 2 Name: value", "remove 0 Name" */
+static void
+add_edit(struct ph_buf *edits, struct ph_slice edit)
+{
+	static const char *const words[] = { [FIELD_INSERT] = "insert",
+		[FIELD_CHANGE] = "change", [FIELD_REMOVE] = "remove" };
+	uint64_t op = record_get_u64(edit, F_OP, 0);
+	struct ph_slice field = record_get(edit, F_TEXT);
+
+	if (op < FIELD_INSERT || op > FIELD_REMOVE)
+		return;
+	ph_buf_printf(edits, "%s %llu ", words[op],
+	    (unsigned long long)record_get_u64(edit, F_NUMBER, 0));
+	if (op != FIELD_REMOVE) {
+		add_header(edits, field);
+		return;
+	}
+	ph_buf_slice(edits, record_get(edit, F_NAME));
+	ph_buf_char(edits, '\n');
+}
+
 static void
 take_trace(struct run *run, struct ph_slice trace, struct run_outcome *outcome)
 {
@@ -101,9 +123,10 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 {
 	struct ph_slice rest = reply;
 	struct record_field field;
-	struct ph_buf headers;
+	struct ph_buf headers, edits;
 
 	ph_buf_init(&headers, run->arena, REPLY_MAX);
+	ph_buf_init(&edits, run->arena, REPLY_MAX);
 	outcome->outcome = (enum ph_verdict)record_get_u64(reply, F_VERDICT,
 	    PH_ACCEPT);
 	outcome->score = (double)(int64_t)record_get_u64(reply, F_SCORE, 0) /
@@ -115,7 +138,10 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 			take_trace(run, field.value, outcome);
 		else if (field.tag == F_ADD_HEADER)
 			add_header(&headers, field.value);
+		else if (field.tag == F_EDIT)
+			add_edit(&edits, field.value);
 	outcome->headers = ph_buf_content(&headers);
+	outcome->edits = ph_buf_content(&edits);
 }
 
 /* Why the module's on_failure spoke for it, or what its code does wrong, as the
@@ -168,7 +194,9 @@ run_stage(struct run *run, const struct script_command *at,
 
 	call.arena = arena;
 	call.session = run->session;
-	call.state = run->state;
+	call.state = session_state_obtain(ph_slice_str(run->session->id));
+	session_state_message(call.state, run->transaction);
+	session_state_get(call.state);
 	call.stage = stage;
 	call.sender = run->sender;
 	call.recipient_count = run->recipient_count;
@@ -179,6 +207,7 @@ run_stage(struct run *run, const struct script_command *at,
 	ph_buf_init(&step.reply, arena, REPLY_MAX);
 	run->progress->stage = ph_stage_name(stage);
 	run_scope(&step);
+	session_state_put(call.state);
 	run->progress->stage = NULL;
 	if (run->is_plain && at->line < RUN_LINES_MAX)
 		run->progress->waits[at->line] = step.waits;
