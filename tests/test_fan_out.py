@@ -125,8 +125,9 @@ class FanOut(unittest.TestCase):
             delivered(box, text, b"shared")
             grown = self.used(top) - before
             self.assertGreater(grown, size // 2)
-            # once, a block of its own for each, and the logs
-            self.assertLess(grown, 2 * size + USERS * 16384)
+            # once, a block of its own for each, and logs, for which XFS
+            # takes more than they need; a hundred times would be 400 MiB
+            self.assertLess(grown, 6 * size)
             paths = sorted(files(box, b"shared"))
             self.assertEqual(len({os.stat(p).st_ino for p in paths}), USERS)
             for path in paths[1:]:
