@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pace.c - the window of a destination, after the idea of Postfix's queue
- * manager: each answer counts 1/window for it, so that a window of successes
- * widens it by one; each failure narrows it by one. One that refuses another
+ * manager: until the first failure each answer widens it by one, then a window
+ * of answers does; each failure narrows it by one. One that refuses another
  * connection says how many it takes; the next trial to exceed that comes later
  * each time. After so many failures in a row it rests, then one attempt tries.
  */
@@ -59,7 +59,8 @@ pace_begin(struct pace *pace, const struct pace_terms *terms, uint64_t now_ms)
 		pace->slow_until_ms = pace->interval_ms + limit->interval_ms;
 }
 
-/* Quickly up to where a destination starts, then by one a window. */
+/* By one a success up to where a destination starts, and on until the first
+ * failure; then by one a window. */
 static void
 widen(struct pace *pace, const struct pace_terms *terms)
 {
@@ -67,10 +68,10 @@ widen(struct pace *pace, const struct pace_terms *terms)
 	unsigned patience = pace->patience > 0 ? pace->patience : 1;
 
 	pace->successes++;
-	if (patience > 1 || window >= terms->limit.start) {
-		if (pace->successes < window * patience)
-			return;
-	}
+	if ((patience > 1 || (pace->was_narrowed &&
+	        window >= terms->limit.start)) &&
+	    pace->successes < window * patience)
+		return;
 	if (window < terms->limit.concurrency)
 		pace->window = window + 1;
 	pace->successes = 0;
@@ -82,6 +83,7 @@ narrow(struct pace *pace, const struct pace_terms *terms, unsigned to)
 	if (to < window_of(pace, terms))
 		pace->window = to > 0 ? to : 1;
 	pace->successes = 0;
+	pace->was_narrowed = true;
 }
 
 bool

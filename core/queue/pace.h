@@ -14,6 +14,7 @@ struct pace {
 	unsigned window;     /* at once; 0: not begun, the terms' start */
 	unsigned successes;  /* since the window last changed */
 	unsigned patience;   /* windows of them until it grows; 0 is 1 */
+	bool was_narrowed;   /* once, so it is widened slowly */
 	unsigned failures;   /* in a row */
 	unsigned rests;      /* in a row */
 	bool is_known;       /* it answered the last time */
