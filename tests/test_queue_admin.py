@@ -3,6 +3,7 @@
 """posthousectl queue: selections, changes, destinations, on a queue that waits."""
 import json
 import re
+import time
 import unittest
 
 from sandbox import Sandbox, until
@@ -130,6 +131,43 @@ class Delay(unittest.TestCase):
             until(lambda: len(re.findall(" deferred ", box.log())) >= 5,
                   "more attempts")
             self.assertEqual(len(box.inbox("alice", 1)), 1)
+
+
+class FutureRelease(unittest.TestCase):
+    """RFC 4865: mail that is to leave later."""
+
+    def test_held_until_its_time(self):
+        box = Sandbox({"later": 'smtp_submission: { future_release = "10d"; };'})
+        self.addCleanup(box.close)
+        client = box.submission()
+        client.ehlo("c.test")
+        self.assertRegex(client.esmtp_features["futurerelease"],
+                         r"^864000 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        begun = time.time()
+        for subject, option in (("soon", "HOLDFOR=2"), ("late", "HOLDFOR=800000"),
+                                ("now", "HOLDUNTIL=2001-02-03T04:05:06Z")):
+            client.sendmail("alice@example.test", ["bob@example.test"],
+                            f"From: <alice@example.test>\r\nSubject: {subject}\r\n"
+                            "\r\nbody\r\n".encode(), mail_options=[option])
+        self.assertEqual(client.mail("alice@example.test", ["HOLDFOR=864001"])[0],
+                         501)
+        client.quit()
+
+        def subjects(count):
+            return [re.search(rb"Subject: (\w+)", text).group(1)
+                    for text in box.inbox("bob", count)]
+        self.assertEqual(subjects(2), [b"now", b"soon"])
+        self.assertGreaterEqual(time.time() - begun, 1)  # whole seconds
+        # longer than any wait of ours between attempts, and kept over a restart
+        box.restart()
+        rows = [json.loads(line) for line in
+                box.ctl("queue", "list", "--json").stdout.splitlines()]
+        self.assertEqual(len(rows), 1)
+        self.assertNotIn(" id=" + rows[0]["id"] + " delivered", box.log())
+        self.assertIn("late", box.ctl("queue", "show", rows[0]["id"]).stdout)
+        self.assertEqual(len(box.inbox("bob", 2)), 2)
+        box.ctl("queue", "retry", rows[0]["id"])
+        self.assertEqual(subjects(3)[2], b"late")
 
 
 if __name__ == "__main__":

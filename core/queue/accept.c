@@ -24,6 +24,7 @@ enum {
 	ENVELOPE_MAX = 64 << 10,
 	TRACE_MAX = 128 << 10,
 	RIGHT_LIFETIME_S = 24 * 3600, /* no session lasts longer */
+	RELEASE_WITHIN_S = 31 * 86400, /* nothing is held longer by wish */
 };
 
 /* A file for a large body that edge writes now. */
@@ -476,6 +477,18 @@ route_all(struct routed *r, size_t n)
 	return status;
 }
 
+/* When it may be tried first, in seconds; 0: at once. */
+static int64_t
+release_at(struct ph_slice record)
+{
+	const uint64_t at = record_get_u64(record, F_RELEASE_AT, 0);
+	const uint64_t now = (uint64_t)ph_wall_time();
+
+	return at <= now                  ? 0 :
+	    at > now + RELEASE_WITHIN_S   ? (int64_t)(now + RELEASE_WITHIN_S) :
+	                                    (int64_t)at;
+}
+
 static int
 take_recipients(struct accepting *accepting)
 {
@@ -514,6 +527,9 @@ take_recipients(struct accepting *accepting)
 			r.all[r.count].number = (uint32_t)r.count;
 		}
 	}
+	for (size_t i = 0; i < r.count; i++)
+		r.all[i].next_ms =
+		    release_at(request->message.record) * 1000;
 	message->recipients = r.all;
 	message->recipient_count = r.count;
 	accepting->claims = claims;
@@ -627,6 +643,9 @@ take_envelope(struct bus_request *request, struct queue_db_message *message)
 		    routing_is_sane(record_get(record, F_TEXT), 512) ?
 		    record_get(record, F_TEXT) : PH_LIT("a check said so"));
 	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
+	if (release_at(record) > 0)
+		record_put_u64(&buf, ENV_RELEASE_AT,
+		    (uint64_t)release_at(record));
 	while (record_next(&rest, &field)) {
 		if (field.tag == F_FACT &&
 		    routing_is_sane(record_get(field.value, F_NAME), 32) &&
@@ -708,7 +727,7 @@ begin_delivery(const struct queue_db_message *message)
 	struct entry *entry = entry_create(message);
 
 	ph_assert(entry != NULL); /* encoded by ourselves just now */
-	if (message->body.fd < 0)
+	if (message->body.fd < 0 && entry->begun_at == entry->received_at)
 		entry_keep_content(entry, message->envelope,
 		    message->body.octets);
 	queue.accepted++;

@@ -192,7 +192,7 @@ defer(struct attempt *a, struct queue_recipient *r)
 {
 	const struct core_conf *core = &generation_current()->core;
 	int64_t now = fiber_wall_ms();
-	int64_t end = (int64_t)a->entry->received_at * 1000 + core->queue.lifetime_ms;
+	int64_t end = (int64_t)a->entry->begun_at * 1000 + core->queue.lifetime_ms;
 
 	if (end <= now) {
 		r->state = QUEUE_DB_FAILED;

@@ -359,6 +359,8 @@ entry_create(const struct queue_db_message *message)
 	    ENV_QUARANTINE));
 	entry->received_at = (uint32_t)record_get_u64(envelope,
 	    ENV_RECEIVED_AT, 0);
+	entry->begun_at = (uint32_t)record_get_u64(envelope, ENV_RELEASE_AT,
+	    entry->received_at);
 	entry->recipient_count = (uint16_t)message->recipient_count;
 	for (unsigned i = 0; i < entry->recipient_count; i++) {
 		entry->recipients[i].index = i & ((1 << 14) - 1);

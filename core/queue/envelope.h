@@ -27,6 +27,7 @@ enum envelope_tag {
 	ENV_DESTINATION, /* for it; absent: the domain */
 	/* of the message */
 	ENV_QUARANTINE,  /* why it was held when it came */
+	ENV_RELEASE_AT,  /* n: seconds since 1970: not tried before */
 };
 
 #endif

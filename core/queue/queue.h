@@ -80,6 +80,8 @@ struct entry {
 	const char *quarantine;   /* why it came held; NULL: it did not */
 	struct kept *kept;        /* NULL: read from the store */
 	uint32_t received_at;     /* s */
+	uint32_t begun_at;        /* s: its age counts from here; above
+	                           * received_at: who sent it wished so */
 	uint32_t size_bytes;
 	uint16_t jobs;
 	uint16_t recipient_count;

@@ -108,7 +108,7 @@ find_values(const struct text *text, struct values *values)
 	const struct entry *about = text->report->about;
 
 	ph_date_format(about->received_at, values->arrival);
-	ph_date_format(about->received_at + conf->lifetime_ms / 1000,
+	ph_date_format((int64_t)about->begun_at + conf->lifetime_ms / 1000,
 	    values->expiry);
 	snprintf(values->hours, sizeof(values->hours), "%.4g",
 	    conf->delay_warning_ms / 3600e3);

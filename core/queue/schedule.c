@@ -52,6 +52,14 @@ arm(void)
 	uv_timer_start(&s.timer, on_timer, (uint64_t)wait, 0);
 }
 
+/* A time of day that a user chose stays what it is. */
+static bool
+is_wished(const struct entry *entry, const struct queue_recipient *r)
+{
+	return entry->begun_at > entry->received_at &&
+	    r->next_ms == (int64_t)entry->begun_at * 1000;
+}
+
 /* Move what waits by as much as the clock was set back. */
 static void
 follow_clock(void)
@@ -65,7 +73,8 @@ follow_clock(void)
 	ph_log(PH_WARN, "clock_set_back", ph_f_int("ms", back));
 	for (struct entry *at = queue.oldest; at != NULL; at = at->next_all) {
 		for (size_t i = 0; i < at->recipient_count; i++)
-			at->recipients[i].next_ms -= back;
+			if (!is_wished(at, &at->recipients[i]))
+				at->recipients[i].next_ms -= back;
 		schedule_entry(at);
 	}
 }
@@ -93,7 +102,7 @@ static int64_t
 look_ms(const struct entry *entry, int64_t now)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t received = (int64_t)entry->received_at * 1000;
+	int64_t received = (int64_t)entry->begun_at * 1000;
 	int64_t end = received + conf->lifetime_ms;
 	int64_t warning = received + conf->delay_warning_ms;
 
@@ -111,7 +120,7 @@ is_overdue(const struct entry *entry, const struct queue_recipient *r,
     int64_t now)
 {
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t age_ms = now - (int64_t)entry->received_at * 1000;
+	int64_t age_ms = now - (int64_t)entry->begun_at * 1000;
 
 	if (r->lane->is_suspended)
 		return false;
@@ -221,9 +230,11 @@ schedule_loaded(struct entry *entry)
 {
 	int64_t latest = fiber_wall_ms() + s.longest_ms;
 
+	if ((int64_t)entry->begun_at * 1000 > latest) /* wished, not a wrong clock */
+		latest = (int64_t)entry->begun_at * 1000;
 	for (size_t i = 0; i < entry->recipient_count; i++)
 		if (entry->recipients[i].next_ms > latest)
-			entry->recipients[i].next_ms = latest - s.longest_ms;
+			entry->recipients[i].next_ms = fiber_wall_ms();
 	schedule_entry(entry);
 }
 

@@ -93,7 +93,7 @@ enum message_type {
 	MSG_SPOOL = 50,
 	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
 	 * F_DSN_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
-	 * F_AUTH_USER? F_TOKEN? (of the user, else of MSG_RELAY_RIGHT) F_HOLD? (then F_TEXT?: why) and F_CONTENT, or F_SPOOL F_SIZE
+	 * F_AUTH_USER? F_TOKEN? (of the user, else of MSG_RELAY_RIGHT) F_HOLD? (then F_TEXT?: why) F_RELEASE_AT? and F_CONTENT, or F_SPOOL F_SIZE
 	 * F_PREFIX? (header fields to go in front of the spooled content);
 	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
 	 * relay), PH_UNAVAILABLE */
@@ -232,6 +232,7 @@ enum field_tag {
 	F_TLS_SUBJECT,   /* of the client's certificate: common name */
 	F_TLS_ISSUER,
 	F_TLS_VERIFIED,  /* n: 0, 1 */
+	F_RELEASE_AT,    /* n: seconds since 1970: not tried before */
 	F_WHEN,          /* r: when_encode (core/conf/when.h) */
 	F_EDIT,          /* r: F_OP (n: enum field_change) F_NAME F_NUMBER
 	                  * F_TEXT?: the field */

@@ -50,6 +50,7 @@ struct ph_mail {
 	bool is_going_out;          /* to a recipient without a mailbox here */
 	struct score score;
 	const char *held_for;       /* NULL: not in quarantine */
+	int64_t release_at;         /* s; 0: at once */
 	int failed;                 /* sticky status of a write */
 };
 
@@ -121,6 +122,12 @@ ph_mail_set(struct ph_mail *mail, const char *key, struct ph_slice value)
 	record_put_str(&mail->facts, F_NAME, key);
 	record_put(&mail->facts, F_TEXT, value);
 	record_end(&mail->facts, mark);
+}
+
+void
+ph_mail_hold_until(struct ph_mail *mail, int64_t wall_time)
+{
+	mail->release_at = wall_time;
 }
 
 void
@@ -492,6 +499,8 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 	} else if (session->right.n > 0) {
 		record_put(buf, F_TOKEN, session->right);
 	}
+	if (mail->release_at > 0)
+		record_put_u64(buf, F_RELEASE_AT, (uint64_t)mail->release_at);
 	if (mail->held_for != NULL) {
 		record_put_u64(buf, F_HOLD, 1);
 		record_put_str(buf, F_TEXT, mail->held_for);

@@ -4,6 +4,7 @@
  * whether it has a value, and a function that takes it.
  */
 #include "args.h"
+#include "future_release.h"
 
 static const struct smtp_reply bad_syntax = { 501, "5.5.4",
 	"syntax error in the argument", false };
@@ -182,6 +183,22 @@ take_auth(void *args, struct ph_slice value)
 	return smtp_xtext_is_valid(value);
 }
 
+static bool
+take_hold_for(void *args, struct ph_slice value)
+{
+	struct smtp_mail_args *a = args;
+
+	return smtp_hold_for_parse(value, &a->hold_for);
+}
+
+static bool
+take_hold_until(void *args, struct ph_slice value)
+{
+	struct smtp_mail_args *a = args;
+
+	return smtp_hold_until_parse(value, &a->hold_until);
+}
+
 static const struct param mail_params[] = {
 	{ "SIZE", true, take_size },
 	{ "BODY", true, take_body },
@@ -189,6 +206,8 @@ static const struct param mail_params[] = {
 	{ "RET", true, take_ret },
 	{ "ENVID", true, take_envid },
 	{ "AUTH", true, take_auth },
+	{ "HOLDFOR", true, take_hold_for },
+	{ "HOLDUNTIL", true, take_hold_until },
 };
 
 void

@@ -21,6 +21,8 @@ struct smtp_mail_args {
 	struct ph_slice ret;    /* RFC 3461: "FULL", "HDRS" */
 	struct ph_slice envid;  /* xtext */
 	struct ph_slice auth;   /* RFC 4954 s5: xtext or "<>" */
+	int64_t hold_for;       /* RFC 4865: seconds; 0: not given */
+	int64_t hold_until;     /* seconds since 1970; 0: not given */
 };
 
 struct smtp_rcpt_args {

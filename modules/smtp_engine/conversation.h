@@ -166,6 +166,13 @@ void smtp_tarpit(struct smtp *c);
 bool smtp_message_rate(struct smtp *c);
 bool smtp_recipient_rate(struct smtp *c);
 
+/* future_release.c; a refusal fills reply. */
+bool smtp_future_release_is_offered(const struct smtp *c);
+void smtp_future_release_value(struct smtp *c, struct ph_buf *out);
+bool smtp_allow_future_release(struct smtp *c);
+/* What the MAIL asked for, of the transaction that began. */
+void smtp_begin_future_release(struct smtp *c);
+
 /* xclient.c */
 const struct smtp_reply *smtp_xclient_parse(struct smtp *c,
     struct ph_slice text, struct smtp_xclient_args *args_out);

@@ -46,6 +46,7 @@ struct smtp_conf {
 	bool check_from;
 	bool hide_client;
 	unsigned user_messages, user_recipients;
+	unsigned future_release_ms; /* 0: not offered */
 };
 
 /* What makes a listener what it is, not left to an administrator. */

@@ -56,6 +56,8 @@ static const struct extension extensions[] = {
 	{ "DSN", NULL, NULL },                     /* RFC 3461 */
 	{ "STARTTLS", starttls_is_offered, NULL }, /* RFC 3207 */
 	{ "AUTH", smtp_auth_is_offered, auth_value }, /* RFC 4954 */
+	{ "FUTURERELEASE", smtp_future_release_is_offered,
+	    smtp_future_release_value }, /* RFC 4865 */
 	{ "XCLIENT", xclient_is_offered, xclient_value },
 };
 

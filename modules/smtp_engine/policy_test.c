@@ -4,8 +4,10 @@
  * HELO, tarpit, rates, XCLIENT; loops by Delivered-To, and binary content.
  */
 #include <check.h>
+#include <stdio.h>
 
 #include "conversation.h"
+#include "future_release.h"
 #include "fake_session.h"
 
 #define OPENING "EHLO c.test\r\nMAIL FROM:<x@out.test>\r\n"
@@ -353,6 +355,85 @@ START_TEST(limits_are_of_the_client_that_was_named)
 }
 END_TEST
 
+/* --- FUTURERELEASE, RFC 4865 --- */
+
+START_TEST(a_date_is_read_in_all_its_forms)
+{
+	static const struct {
+		const char *text;
+		int64_t want; /* -1: refused */
+	} date[] = {
+		{ "1970-01-01T00:00:01Z", 1 },
+		{ "2000-02-29t12:00:00z", 951825600 },
+		{ "2000-02-29T12:00:00.25Z", 951825600 },
+		{ "2000-02-29T12:00:00+01:30", 951820200 },
+		{ "2000-02-29T12:00:00-01:30", 951831000 },
+		{ "2016-12-31T23:59:60Z", 1483228799 },
+		{ "2001-02-29T12:00:00Z", -1 }, { "2000-13-01T12:00:00Z", -1 },
+		{ "2000-00-01T12:00:00Z", -1 }, { "2000-01-00T12:00:00Z", -1 },
+		{ "2000-01-01T24:00:00Z", -1 }, { "2000-01-01T12:60:00Z", -1 },
+		{ "2000-01-01T12:00:61Z", -1 }, { "2000-01-01T12:00:00", -1 },
+		{ "2000-01-01T12:00:00.Z", -1 }, { "2000-01-01T12:00Z", -1 },
+		{ "2000-01-01T12:00:00+24:00", -1 }, { "", -1 },
+		{ "2000-01-01T12:00:00+0100", -1 }, { "1969-01-01T0", -1 },
+		{ "2000-01-01 12:00:00Z", -1 }, { "2000-1-01T12:00:00Z", -1 },
+		{ "2000-01-01T12:00:00ZZ", -1 }, { "20000101T120000Z", -1 },
+	};
+	int64_t at;
+
+	for (size_t i = 0; i < sizeof(date) / sizeof(date[0]); i++) {
+		at = -1;
+		ck_assert_msg(smtp_hold_until_parse(ph_slice_str(date[i].text),
+		                  &at) == (date[i].want >= 0), "%s",
+		    date[i].text);
+		ck_assert_msg(at == date[i].want, "%s: %lld", date[i].text,
+		    (long long)at);
+	}
+}
+END_TEST
+
+static const char *
+talk_of_later(const char *mail, unsigned longest_ms)
+{
+	static char script[512];
+
+	setup();
+	fake.tls = "TLSv1.3 X";
+	conf.future_release_ms = longest_ms;
+	snprintf(script, sizeof(script), "EHLO c\r\nAUTH PLAIN Z29vZA==\r\n"
+	    "MAIL FROM:<alice@example.test> %s\r\n"
+	    "RCPT TO:<bob@example.test>\r\nDATA\r\n\r\n.\r\n", mail);
+	return talk_as(script, &submission);
+}
+
+START_TEST(a_user_may_have_mail_held)
+{
+	static const char *const wrong[] = { "HOLDFOR=0", "HOLDFOR=3601",
+		"HOLDFOR=1234567890", "HOLDFOR=-1", "HOLDFOR=x", "HOLDFOR",
+		"HOLDUNTIL=2026-11-23T08:47:01Z", "HOLDUNTIL=tomorrow",
+		"HOLDFOR=1 HOLDUNTIL=2026-11-23T07:47:01Z",
+		"HOLDFOR=1 HOLDFOR=2" };
+	static const char all[] = "220 250 235 250 250 354 250";
+
+	ck_assert_str_eq(talk_of_later("HOLDFOR=60", 3600000), all);
+	ck_assert(said("FUTURERELEASE 3600 2026-11-23T08:47:00Z\r\n"));
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope), "until=1795420080;"));
+	ck_assert_str_eq(talk_of_later("HOLDUNTIL=2026-11-23T08:17:00Z",
+	    3600000), all);
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope), "until=1795421820;"));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(strncmp(talk_of_later(wrong[i], 3600000),
+		                  "220 250 235 501", 15) == 0, "%s", wrong[i]);
+	ck_assert_str_eq(talk_of_later("HOLDFOR=60", 0),
+	    "220 250 235 555 503 503 500 500");
+	ck_assert(!said("FUTURERELEASE"));
+	setup();
+	conf.future_release_ms = 3600000;
+	ck_assert_str_eq(talk("EHLO c\r\nMAIL FROM:<> HOLDFOR=1\r\n"),
+	    "220 250 555");
+}
+END_TEST
+
 START_TEST(others_name_nobody)
 {
 	struct ph_net net;
@@ -507,6 +588,8 @@ policy_suite(void)
 	tcase_add_test(tc, the_client_can_be_hidden);
 	tcase_add_test(tc, a_front_end_names_its_client);
 	tcase_add_test(tc, limits_are_of_the_client_that_was_named);
+	tcase_add_test(tc, a_date_is_read_in_all_its_forms);
+	tcase_add_test(tc, a_user_may_have_mail_held);
 	tcase_add_test(tc, others_name_nobody);
 	tcase_add_test(tc, broken_attributes_change_nothing);
 	tcase_add_test(tc, a_refused_client_behind_a_front_end_may_only_quit);

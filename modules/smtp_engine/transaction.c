@@ -72,6 +72,7 @@ begin(struct smtp *c)
 		    c->binary ? PH_LIT("HDRS") : args->ret);
 	if (args->envid.p != NULL)
 		ph_mail_set(c->mail, "envid", args->envid);
+	smtp_begin_future_release(c);
 	c->recipients = NULL;
 	c->recipients_end = &c->recipients;
 	c->recipient_count = 0;
@@ -104,7 +105,8 @@ smtp_allow_mail(struct smtp *c)
 		smtp_say(c, 555, "5.5.4", "parameters need EHLO");
 	else if (args->path.has_utf8 && !args->smtputf8)
 		smtp_say(c, 550, "5.6.7", "the address needs SMTPUTF8");
-	else if (may_send_as(c, args->path.address) && has_room(c) &&
+	else if (smtp_allow_future_release(c) &&
+	    may_send_as(c, args->path.address) && has_room(c) &&
 	    smtp_message_rate(c))
 		begin(c);
 }

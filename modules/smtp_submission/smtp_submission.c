@@ -19,6 +19,9 @@ static const struct ph_option submission_options[] = {
 	    1000000000, "0", "messages of one user in rate_window; 0: any"),
 	PH_OPT_UINT("user_recipients", struct smtp_conf, user_recipients, 0,
 	    1000000000, "0", "recipients of one user in rate_window; 0: any"),
+	PH_OPT_MSEC("future_release", struct smtp_conf, future_release_ms, 0,
+	    2592000000, "0s",
+	    "how long users may have a message held; 0: not offered"),
 	PH_OPT_END,
 };
 

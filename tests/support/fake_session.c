@@ -581,6 +581,12 @@ ph_mail_set(struct ph_mail *mail, const char *key, struct ph_slice value)
 }
 
 void
+ph_mail_hold_until(struct ph_mail *mail, int64_t wall_time)
+{
+	ph_buf_printf(&mail->facts, "until=%lld;", (long long)wall_time);
+}
+
+void
 ph_mail_add_recipient(struct ph_mail *mail, struct ph_slice address,
     struct ph_slice notify, struct ph_slice orcpt)
 {

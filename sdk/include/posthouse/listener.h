@@ -167,6 +167,10 @@ PH_EXPORT void ph_mail_set(struct ph_mail *mail, const char *key,
 PH_EXPORT void ph_mail_add_recipient(struct ph_mail *mail,
     struct ph_slice address, struct ph_slice notify, struct ph_slice orcpt);
 /* How many were added. */
+/* Its first attempt waits until this wall time, in seconds since 1970; how long
+ * it is tried counts from then. Since minor 2. */
+PH_EXPORT void ph_mail_hold_until(struct ph_mail *mail, int64_t wall_time);
+/* How many were added so far. */
 PH_EXPORT size_t ph_mail_recipient_count(const struct ph_mail *mail);
 /*
  * Append content, as it is to be stored (CRLF line ends, unstuffed). Up to
