@@ -7,6 +7,7 @@
 #include "role/role.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ enum {
 	PROXY_MS = 10000,
 	RELAY_IDLE_MS = 2100000,  /* over any time-out behind it */
 	FAREWELL_MS = 2000,
+	TRIM_FROM = 128,          /* connections at once */
 	FIBERS_SPARE = 4000,      /* for what the connections there are do */
 };
 
@@ -60,7 +62,7 @@ struct connection {
 static struct {
 	struct listening *listening;
 	struct connection *connections;
-	unsigned count;
+	unsigned count, most; /* now; since memory was given back */
 	uint64_t accepted, refused;
 	struct tls_server *tls;
 	bool is_stopping;
@@ -217,6 +219,18 @@ serve(struct connection *connection)
 	session_free(session);
 }
 
+/* What many connections took lies in pieces between what is still in use, and
+ * the allocator gives none of it back by itself. Looked at when half of them
+ * are gone, so that it costs each connection next to nothing. */
+static void
+give_back_memory(void)
+{
+	if (edge.most < TRIM_FROM || edge.count > edge.most / 2)
+		return;
+	malloc_trim(0);
+	edge.most = edge.count;
+}
+
 static void
 connection_main(void *arg)
 {
@@ -236,6 +250,7 @@ connection_main(void *arg)
 		connection->next->prev = connection->prev;
 	free(connection);
 	edge.count--;
+	give_back_memory();
 	ph_event_signal(&edge.ended);
 }
 
@@ -277,6 +292,8 @@ begin_connection(const struct listening *listening, int fd,
 		edge.connections->prev = connection;
 	edge.connections = connection;
 	edge.count++;
+	if (edge.count > edge.most)
+		edge.most = edge.count;
 	fiber_start(connection_main, connection);
 }
 
