@@ -442,7 +442,7 @@ START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
 	ck_assert_int_eq(entry->recipients[0].where, IN_LINE);
 	schedule_due(entry);
 	ck_assert_uint_eq(begun_n, 0);
-	entry->received_at -= 86400;
+	entry->begun_at -= 86400;
 	schedule_due(entry);
 	ck_assert_uint_eq(begun_n, 1);
 	ck_assert(begun[0]->is_silent);
@@ -456,7 +456,7 @@ START_TEST(what_is_old_is_tried_when_its_destination_works)
 
 	for (unsigned i = 0; i < 10; i++)
 		entry = send("news@a.test", "far.test", 1);
-	entry->received_at -= 2 * 86400;
+	entry->begun_at -= 2 * 86400;
 	schedule_due(entry);
 	ck_assert_int_eq(entry->recipients[0].where, IN_LINE);
 	while (begun_n > 0) {
