@@ -4,8 +4,10 @@
  * without any, or the address in a literal (RFC 5321 s5.1).
  *
  * Hosts are looked up when their turn comes. An address of this machine would
- * send the message back to us, so such addresses are passed over; when nothing
- * else is left the message failed as a loop. What DNS could not tell defers.
+ * send the message back to us: such addresses are passed over, and where others
+ * reach us under one, too, the hosts behind it would send it back as well. When
+ * nothing else is left the message failed as a loop. What DNS could not tell
+ * defers.
  */
 #include "hosts.h"
 
@@ -84,18 +86,22 @@ own_find(struct hosts *hosts)
 }
 
 static bool
-is_usable(const struct hosts *hosts, const struct ph_addr *addr)
+is_own(const struct hosts *hosts, const struct ph_addr *addr)
 {
-	if (ph_addr_in(addr, "224.0.0.0/3") || ph_addr_in(addr, "ff00::/8"))
-		return false;
-	if (hosts->conf->allow_loopback)
-		return true;
-	if (ph_addr_is_loopback(addr) || ph_addr_is_unspecified(addr))
-		return false;
 	for (size_t i = 0; i < hosts->own_count; i++)
 		if (ph_addr_eq(addr, &hosts->own[i]))
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+/* Nobody, or whoever asks: every machine may call itself so. */
+static bool
+is_nowhere(const struct hosts *hosts, const struct ph_addr *addr)
+{
+	if (ph_addr_in(addr, "224.0.0.0/3") || ph_addr_in(addr, "ff00::/8"))
+		return true;
+	return !hosts->conf->allow_loopback &&
+	    (ph_addr_is_loopback(addr) || ph_addr_is_unspecified(addr));
 }
 
 /* --- hosts --- */
@@ -232,6 +238,14 @@ look_up(struct hosts *hosts)
 		        "a mail host of the domain has no address");
 }
 
+/* We are one of the domain's hosts: those behind us wait for us. */
+static void
+drop_rest(struct hosts *hosts)
+{
+	hosts->addr_at = hosts->addr_count;
+	hosts->mx_at = hosts->mx_count;
+}
+
 bool
 hosts_next(struct hosts *hosts, struct client_peer *peer)
 {
@@ -246,7 +260,9 @@ hosts_next(struct hosts *hosts, struct client_peer *peer)
 			continue;
 		}
 		addr = &hosts->addr[hosts->addr_at++];
-		if (!is_usable(hosts, addr)) {
+		if (is_nowhere(hosts, addr) || is_own(hosts, addr)) {
+			if (!is_nowhere(hosts, addr)) /* RFC 5321 s5.1 */
+				drop_rest(hosts);
 			fail(hosts, true, "5.4.6",
 			    "mail for the domain leads back to this machine");
 			continue;
