@@ -333,27 +333,20 @@ leave(struct session *session)
 	session->had_transaction = false;
 }
 
-/* The host may have hung up in the meantime: RSET tells. */
+/* The host may have hung up in the meantime: what fails on it before MAIL was
+ * answered is tried on another connection. */
 static bool
 take_kept(struct session *session)
 {
-	const char *key = key_of(session);
-	struct kept *kept;
+	struct kept *kept = ph_kept_take(key_of(session), &session->link);
 
+	if (kept == NULL)
+		return false;
+	session->stream = kept->stream;
+	session->offer = kept->offer;
+	session->transactions = kept->transactions;
 	session->is_unproved = true;
-	while ((kept = ph_kept_take(key, &session->link)) != NULL) {
-		session->stream = kept->stream;
-		session->offer = kept->offer;
-		session->transactions = kept->transactions;
-		if (session_reset(session) == GO_ON)
-			return true;
-		leave(session);
-		if (session->delivery->is_over)
-			break;
-	}
-	session->is_unproved = false;
-	session->transactions = 0;
-	return false;
+	return true;
 }
 
 /* --- the whole --- */
@@ -383,29 +376,28 @@ log_session(const struct session *session, size_t delivered,
 	    ph_f_str("reason", good ? NULL : session->delivery->failure.text));
 }
 
-/* On a kept connection, as far as it goes. */
+/* On kept connections, as far as they go; true: no new one is wanted. */
 static bool
 run_kept(struct session *session)
 {
 	size_t open = session->delivery->open;
-	enum step last;
 
-	if (!take_kept(session))
-		return session->delivery->is_over;
-	last = session_transfer(session);
-	if (last == GO_ON || !session->is_unproved ||
-	    session->delivery->open != open || session->delivery->is_over) {
+	while (!session->delivery->is_over && take_kept(session)) {
+		enum step last = session_transfer(session);
+		bool is_proved = !session->is_unproved;
+
 		session->is_unproved = false;
 		if (is_worth_keeping(session, last)) {
 			session->transactions++;
 			keep(session);
 		}
-		return true;
+		if (last == GO_ON || is_proved ||
+		    session->delivery->open != open)
+			return true;
+		leave(session);
+		session->transactions = 0;
 	}
-	leave(session);
-	session->is_unproved = false;
-	session->transactions = 0;
-	return false;
+	return session->delivery->is_over;
 }
 
 static void

@@ -63,8 +63,6 @@ bool session_uses_chunks(const struct session *session);
 void session_send_content(struct session *session);
 /* AUTH when the peer has a user; anything but success is a failure. */
 enum step session_auth(struct session *session);
-/* RSET: whatever the last transaction left is gone. */
-enum step session_reset(struct session *session);
 
 int session_send(struct session *session, struct ph_slice line);
 /*

@@ -318,13 +318,33 @@ read_data(struct session *session, struct transaction *transaction)
 /* --- a transaction --- */
 
 static enum step
-run_pipelined(struct session *session, struct transaction *transaction)
+read_reset(struct session *session)
 {
+	unsigned timeout_ms = session->delivery->conf->mail_timeout_ms;
+
+	if (session->is_unproved && timeout_ms > RESET_MS)
+		timeout_ms = RESET_MS; /* a new connection is at hand */
+	session->stage = "RSET";
+	if (session_read(session, timeout_ms, NULL) != PH_OK)
+		return STOP;
+	return session->reply.code == 250 ? GO_ON :
+	    session_fail(session, "4.5.0", "RSET was answered with %s",
+	        session->reply.text);
+}
+
+static enum step
+run_pipelined(struct session *session, struct transaction *transaction,
+    bool is_reset)
+{
+	if (is_reset)
+		session_send(session, PH_LIT("RSET\r\n"));
 	send_mail(session, transaction);
 	for (size_t k = 0; k < transaction->count; k++)
 		send_rcpt(session, transaction, k);
 	if (!session_uses_chunks(session))
 		session_send(session, PH_LIT("DATA\r\n"));
+	if (is_reset && read_reset(session) != GO_ON)
+		return STOP;
 	if (read_mail(session, transaction) != GO_ON)
 		return STOP;
 	for (size_t k = 0; k < transaction->count; k++)
@@ -337,8 +357,14 @@ run_pipelined(struct session *session, struct transaction *transaction)
 }
 
 static enum step
-run_stepwise(struct session *session, struct transaction *transaction)
+run_stepwise(struct session *session, struct transaction *transaction,
+    bool is_reset)
 {
+	if (is_reset) {
+		session_send(session, PH_LIT("RSET\r\n"));
+		if (read_reset(session) != GO_ON)
+			return STOP;
+	}
 	send_mail(session, transaction);
 	if (read_mail(session, transaction) != GO_ON ||
 	    transaction->mail_failed)
@@ -357,31 +383,22 @@ run_stepwise(struct session *session, struct transaction *transaction)
 }
 
 enum step
-session_reset(struct session *session)
-{
-	unsigned timeout_ms = session->delivery->conf->mail_timeout_ms;
-
-	if (session->is_unproved && timeout_ms > RESET_MS)
-		timeout_ms = RESET_MS; /* a new connection is at hand */
-	session_send(session, PH_LIT("RSET\r\n"));
-	session->stage = "RSET";
-	return session_read(session, timeout_ms, NULL) == PH_OK &&
-	    session->reply.code == 250 ? GO_ON : STOP;
-}
-
-enum step
 session_transfer(struct session *session)
 {
 	struct transaction *transaction = ph_arena_alloc(session->arena,
 	    sizeof(*transaction));
 
 	while (gather(session, transaction)) {
-		if (session->had_transaction && session_reset(session) != GO_ON)
-			return STOP;
+		/* what was said before is over: also on a kept connection,
+		 * whose host may have hung up in the meantime */
+		bool is_reset = session->had_transaction ||
+		    session->is_unproved;
+
 		session->had_transaction = true;
 		if ((session->offer.pipelining ?
-		            run_pipelined(session, transaction) :
-		            run_stepwise(session, transaction)) != GO_ON ||
+		            run_pipelined(session, transaction, is_reset) :
+		            run_stepwise(session, transaction, is_reset)) !=
+		        GO_ON ||
 		    transaction->mail_failed)
 			return STOP;
 	}

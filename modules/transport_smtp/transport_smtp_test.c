@@ -552,29 +552,38 @@ twice_main(void *arg)
 	fiber_runtime_stop();
 }
 
+#define SENT                                                                  \
+	">220 peer", "<EHLO", CLEAR_EHLO, "<MAIL", ">250 ok", "<RCPT",         \
+	    ">250 ok", "<DATA", ">354 go", ".", ">250 ok"
+#define PIPED                                                                 \
+	">220 peer", "<EHLO", PIPE_EHLO, "<MAIL", "<RCPT", "<DATA",            \
+	    "#250 ok\r\n250 ok\r\n354 go\r\n", ".", ">250 ok"
+
 START_TEST(sends_the_next_message_on_the_same_connection)
 {
-	static const char *const script[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
+	static const char *const script[] = { SENT, "<RSET", ">250 ok",
 		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
-		">250 ok", "<RSET", ">250 ok", "<MAIL", ">250 ok", "<RCPT",
-		">250 ok", "<DATA", ">354 go", ".", ">250 ok", "<QUIT", NULL };
-	static const char *const closes[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
-		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
-		">250 ok", NULL };
-	static const char *const tired[] = { ">220 peer", "<EHLO", CLEAR_EHLO,
-		"<MAIL", ">250 ok", "<RCPT", ">250 ok", "<DATA", ">354 go", ".",
-		">250 ok", "<RSET", ">250 ok", "<MAIL", ">421 enough", NULL };
+		">250 ok", "<QUIT", NULL };
+	static const char *const closes[] = { SENT, NULL };
+	static const char *const tired[] = { SENT, "<RSET", ">250 ok", "<MAIL",
+		">421 enough", NULL };
+	static const char *const piped[] = { PIPED, "<RSET", "<MAIL", "<RCPT",
+		"<DATA", "#250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", ".",
+		">250 ok", "<QUIT", NULL };
+	static const char *const ends[] = { PIPED, "<RSET", ">421 enough", NULL };
+	static const struct {
+		const char *const *first, *const *next;
+		unsigned connections;
+	} row[] = { { script, NULL, 1 }, { closes, closes, 2 },
+		{ tired, closes, 2 }, { piped, NULL, 1 }, { ends, closes, 2 } };
 
 	conf.client.connection_idle_ms = 60000;
 	main_of_attempt = twice_main;
-	run(script, NULL);
-	ck_assert_uint_eq(peer.connections, 1);
-	memset(&peer, 0, sizeof(peer));
-	run(closes, closes);
-	ck_assert_uint_eq(peer.connections, 2);
-	memset(&peer, 0, sizeof(peer));
-	run(tired, closes);
-	ck_assert_uint_eq(peer.connections, 2);
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		memset(&peer, 0, sizeof(peer));
+		run(row[i].first, row[i].next);
+		ck_assert_uint_eq(peer.connections, row[i].connections);
+	}
 	main_of_attempt = attempt_main;
 }
 END_TEST
