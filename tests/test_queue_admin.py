@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """posthousectl queue: selections, changes, destinations, on a queue that waits."""
+import glob
 import json
+import os
 import re
+import subprocess
 import time
 import unittest
 
@@ -76,6 +79,11 @@ class QueueAdmin(unittest.TestCase):
         self.assertEqual(len(self.ids("--state=held")), 2)
         self.queue("release", "all")
         self.assertEqual(self.ids("--state=held"), [])
+        self.assertIn("1 of 1 messages", self.queue("hold", "all", "--limit=1"))
+        self.assertEqual(self.ids("--state=held"), self.ids()[:1])
+        self.queue("hold", "all", "--after=" + self.ids()[1])
+        self.assertEqual(len(self.ids("--state=held")), 2)
+        self.queue("release", "all")
 
     def test_4_suspends_a_destination(self):
         self.queue("suspend", "Away.Test")
@@ -114,6 +122,43 @@ class QueueAdmin(unittest.TestCase):
             if words[0] == "eat":
                 self.assertIn("eat is no command", done.stderr)
             self.assertTrue(done.stderr or done.stdout, words)
+
+
+class Many(unittest.TestCase):
+    """More than one change at a time can take, or a page can show."""
+
+    def test_changes_all_of_a_long_queue(self):
+        with Sandbox({"retry": NO_DNS}) as box:
+            box.stop()
+            folder = box.env["PH_QUEUE"]
+            owner = os.stat(folder)
+            subprocess.run([os.environ["PH_BUILD"] + "/core/queue/queue_load",
+                            folder, "3000", "1", "deferred"], check=True)
+            for path in [folder] + glob.glob(folder + "/**", recursive=True):
+                os.chown(path, owner.st_uid, owner.st_gid)
+            box.run("restart")
+            until(lambda: " queue_loaded " in box.log(), "the queue")
+
+            def pages(*words):
+                ids, more = [], []
+                while more is not None:
+                    text = box.ctl("queue", "list", *words, *more).stdout
+                    ids += re.findall(r"^(\w+) \d{4}-", text, re.M)
+                    more = re.findall(r"^More: (--after=\w+)$", text, re.M) or None
+                return ids
+            self.assertEqual(len(set(pages())), len(pages()))
+            count = len(pages())
+            self.assertGreater(count, 2900)
+            for word, state in (("hold", "held"), ("release", "active")):
+                text = box.ctl("queue", word, "all").stdout
+                self.assertIn(f"{count} of {count} messages.", text)
+                if word == "hold":
+                    self.assertEqual(len(pages("--state=held")), count)
+            self.assertEqual(pages("--state=held"), [])
+            box.ctl("queue", "delete", "all", "--limit=1000")
+            self.assertLessEqual(len(pages()), count - 1000)
+            box.ctl("queue", "delete", "all")
+            self.assertIn("The queue is empty", box.ctl("queue", "list").stdout)
 
 
 class Delay(unittest.TestCase):

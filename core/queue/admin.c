@@ -12,7 +12,12 @@
 #include "base/record.h"
 #include "log/log.h"
 
-enum { IDS_MAX = 100000, LOADING_MS = 60000 };
+enum {
+	LOADING_MS = 60000,
+	CHANGES_MS = 20000,      /* then the caller must hear something */
+	CHANGES_AT_ONCE = 64,    /* which share a flush */
+	CHANGES_IN_A_ROW = 256,  /* then others have a turn */
+};
 
 struct admin {
 	struct ph_slice record;
@@ -140,14 +145,50 @@ change_one(struct admin *a, const struct change *change, uint64_t id)
 	return PH_OK;
 }
 
+struct changes {
+	struct admin *a;
+	const struct change *change;
+	uint64_t *ids;
+	size_t count, at, done;
+	uint64_t end_ms;
+};
+
+static void
+change_next(void *arg)
+{
+	struct changes *c = arg;
+
+	while (c->at < c->count && ph_now_ms() < c->end_ms) {
+		uint64_t id = c->ids[c->at++];
+
+		c->done += change_one(c->a, c->change, id) == PH_OK;
+		if (c->at % CHANGES_IN_A_ROW == 0 && ph_sleep_ms(1) != PH_OK)
+			return;
+	}
+}
+
 /* The ids first: entries may go while a change waits for the disk. */
+static void
+find_selected(const struct admin *a, struct changes *c)
+{
+	const struct selection *s = &a->selection;
+	size_t most = s->limit > 0 && s->limit < queue.count ?
+	    (size_t)s->limit : queue.count;
+	int64_t now = ph_wall_time() * 1000;
+
+	c->ids = ph_arena_array(a->arena, most, sizeof(*c->ids));
+	for (const struct entry *at = queue.oldest; at != NULL &&
+	     c->count < most; at = at->next_all)
+		if (select_has(s, at, now))
+			c->ids[c->count++] = at->id;
+}
+
 static int
 change_selected(struct admin *a, const struct change *change)
 {
 	const struct selection *s = &a->selection;
-	int64_t now = ph_wall_time() * 1000;
-	uint64_t *ids;
-	size_t n = 0, done = 0;
+	struct changes c = { .a = a, .change = change };
+	struct ph_scope scope;
 
 	if (s->id != 0)
 		return change_one(a, change, s->id);
@@ -156,16 +197,18 @@ change_selected(struct admin *a, const struct change *change)
 		    "selection like --domain=example.org\n", change->op);
 		return PH_INVALID;
 	}
-	ids = ph_arena_array(a->arena, queue.count < IDS_MAX ? queue.count :
-	    IDS_MAX, sizeof(*ids));
-	for (const struct entry *at = queue.oldest; at != NULL && n < IDS_MAX;
-	     at = at->next_all)
-		if (select_has(s, at, now))
-			ids[n++] = at->id;
-	for (size_t i = 0; i < n; i++)
-		done += change_one(a, change, ids[i]) == PH_OK;
-	ph_buf_printf(&a->text, "%zu of %zu messages.\n", done, n);
-	return done == n ? PH_OK : PH_BUSY;
+	find_selected(a, &c);
+	c.end_ms = ph_now_ms() + CHANGES_MS;
+	ph_scope_begin(&scope);
+	for (unsigned i = 0; i < CHANGES_AT_ONCE && i < c.count; i++)
+		ph_scope_spawn(&scope, change_next, &c);
+	ph_scope_wait(&scope);
+	ph_scope_end(&scope);
+	ph_buf_printf(&a->text, "%zu of %zu messages.\n", c.done, c.count);
+	if (c.at < c.count)
+		ph_buf_printf(&a->text, "The others: queue %s again.\n",
+		    change->op);
+	return c.done == c.count ? PH_OK : PH_BUSY;
 }
 
 /* The newest message of a session: both have ids of the same form. */
