@@ -102,6 +102,19 @@ class Outcomes(unittest.TestCase):
                   "the queue empty")
             self.assertEqual(len(remote.messages), 1)
 
+    def test_a_bounce_by_hand_counts_at_the_end_of_an_attempt_under_way(self):
+        gate = Gate()
+        gate.close("x@one.test", "451 4.3.0 later")
+        with Remote(rule=gate.rule) as remote:
+            box = self.box(remote, retry="1h")
+            self.send(box, "x@one.test")
+            self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
+            self.assertIn("1 of 1 messages", box.ctl("queue", "bounce", "all").stdout)
+            gate.open["x@one.test"].set()
+            self.assertIn(b"451 4.3.0 later", box.inbox("alice", 1)[0])
+            until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+                  "the queue empty")
+
     def test_a_relay_that_dies_is_not_the_fault_of_the_destination(self):
         gate = Gate()
         gate.close("x@one.test")

@@ -186,7 +186,7 @@ jitter(unsigned wait_ms)
 	    wait_ms + noise % (wait_ms / 10 + 1) : wait_ms;
 }
 
-/* Try again later, or never when it is too old. */
+/* Try again later, or never when it is too old or an operator said so. */
 static void
 defer(struct attempt *a, struct queue_recipient *r)
 {
@@ -194,7 +194,7 @@ defer(struct attempt *a, struct queue_recipient *r)
 	int64_t now = fiber_wall_ms();
 	int64_t end = (int64_t)a->entry->begun_at * 1000 + core->queue.lifetime_ms;
 
-	if (end <= now) {
+	if (end <= now || a->entry->is_bounced) {
 		r->state = QUEUE_DB_FAILED;
 		if (r->said->enhanced == NULL || r->said->enhanced[0] != '4')
 			recipient_say(r, r->said->code, PH_LIT("4.4.7"),
