@@ -161,6 +161,28 @@ class Many(unittest.TestCase):
             self.assertIn("The queue is empty", box.ctl("queue", "list").stdout)
 
 
+class Routed(unittest.TestCase):
+    def test_flushes_what_counts_names(self):
+        with Sandbox({"route": 'queue: { retry = [ "1h" ]; };' + NO_DNS + '''
+                router_routes: { routes = [ "far.test other hub.test" ]; };
+                other: { module = "transport_smtp"; order = 200; };
+                '''}) as box:
+            client = box.submission()
+            client.sendmail("alice@example.test", ["x@far.test"],
+                            b"From: <alice@example.test>\r\n\r\nbody\r\n")
+            client.quit()
+            until(lambda: " deferred " in box.log(), "an attempt")
+            count = json.loads(box.ctl("queue", "counts", "--json").stdout)
+            self.assertEqual(count["destination"], "other/hub.test")
+            tries = 1
+            for name in (count["destination"], "Far.test"):
+                self.assertIn("1 of 1 messages",
+                              box.ctl("queue", "flush", name).stdout)
+                tries += 1
+                until(lambda: box.log().count(" deferred ") >= tries, name)
+            self.assertIn("0 of 0", box.ctl("queue", "flush", "hub2.test").stdout)
+
+
 class Delay(unittest.TestCase):
     def test_warns_once_who_logged_in(self):
         with Sandbox({"soon": 'queue: { retry = [ "300ms" ]; '

@@ -261,11 +261,8 @@ for_destination(struct admin *a, struct ph_slice op)
 		    (char)(name.p[i] - 'A' + 'a') : name.p[i];
 	text[name.n] = '\0';
 	if (flush) {
-		struct ph_slice none = { NULL, 0 };
-
 		a->selection = (struct selection){ .is_filtered = true,
-			.domain = ph_arena_slice(a->arena, ph_slice_str(text)),
-			.sender = none };
+			.destination = ph_slice_str(text) };
 		lane_forgive(text);
 		return change_selected(a, &changes[0]);
 	}

@@ -117,6 +117,14 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 	}
 }
 
+static bool
+goes_to(const struct queue_recipient *r, struct ph_slice destination)
+{
+	return ph_slice_eq_nocase(destination, ph_slice_str(r->lane->name)) ||
+	    ph_slice_eq_nocase(destination, ph_address_domain(
+	        ph_slice_str(r->address)));
+}
+
 /* One recipient that waits must fit all of what is asked of recipients. */
 static bool
 has_recipient(const struct selection *s, const struct entry *entry)
@@ -133,13 +141,15 @@ has_recipient(const struct selection *s, const struct entry *entry)
 		if (s->domain.p != NULL && !ph_slice_eq_nocase(s->domain,
 		        ph_address_domain(address)))
 			continue;
+		if (s->destination.p != NULL && !goes_to(r, s->destination))
+			continue;
 		if (s->state.p != NULL && !ph_slice_eq(s->state,
 		        ph_slice_str(select_state(entry, r))))
 			continue;
 		return true;
 	}
 	return s->recipient.p == NULL && s->domain.p == NULL &&
-	    s->state.p == NULL;
+	    s->destination.p == NULL && s->state.p == NULL;
 }
 
 bool

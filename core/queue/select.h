@@ -12,10 +12,11 @@ struct selection {
 	uint64_t id;              /* one message; 0: by the rest */
 	bool all;                 /* the word "all" was there */
 	struct ph_slice sender, recipient, domain; /* absent: any */
+	struct ph_slice destination; /* of a recipient, or its domain; absent: any */
 	struct ph_slice state;    /* "quarantine" "held" "active" "deferred" "waiting" */
 	int64_t older_ms, younger_ms; /* 0: any age */
 	uint64_t after;           /* ids above; 0: from the first */
-	uint64_t limit;           /* of a list; 0: the default */
+	uint64_t limit;           /* of messages; 0: the default of a list */
 	bool json;
 	bool is_filtered;         /* any of sender ... younger was there */
 };
