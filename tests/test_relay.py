@@ -126,6 +126,31 @@ class Relay(unittest.TestCase):
         self.wait(box, " delivered ", "attempts=3")
         self.assertEqual(len(remote.messages), 1)
 
+    def test_who_takes_few_recipients_gets_all_one_after_the_other(self):
+        seen = [0]
+
+        def three(verb, line, n):
+            if verb == "MAIL":
+                seen[0] = 0
+            if verb == "RCPT":
+                seen[0] += 1
+                if seen[0] > 3:
+                    return "452 4.5.3 too many recipients"
+                if "full@" in line:
+                    return "452 4.2.2 mailbox full"
+            return None
+        remote = self.remote(rule=three)
+        dns = Dns(ZONE)
+        self.addCleanup(dns.close)
+        box = Sandbox({"relay": (
+            f"transport_smtp: {{ port = {remote.port}; allow_loopback = true; }};"
+            "queue: { retry = [ \"1h\" ]; };")}, dns=dns.address)
+        self.addCleanup(box.close)
+        self.send(box, ["full@plain.test"] + [f"x{n}@plain.test" for n in range(10)])
+        self.wait(box, " delivered ", count=10)
+        self.assertEqual(sorted(len(m[1]) for m in remote.messages), [2, 2, 3, 3])
+        self.assertEqual(len(self.wait(box, " deferred ", "to=full@plain.test")), 1)
+
     def test_what_is_refused_for_good_bounces_with_the_words_of_the_host(self):
         remote = self.remote(rule=lambda verb, line, n:
                              "550 5.1.1 nobody of that name" if "ghost" in line
@@ -376,6 +401,17 @@ class Relay(unittest.TestCase):
         self.send(box, "y@plain.test")
         self.wait(box, " delivered ", "to=y@plain.test")
         self.wait(box, "smtp_session", "tls=none", "delivered=1")
+
+    def test_the_next_host_is_tried_when_one_speaks_no_tls_that_must(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        first = self.remote()
+        second = self.remote(address="127.0.0.3", port=first.port, tls=context)
+        box = self.box(first, "tls = \"encrypt\";")
+        context.load_cert_chain(box.dir + "/tls/cert.pem", box.dir + "/tls/key.pem")
+        self.send(box)
+        self.wait(box, " delivered ", "host=mx2.remote.test")
+        self.assertEqual((first.connections, first.messages), (1, []))
+        self.assertEqual(len(second.messages), 1)
 
     def test_addresses_outside_ascii_need_smtputf8(self):
         remote = self.remote(offer=["8BITMIME"])

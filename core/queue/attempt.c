@@ -32,6 +32,7 @@ struct attempt {
 	int fd;
 	enum pace_end end;
 	bool is_nobody;         /* of ours took the job */
+	bool any_delivered;
 	bool *changed;          /* by index of the recipient */
 	uint8_t *onward;        /* the same: enum ph_onward */
 };
@@ -236,6 +237,19 @@ take_local(struct attempt *a, struct queue_recipient *r,
 	}
 }
 
+/* RFC 5321 s4.5.3.1.10: so many recipients in a transaction and no more. As long
+ * as each attempt gets rid of some, the others go on at once. */
+static bool
+was_one_too_many(const struct attempt *a, const struct queue_recipient *r)
+{
+	const struct said *said = r->said;
+
+	return a->any_delivered && r->state == QUEUE_DB_WAITING &&
+	    (said->code == 552 || (said->code == 452 &&
+	        (said->enhanced == NULL ||
+	        strcmp(said->enhanced, "4.5.3") == 0)));
+}
+
 static void
 take_remote(struct attempt *a, struct queue_recipient *r,
     struct ph_slice result)
@@ -259,7 +273,21 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 		else if (code != 0) /* somebody was there and said so */
 			a->end = PACE_ANSWERED;
 		defer(a, r);
+		if (was_one_too_many(a, r))
+			r->next_ms = fiber_wall_ms();
 	}
+}
+
+static bool
+has_delivered(struct ph_slice record)
+{
+	struct record_field field;
+
+	while (record_next(&record, &field))
+		if (field.tag == F_RESULT && record_get_u64(field.value,
+		        F_DELIVERY, PH_DEFERRED) == PH_DELIVERED)
+			return true;
+	return false;
 }
 
 static uint8_t
@@ -321,6 +349,7 @@ take_results(struct attempt *a, struct ph_slice record)
 
 	a->end = is_local ? PACE_ANSWERED : PACE_NO_ANSWER;
 	a->entry->troubles = 0;
+	a->any_delivered = !is_local && has_delivered(record);
 	while (record_next(&record, &field)) {
 		struct queue_recipient *r;
 		struct ph_slice uid = { NULL, 0 };

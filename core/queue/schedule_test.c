@@ -443,6 +443,10 @@ START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
 	schedule_due(entry);
 	ck_assert_uint_eq(begun_n, 0);
 	entry->begun_at -= 86400;
+	entry->recipients[0].lane->is_suspended = true; /* by hand */
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 0);
+	entry->recipients[0].lane->is_suspended = false;
 	schedule_due(entry);
 	ck_assert_uint_eq(begun_n, 1);
 	ck_assert(begun[0]->is_silent);
