@@ -213,6 +213,23 @@ hosts_find(struct delivery *delivery, const struct smtp_conf *conf,
 	return find(hosts, ph_arena_slice(delivery->arena, destination).p);
 }
 
+/* IPv6 and IPv4 in turn: one that has no way out must not use max_hosts up. */
+static void
+mix_families(struct hosts *hosts)
+{
+	size_t n = hosts->addr_count, six = 0, at_six = 0, at_four;
+	struct ph_addr *mixed = ph_arena_array(hosts->delivery->arena, n + 1,
+	    sizeof(*mixed));
+
+	while (six < n && hosts->addr[six].family == 6)
+		six++;
+	at_four = six;
+	for (size_t i = 0; i < n; i++)
+		mixed[i] = at_four == n || (at_six < six && i % 2 == 0) ?
+		    hosts->addr[at_six++] : hosts->addr[at_four++];
+	hosts->addr = mixed;
+}
+
 /* Look up the addresses of the next mail host. */
 static void
 look_up(struct hosts *hosts)
@@ -224,6 +241,7 @@ look_up(struct hosts *hosts)
 	hosts->addr = answer->addr;
 	hosts->addr_count = answer->count;
 	hosts->addr_at = 0;
+	mix_families(hosts);
 	if (answer->result == PH_DNS_NO_ANSWER)
 		fail(hosts, false, "4.4.3",
 		    "DNS could not tell a mail host's address");

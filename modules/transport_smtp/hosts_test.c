@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hosts_test.c - which addresses of a domain are tried when some of them are
- * this machine's, without a word to anybody.
+ * hosts_test.c - which addresses of a domain are tried, and in which order,
+ * without a word to anybody.
  */
 #include "hosts.h"
 
@@ -19,15 +19,18 @@ static const struct client_conf client;
 static struct smtp_conf conf = { .relay_host = "", .max_hosts = 10,
 	.allow_loopback = true };
 static struct ph_attempt *attempt;
+static struct ph_arena *arena;
+static struct fake_dns dns;
 static const char *own; /* the address of this machine */
-static char tried[200]; /* host names, a space after each */
+static const char *domain;
+static char tried[200]; /* addresses, a space after each */
 
 /* two.test has mx1.test (127.0.0.2), then mx2.test (127.0.0.3). */
 static void
 find_main(void *arg)
 {
-	struct ph_arena *arena = arg;
 	struct client_peer peer = { 0 };
+	char text[PH_ADDR_TEXT_MAX];
 	struct delivery *delivery;
 	struct ph_addr addr;
 	struct hosts hosts;
@@ -35,9 +38,10 @@ find_main(void *arg)
 	struct ph_buf buf;
 	size_t mark;
 
+	(void)arg;
 	ph_buf_init(&buf, arena, 4096);
 	record_put_u64(&buf, F_QUEUE_ID, 77);
-	record_put_str(&buf, F_DESTINATION, "two.test");
+	record_put_str(&buf, F_DESTINATION, domain);
 	record_put_str(&buf, F_SENDER, "a@example.test");
 	mark = record_begin(&buf, F_RCPT);
 	record_put_u64(&buf, F_NUMBER, 0);
@@ -56,42 +60,58 @@ find_main(void *arg)
 	tried[0] = '\0';
 	while (hosts_next(&hosts, &peer))
 		snprintf(tried + strlen(tried), sizeof(tried) - strlen(tried),
-		    "%s ", peer.name);
+		    "%s ", ph_addr_format(&peer.addr, text));
 	delivery_end(delivery);
 	fiber_runtime_stop();
 }
 
 static void
-find(struct ph_arena *arena, const char *address, const char *expected)
+find(const char *name, const char *address, const char *expected)
 {
+	domain = name;
 	own = address;
 	fiber_runtime_init();
-	fiber_start(find_main, arena);
+	fiber_start(find_main, NULL);
 	fiber_runtime_run();
 	fiber_runtime_fini();
 	ck_assert_str_eq(tried, expected);
 }
 
-START_TEST(sends_nothing_to_those_behind_itself)
+static void
+setup(void)
 {
-	struct ph_arena *arena = ph_arena_create(NULL);
-	const char *servers[2] = { NULL, NULL };
-	struct fake_dns dns;
+	static char server[64];
+	static const char *servers[2] = { server, NULL };
 	struct ph_err err;
-	char server[64];
 
+	arena = ph_arena_create(NULL);
 	fake_dns_start(&dns);
 	snprintf(server, sizeof(server), "127.0.0.1:%u", dns.port);
-	servers[0] = server;
 	ck_assert_int_eq(resolver_init(servers, 2000, 2, &err), PH_OK);
-	find(arena, "192.0.2.9", "mx1.test mx2.test ");
-	find(arena, "127.0.0.3", "mx1.test ");
-	ck_assert_int_eq(attempt->recipients[0].result.delivery, PH_FAILED);
-	find(arena, "127.0.0.2", "");
-	ck_assert_str_eq(attempt->recipients[0].result.enhanced, "5.4.6");
+}
+
+static void
+teardown(void)
+{
 	resolver_fini();
 	fake_dns_stop(&dns);
 	ph_arena_free(arena);
+}
+
+START_TEST(sends_nothing_to_those_behind_itself)
+{
+	find("two.test", "192.0.2.9", "127.0.0.2 127.0.0.3 ");
+	find("two.test", "127.0.0.3", "127.0.0.2 ");
+	ck_assert_int_eq(attempt->recipients[0].result.delivery, PH_FAILED);
+	find("two.test", "127.0.0.2", "");
+	ck_assert_str_eq(attempt->recipients[0].result.enhanced, "5.4.6");
+}
+END_TEST
+
+START_TEST(tries_both_families_in_turn)
+{
+	find("both.test", "192.0.2.9",
+	    "2001:db8::1 127.0.0.2 2001:db8::2 2001:db8::3 ");
 }
 END_TEST
 
@@ -103,6 +123,8 @@ main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, tries_both_families_in_turn);
 	tcase_add_test(tcase, sends_nothing_to_those_behind_itself);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -212,6 +212,10 @@ static const struct row {
 	{ "mail.test", DNS_KIND_A, 0, "127.0.0.2" },
 	{ "any.test", DNS_KIND_MX, 5, "zero.test" },
 	{ "zero.test", DNS_KIND_A, 0, "0.0.0.0" },
+	{ "both.test", DNS_KIND_AAAA, 0, "2001:db8::1" },
+	{ "both.test", DNS_KIND_AAAA, 0, "2001:db8::2" },
+	{ "both.test", DNS_KIND_AAAA, 0, "2001:db8::3" },
+	{ "both.test", DNS_KIND_A, 0, "127.0.0.2" },
 };
 
 static void
@@ -235,6 +239,9 @@ put_row(uint8_t *at, const struct row *row)
 	} else if (row->kind == DNS_KIND_A) {
 		inet_pton(AF_INET, row->value, end);
 		end += 4;
+	} else if (row->kind == DNS_KIND_AAAA) {
+		inet_pton(AF_INET6, row->value, end);
+		end += 16;
 	}
 	put16(&at, 0xc00c);
 	put16(&at, row->kind);
