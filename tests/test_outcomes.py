@@ -115,6 +115,21 @@ class Outcomes(unittest.TestCase):
             until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
                   "the queue empty")
 
+    def test_a_reload_lets_an_attempt_under_way_end(self):
+        gate = Gate()
+        gate.close("x@one.test")
+        with Remote(rule=gate.rule) as remote:
+            box = self.box(remote, retry="1h")
+            self.send(box, "x@one.test")
+            self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
+            for n in range(2):
+                box.ctl("reload")
+            self.send(box, "y@two.test")  # by the new configuration
+            until(lambda: len(remote.messages) == 1, "the other delivery")
+            gate.open["x@one.test"].set()
+            until(lambda: box.log().count(" delivered ") == 2, "both")
+            self.assertEqual(len(remote.messages), 2)
+
     def test_a_relay_that_dies_is_not_the_fault_of_the_destination(self):
         gate = Gate()
         gate.close("x@one.test")

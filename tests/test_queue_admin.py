@@ -161,6 +161,24 @@ class Many(unittest.TestCase):
             self.assertIn("The queue is empty", box.ctl("queue", "list").stdout)
 
 
+class Wide(unittest.TestCase):
+    def test_says_when_recipients_are_left_out(self):
+        with Sandbox({"wide": NO_DNS}) as box:
+            box.ctl("queue", "suspend", "far.test")
+            client = box.submission()
+            for count in (3, 300):
+                client.sendmail("alice@example.test",
+                                [f"{'x' * 40}{n}@far.test" for n in range(count)],
+                                b"From: <alice@example.test>\r\n\r\nbody\r\n")
+            client.quit()
+            few, many = [json.loads(line) for line in box.ctl(
+                "queue", "list", "--json").stdout.splitlines()]
+            self.assertEqual((len(few["recipients"]), few.get("cut")), (3, None))
+            self.assertLess(len(many["recipients"]), 300)
+            self.assertIs(many["cut"], True)
+            self.assertIn("queue show tells all", box.ctl("queue", "list").stdout)
+
+
 class Routed(unittest.TestCase):
     def test_flushes_what_counts_names(self):
         with Sandbox({"route": 'queue: { retry = [ "1h" ]; };' + NO_DNS + '''

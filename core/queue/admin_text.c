@@ -119,7 +119,7 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 {
 	size_t end = buf->n + ENTRY_MAX - 2048;
 	char text[32];
-	bool first = true;
+	bool first = true, is_cut = false;
 
 	ph_buf_printf(buf, "{\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
 	    "\"held\":%s,\"from\":", entry_name(entry),
@@ -132,15 +132,18 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 		json_string(buf, entry->quarantine);
 	}
 	ph_buf_str(buf, ",\"recipients\":[");
-	for (size_t i = 0; i < entry->recipient_count && buf->n < end; i++) {
+	for (size_t i = 0; i < entry->recipient_count; i++) {
 		if (entry->recipients[i].state != QUEUE_DB_WAITING)
 			continue;
+		is_cut = buf->n >= end;
+		if (is_cut)
+			break;
 		if (!first)
 			ph_buf_char(buf, ',');
 		put_json_recipient(entry, &entry->recipients[i], buf);
 		first = false;
 	}
-	ph_buf_str(buf, "]}\n");
+	ph_buf_str(buf, is_cut ? "],\"cut\":true}\n" : "]}\n");
 }
 
 void
