@@ -80,6 +80,8 @@ class Modules(Faulty, unittest.TestCase):
         self.assertEqual(module(box, "check_fault")["calls"], 12)
         pids = box.kill_role("check", signal.SIGKILL)
         self.assertEqual(len(pids), 3)
+        until(lambda: box.log().count("role_ready role=check") == 6,
+              "three new processes")
         for _ in range(5):
             self.assertEqual(reply(box), 250)
         facts = module(box, "check_fault")

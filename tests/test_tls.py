@@ -174,6 +174,8 @@ class Tls(unittest.TestCase):
                         for _ in range(6)]
                 if self.rotations() != began + 1:
                     return None  # too slow: the test, not the server
+                if len({edge for _, edge in seen}) == 1:
+                    return None  # the kernel gave all to one process
                 until(lambda: self.rotations() > began + 1, "another key")
                 last = self.openssl(version, "-sess_in", session)
                 return [how for how, _ in seen] + [last[0]], \
@@ -371,11 +373,18 @@ class Tls(unittest.TestCase):
                 self.assertIn("no application protocol", str(refused.exception))
 
     def test_no_renegotiation_CVE_2009_3555(self):
-        done = subprocess.run(
+        client = subprocess.Popen(
             ["openssl", "s_client", "-tls1_2", "-connect",
-             f"127.0.0.1:{self.box.port('submissions')}"], input=b"R\n",
-            capture_output=True, timeout=DEADLINE)
-        said = done.stdout + done.stderr
+             f"127.0.0.1:{self.box.port('submissions')}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(client.wait, DEADLINE)
+        self.addCleanup(client.kill)
+        said = b""
+        for line in client.stdout:  # the greeting must not meet the handshake
+            said += line
+            if line.startswith(b"220 "):
+                break
+        said += client.communicate(b"R\n", DEADLINE)[0]
         self.assertIn(b"RENEGOTIATING", said)
         self.assertIn(b"no renegotiation", said)
         self.assertIn(b"Secure Renegotiation IS supported", said)

@@ -79,6 +79,7 @@ static struct {
 	struct peer *peers[ROLES][BUS_INDEXES];
 	unsigned turn; /* where the search for the least busy begins */
 	struct ph_event changed; /* a peer came, or has room again */
+	bool expects_nobody;     /* the server ends */
 	struct service services[BUS_TYPE_LIMIT];
 	uint8_t fd_limit[BUS_TYPE_LIMIT][2]; /* of requests, of replies */
 	void (*down_fns[BUS_DOWN_FNS])(enum role role, unsigned index);
@@ -460,6 +461,13 @@ bus_fini(void)
 }
 
 void
+bus_expect_nobody(void)
+{
+	bus.expects_nobody = true;
+	ph_event_signal(&bus.changed);
+}
+
+void
 bus_on_peer_down(void (*fn)(enum role role, unsigned index))
 {
 	for (unsigned i = 0; i < BUS_DOWN_FNS; i++) {
@@ -537,6 +545,8 @@ find_peer(enum role role, uint32_t shard, uint64_t deadline_ms,
 			*peer_out = peer;
 			return PH_OK;
 		}
+		if (peer == NULL && bus.expects_nobody)
+			return PH_UNAVAILABLE;
 		status = left_until(deadline_ms) == 0 ? PH_TIMEOUT :
 		    ph_event_wait(&bus.changed, left_until(deadline_ms));
 		if (status == PH_TIMEOUT)

@@ -343,6 +343,31 @@ START_TEST(waits_for_a_process_to_come)
 }
 END_TEST
 
+static void
+end_later(void *arg)
+{
+	(void)arg;
+	ph_sleep_ms(20);
+	bus_expect_nobody();
+}
+
+static void
+nobody_comes(struct ph_arena *arena)
+{
+	uint64_t began_ms = ph_now_ms();
+
+	fiber_start(end_later, NULL);
+	ck_assert_int_eq(call(arena, T_ECHO, 60000), PH_UNAVAILABLE);
+	ck_assert_int_eq(call(arena, T_ECHO, 60000), PH_UNAVAILABLE);
+	ck_assert_uint_lt(ph_now_ms() - began_ms, 30000);
+}
+
+START_TEST(waits_for_nobody_when_the_server_ends)
+{
+	run(nobody_comes);
+}
+END_TEST
+
 static size_t
 frame(char *at, uint8_t kind, uint16_t type, uint32_t number,
     struct ph_slice record)
@@ -577,6 +602,7 @@ main(void)
 	tcase_add_test(tcase, keeps_descriptors_in_order_behind_a_full_socket);
 	tcase_add_test(tcase, fails_open_calls_when_the_peer_dies);
 	tcase_add_test(tcase, waits_for_a_process_to_come);
+	tcase_add_test(tcase, waits_for_nobody_when_the_server_ends);
 	tcase_add_test(tcase, takes_frames_split_at_every_octet);
 	tcase_add_test(tcase, closes_the_link_on_garbage);
 	tcase_add_test(tcase, refuses_a_damaged_record);

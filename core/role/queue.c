@@ -97,8 +97,13 @@ queue_stop(unsigned timeout_ms)
 	kv_serve_stop();
 	while ((queue.users > 0 || queue.is_loading) && ph_now_ms() < end)
 		ph_event_wait(&queue.moved, (unsigned)(end - ph_now_ms()));
-	if (queue.running == 0 && queue.users == 0 && !queue.is_loading)
+	if (queue.running == 0 && queue.users == 0 && !queue.is_loading) {
 		queue_close();
+		return;
+	}
+	ph_log(PH_WARN, "queue_not_closed", ph_f_int("running", queue.running),
+	    ph_f_int("users", queue.users),
+	    ph_f_int("loading", queue.is_loading));
 }
 
 static void

@@ -258,6 +258,7 @@ on_stop(struct bus_request *request)
 	if (self.is_stopping)
 		return;
 	self.is_stopping = true;
+	bus_expect_nobody();
 	if (generation_current() != NULL && self.ops->stop != NULL)
 		self.ops->stop((unsigned)timeout_ms);
 	bus_reply(request, PH_OK, PH_LIT(""), NULL, 0);
