@@ -247,6 +247,17 @@ checker_main(const struct role_start *start_as)
 	return status == PH_OK ? EX_OK : EX_IOERR;
 }
 
+/* No mistake, but not what the configuration says. */
+static void
+tell_without_root(const struct grant *grants)
+{
+	for (; grants != NULL; grants = grants->next)
+		if (!grants->drop)
+			fprintf(stderr, "posthouse: %s: without root its "
+			    "program runs as the calling user, not as %s\n",
+			    grants->section, grants->user);
+}
+
 int
 checker_test(const char *main_file, struct ph_arena *arena,
     struct conf_errors *errors)
@@ -255,6 +266,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	struct role_user user;
 	struct role_start as = { .role = ROLE_CHECK };
 	struct ph_err err = { 0 };
+	const struct grant *grants = NULL;
 	struct plan_tls tls;
 	struct ph_slice notices;
 	struct ph_buf facts;
@@ -267,6 +279,9 @@ checker_test(const char *main_file, struct ph_arena *arena,
 	status = plan_read_tls(arena, conf, &core, &tls, errors);
 	if (plan_read_notices(arena, conf, &core, &notices, errors) != PH_OK)
 		status = PH_INVALID;
+	if (grants_read(arena, conf, &core, &grants, errors) != PH_OK)
+		status = PH_INVALID;
+	tell_without_root(grants);
 	if (dirs_checker_user(&core, &user, &err) == PH_OK) {
 		as.drop = user.drop;
 		as.uid = user.uid;

@@ -58,6 +58,29 @@ own_program(void)
 	return path;
 }
 
+static int
+spawn(struct child *child, const uv_process_options_t *options,
+    struct ph_err *err)
+{
+	int rc;
+
+	ph_assert(child->pid == 0);
+	child->status = 0;
+	child->signal = 0;
+	rc = uv_spawn(fiber_loop(), &child->handle, options);
+	child->handle.data = child;
+	if (rc == 0) {
+		child->pid = child->last_pid = child->handle.pid;
+		return PH_OK;
+	}
+	child->pid = -1; /* until the handle is closed */
+	uv_close((uv_handle_t *)&child->handle, on_closed);
+	while (child_is_running(child))
+		ph_event_wait(&child->ended, PH_NO_LIMIT_MS);
+	return ph_err_set(err, PH_IO, -rc, "can't start a process: %s",
+	    uv_strerror(rc));
+}
+
 int
 child_start(struct child *child, const char *const *argv, const int *fds,
     unsigned fd_count, struct ph_err *err)
@@ -74,27 +97,34 @@ child_start(struct child *child, const char *const *argv, const int *fds,
 		.stdio_count = (int)(3 + fd_count),
 		.stdio = stdio,
 	};
-	int rc;
 
-	ph_assert(fd_count <= CHILD_FDS && child->pid == 0);
+	ph_assert(fd_count <= CHILD_FDS);
 	for (unsigned i = 0; i < fd_count; i++) {
 		stdio[3 + i].flags = UV_INHERIT_FD;
 		stdio[3 + i].data.fd = fds[i];
 	}
-	child->status = 0;
-	child->signal = 0;
-	rc = uv_spawn(fiber_loop(), &child->handle, &options);
-	child->handle.data = child;
-	if (rc == 0) {
-		child->pid = child->last_pid = child->handle.pid;
-		return PH_OK;
-	}
-	child->pid = -1; /* until the handle is closed */
-	uv_close((uv_handle_t *)&child->handle, on_closed);
-	while (child_is_running(child))
-		ph_event_wait(&child->ended, PH_NO_LIMIT_MS);
-	return ph_err_set(err, PH_IO, -rc, "can't start a process: %s",
-	    uv_strerror(rc));
+	return spawn(child, &options, err);
+}
+
+int
+child_start_program(struct child *child, const char *const *argv,
+    const int fds[2], struct ph_err *err)
+{
+	uv_stdio_container_t stdio[] = {
+		{ .flags = UV_INHERIT_FD, .data.fd = fds[0] },
+		{ .flags = UV_INHERIT_FD, .data.fd = fds[1] },
+		{ .flags = UV_INHERIT_FD, .data.fd = fds[1] },
+	};
+	const uv_process_options_t options = {
+		.exit_cb = on_exit,
+		.file = own_program(),
+		.args = (char **)(uintptr_t)argv,
+		.flags = UV_PROCESS_DETACHED,
+		.stdio_count = 3,
+		.stdio = stdio,
+	};
+
+	return spawn(child, &options, err);
 }
 
 bool

@@ -29,6 +29,12 @@ struct child {
  */
 int child_start(struct child *child, const char *const *argv, const int *fds,
     unsigned fd_count, struct ph_err *err);
+/*
+ * The same for a program that gets fds[0] as input and fds[1] as output and
+ * errors, no other descriptor, and leads a session of its own.
+ */
+int child_start_program(struct child *child, const char *const *argv,
+    const int fds[2], struct ph_err *err);
 /* What becomes standard output and error of later children, instead of our
  * standard error; borrowed. */
 void child_set_error_fd(int fd);

@@ -18,6 +18,7 @@
 
 #include "master/checker.h"
 #include "master/master.h"
+#include "master/programs.h"
 #include "master/queue_tool.h"
 #include "module/loader.h"
 
@@ -254,9 +255,12 @@ int
 posthouse_main(int argc, char **argv)
 {
 	struct options options = { .file = PH_CONF_FILE };
-	int status = take_options(argc, argv, &options);
 	char *file;
+	int status;
 
+	if (argc > 1 && strcmp(argv[1], PROGRAMS_WORD) == 0)
+		return programs_main(argc - 2, argv + 2);
+	status = take_options(argc, argv, &options);
 	if (status >= 0)
 		return status;
 	if (!have_standard_fds())

@@ -19,6 +19,7 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 #include "master/daemon.h"
+#include "master/programs.h"
 #include "master/sockets.h"
 #include "master/tickets.h"
 #include "role/confine.h"
@@ -365,6 +366,7 @@ master_main(const char *main_file, bool is_daemon)
 		bus_limit_fds(type, 0, 0);
 	watch_signals();
 	peers_serve();
+	programs_serve();
 	fiber_start(begin, NULL);
 	fiber_runtime_run();
 	log_flush();

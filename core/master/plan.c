@@ -198,6 +198,9 @@ fill(struct plan *plan, const char *main_file, struct conf_errors *errors)
 	if (plan_read_notices(plan->arena, plan->conf, &plan->core,
 	        &plan->notices, errors) != PH_OK)
 		status = PH_INVALID;
+	if (grants_read(plan->arena, plan->conf, &plan->core, &plan->grants,
+	        errors) != PH_OK)
+		status = PH_INVALID;
 	if (checker_run(plan->arena, plan->conf, &plan->core, &plan->modules,
 	        errors) != PH_OK)
 		status = PH_INVALID;

@@ -12,6 +12,7 @@
 
 #include "bus/bus.h"
 #include "conf/core_conf.h"
+#include "master/grants.h"
 #include "module/facts.h"
 #include "role/token.h"
 
@@ -27,6 +28,7 @@ struct plan {
 		struct ph_slice certificate, key;
 		struct ph_slice more; /* F_CERT_MORE* F_CLIENT_CA? */
 	} tls;
+	const struct grant *grants; /* programs to run as users; NULL: none */
 	struct ph_slice notices; /* the file of bounce_template; "" none */
 };
 

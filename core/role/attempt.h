@@ -38,6 +38,7 @@ struct ph_attempt {
 	struct ph_arena *arena;
 	char queue_id[ID_TEXT_MAX];
 	const char *hostname;
+	const char *section; /* whose module runs */
 	struct ph_slice transport; /* absent: the first one */
 	struct ph_slice destination, sender;
 	struct attempt_recipient *recipients;

@@ -43,6 +43,14 @@ enum message_type {
 	/* F_ROLE F_INDEX: the link to that process is down; notify. When both
 	 * live, the master makes another: only what came on it was broken */
 	MSG_LINK_DOWN = 10,
+	/* relay: F_NUMBER (its own name for it) F_SECTION F_ARGUMENT* F_SENDER
+	 * F_RECIPIENT F_NAME (queue id) F_TIMEOUT, fds: the program's input and
+	 * output. Run as the section's user; reply at its end F_EXIT (as
+	 * wait(2) has it), with PH_TIMEOUT when it was killed for being late.
+	 * PH_DENIED: not what the configuration grants */
+	MSG_RUN = 11,
+	/* relay: F_NUMBER: kill it now; notify */
+	MSG_RUN_END = 12,
 
 	/* --- posthousectl, through master --- */
 	/* to auth: F_OP ("add" "passwd" "del" "list") F_USER? F_PASSWORD?;

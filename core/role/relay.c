@@ -118,7 +118,7 @@ run_transport(struct ph_attempt *attempt, const struct generation *generation,
 		return "no transport is configured";
 	if (role_module_is_out(transport->name))
 		return "the transport was taken out";
-	context.module = transport->name;
+	context.module = attempt->section = transport->name;
 	fiber_context_set(&context);
 	deadline_ms = ph_deadline_push(timeout_ms);
 	role_note(transport->name, "attempt");

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <posthouse/fiber.h>
+#include <posthouse/transport.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@ enum { LOOK_MS = 5, LOOK_MAX_MS = 100 };
 
 struct run {
 	const char *const *argv, *const *environment;
+	struct program_other other;
 	struct ph_slice input;
 	struct program_result *result;
 	int input_fd, output[2];
@@ -86,7 +88,7 @@ start(void *arg)
 	struct run *run = arg;
 
 	run->error = make_input(run);
-	if (run->error == 0)
+	if (run->error == 0 && run->other.attempt == NULL)
 		run->error = spawn(run);
 }
 
@@ -119,10 +121,52 @@ kill_it(struct run *run, enum program_end end)
 }
 
 static void
+note_end(struct program_result *result, int status)
+{
+	bool exited = WIFEXITED(status);
+
+	result->end = exited ? PROGRAM_EXITED : PROGRAM_KILLED;
+	result->code = exited ? WEXITSTATUS(status) : WTERMSIG(status);
+}
+
+/* So that the pipe is never full while somebody else waits for the end. */
+static void
+drain(void *arg)
+{
+	do
+		take_output(arg);
+	while (ph_sleep_ms(LOOK_MS) == PH_OK);
+}
+
+static void
+run_as_other(struct run *run, unsigned timeout_ms)
+{
+	const int fds[] = { run->input_fd, run->output[1] };
+	struct program_result *result = run->result;
+	struct ph_scope scope;
+	int end, status;
+
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, drain, run);
+	status = ph_attempt_run(run->other.attempt, run->other.recipient,
+	    run->argv, fds, timeout_ms, &end);
+	ph_scope_end(&scope);
+	take_output(run);
+	if (status == PH_OK) {
+		note_end(result, end);
+		return;
+	}
+	result->end = status == PH_TIMEOUT ? PROGRAM_LATE :
+	    status == PH_CANCELED          ? PROGRAM_CANCELED :
+	                                     PROGRAM_NOT_RUN;
+	result->code = status == PH_DENIED ? EPERM :
+	    status == PH_BUSY              ? EAGAIN : EIO;
+}
+
+static void
 wait_for_it(struct run *run, unsigned timeout_ms)
 {
 	uint64_t end_ms = ph_now_ms() + timeout_ms;
-	struct program_result *result = run->result;
 	unsigned look_ms = LOOK_MS;
 	int status;
 
@@ -132,12 +176,7 @@ wait_for_it(struct run *run, unsigned timeout_ms)
 
 		take_output(run);
 		if (pid == run->pid) {
-			bool exited = WIFEXITED(status);
-
-			result->end = exited ? PROGRAM_EXITED :
-			                       PROGRAM_KILLED;
-			result->code = exited ? WEXITSTATUS(status) :
-			                        WTERMSIG(status);
+			note_end(run->result, status);
 			/* what it left behind has no input any more */
 			kill(-run->pid, SIGKILL);
 			return;
@@ -159,22 +198,25 @@ wait_for_it(struct run *run, unsigned timeout_ms)
 
 void
 program_run(const char *const *argv, const char *const *environment,
-    struct ph_slice input, unsigned timeout_ms,
-    struct program_result *result)
+    const struct program_other *other, struct ph_slice input,
+    unsigned timeout_ms, struct program_result *result)
 {
+	static const struct program_other nobody;
 	struct run run = { .argv = argv, .environment = environment,
-		.input = input, .result = result, .input_fd = -1,
-		.output = { -1, -1 } };
+		.other = other != NULL ? *other : nobody, .input = input,
+		.result = result, .input_fd = -1, .output = { -1, -1 } };
 
 	memset(result, 0, sizeof(*result));
 	ph_work(start, &run);
+	if (run.error == 0 && run.other.attempt != NULL)
+		run_as_other(&run, timeout_ms);
 	if (run.output[1] >= 0)
 		close(run.output[1]);
 	if (run.input_fd >= 0)
 		close(run.input_fd);
-	if (run.error == 0) {
+	if (run.error == 0 && run.other.attempt == NULL) {
 		wait_for_it(&run, timeout_ms);
-	} else {
+	} else if (run.error != 0) {
 		result->end = PROGRAM_NOT_RUN;
 		result->code = run.error;
 	}

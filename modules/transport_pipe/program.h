@@ -21,13 +21,20 @@ struct program_result {
 	char output[PROGRAM_OUTPUT_MAX + 1]; /* the beginning, one line */
 };
 
+/* For whom the master is to run it as the user of run_as. */
+struct program_other {
+	struct ph_attempt *attempt; /* NULL: it runs as we do */
+	size_t recipient;
+};
+
 /*
  * argv[0] is an absolute path; no shell. Descriptors but 0 to 2 are closed in
- * it, output and errors are one. Suspends.
+ * it, output and errors are one. other: NULL, or who else runs it, with an
+ * environment of the master's making. Suspends.
  */
 void program_run(const char *const *argv, const char *const *environment,
-    struct ph_slice input, unsigned timeout_ms,
-    struct program_result *result);
+    const struct program_other *other, struct ph_slice input,
+    unsigned timeout_ms, struct program_result *result);
 /* EX_... of sysexits.h: the enhanced code, of class 2, 4 or 5. Pure. */
 const char *program_exit_means(int code);
 

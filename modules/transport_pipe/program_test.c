@@ -23,7 +23,7 @@ run_main(void *arg)
 
 	(void)arg;
 	memset(input, 'x', n);
-	program_run(argv, environment, (struct ph_slice){ input, n },
+	program_run(argv, environment, NULL, (struct ph_slice){ input, n },
 	    limit_ms, &result);
 	free(input);
 	fiber_runtime_stop();

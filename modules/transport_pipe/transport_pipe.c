@@ -14,6 +14,7 @@
 
 struct pipe_conf {
 	const char *const *command;
+	const char *run_as;
 	unsigned time_limit_ms;
 };
 
@@ -108,6 +109,7 @@ run_for(struct ph_attempt *attempt, size_t i, const struct pipe_conf *conf)
 	const char *const *argv = fill_command(&values, conf->command);
 	const char *environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		NULL, NULL, NULL, NULL };
+	const struct program_other other = { attempt, i };
 	struct program_result result;
 
 	if (argv == NULL) {
@@ -121,8 +123,8 @@ run_for(struct ph_attempt *attempt, size_t i, const struct pipe_conf *conf)
 	    PH_SLICE_ARG(values.recipient));
 	environment[4] = ph_arena_printf(values.arena, "QUEUE_ID=%s",
 	    ph_attempt_queue_id(attempt));
-	program_run(argv, environment, ph_attempt_content(attempt),
-	    conf->time_limit_ms, &result);
+	program_run(argv, environment, conf->run_as[0] != '\0' ? &other : NULL,
+	    ph_attempt_content(attempt), conf->time_limit_ms, &result);
 	report(attempt, i, &result, conf->command[0]);
 }
 
@@ -150,6 +152,8 @@ static const struct ph_option pipe_options[] = {
 	PH_OPT_LIST("command", struct pipe_conf, command, 1, 64,
 	    "[\"/bin/false\"]",
 	    "the program and its arguments, with ${sender} and ${recipient}"),
+	PH_OPT_STRING("run_as", struct pipe_conf, run_as, 0, 32, "",
+	    "the user to run it as; empty: the relay role's own"),
 	PH_OPT_MSEC("time_limit", struct pipe_conf, time_limit_ms, 1000,
 	    3000000, "5m", "kill the program when it takes longer"),
 	PH_OPT_END,

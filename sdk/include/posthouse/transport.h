@@ -85,6 +85,22 @@ PH_EXPORT void ph_attempt_onward(struct ph_attempt *attempt, size_t i,
     enum ph_onward onward);
 
 /*
+ * Run a program for recipient i as another user. Only the configuration grants
+ * that: the section's option `run_as` names the user, its option `command` (a
+ * list) the program and its arguments. argv (NULL-terminated) must be that
+ * command; only in arguments with ${...} may something else stand in its place,
+ * and nothing that makes an option of them. fds[0] becomes the input, fds[1]
+ * output and errors; borrowed. Without root the program runs as the calling
+ * user. It leads a process group, which is killed after timeout_ms and when the
+ * attempt ends. Suspends until the program's end. 0 with *end_out as wait(2)
+ * has it; PH_TIMEOUT, PH_CANCELED (it was killed), PH_DENIED (nothing grants
+ * it), PH_BUSY, or another status when it could not be run.
+ */
+PH_EXPORT int ph_attempt_run(struct ph_attempt *attempt, size_t i,
+    const char *const *argv, const int fds[2], unsigned timeout_ms,
+    int *end_out);
+
+/*
  * Keep an object, a connection as a rule, for a later attempt in this process.
  * It ends with its arena (given; one without a parent). key (copied) names all
  * that the object depends upon. When nobody took it for idle_ms, when too many
