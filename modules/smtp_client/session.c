@@ -195,9 +195,16 @@ handshake(struct session *session)
 	    session->delivery->conf->tls_timeout_ms, &err);
 
 	session->stage = "TLS";
-	if (status == PH_OK)
-		return peer->is_tls_at_once ? greeting(session) :
-		                              hello(session);
+	if (status == PH_OK && peer->is_tls_at_once)
+		return greeting(session);
+	if (status == PH_OK) {
+		enum step step = hello(session);
+
+		/* TLS 1.3: a host's refusal may come after our handshake */
+		session->tls_failed = step != GO_ON && session->is_lost &&
+		    peer->tls == TLS_MAY && !session->delivery->is_over;
+		return step;
+	}
 	session->is_lost = true;
 	if (status == PH_CANCELED)
 		session->delivery->is_over = true;

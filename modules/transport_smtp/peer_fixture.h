@@ -43,4 +43,17 @@ struct fake_dns {
 void fake_dns_start(struct fake_dns *dns);
 void fake_dns_stop(struct fake_dns *dns);
 
+/* What many scripts begin with. */
+#define CLEAR_EHLO "#250-peer.test\r\n250 SIZE 1000000\r\n"
+#define PIPE_EHLO \
+	"#250-peer.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n" \
+	"250-SMTPUTF8\r\n250 SIZE 1000000\r\n"
+#define STARTS ">220 peer", "<EHLO", "#250-p\r\n250 STARTTLS\r\n"
+#define SENT                                                                  \
+	">220 peer", "<EHLO", CLEAR_EHLO, "<MAIL", ">250 ok", "<RCPT",         \
+	    ">250 ok", "<DATA", ">354 go", ".", ">250 ok"
+#define PIPED                                                                 \
+	">220 peer", "<EHLO", PIPE_EHLO, "<MAIL", "<RCPT", "<DATA",            \
+	    "#250 ok\r\n250 ok\r\n354 go\r\n", ".", ">250 ok"
+
 #endif
