@@ -2,6 +2,8 @@
 """The sources keep the rules that lint.py can check, one test a rule; and
 lint.py sees a breach."""
 import os
+import subprocess
+import tempfile
 import unittest
 
 import lint
@@ -19,6 +21,13 @@ class Lint(unittest.TestCase):
         text = 'x: {\n\t# A (b).\n\ta = "5m";\n\t# C.\n\t#b = [ ];\n};\n'
         self.assertEqual(lint.settings(text),
                          [("a", '"5m"', "A (b)."), ("b", "[]", "C.")])
+
+    def test_configures_without_tests_as_the_demo_does(self):
+        with tempfile.TemporaryDirectory() as build:
+            done = subprocess.run(
+                ["cmake", "-G", "Ninja", "-S", lint.TOP, "-B", build, "-DPH_TESTS=OFF"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_every_rule_finds_something_to_look_at(self):
         self.assertIn("core/base/arena.c", lint.sources("core"))

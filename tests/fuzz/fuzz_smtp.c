@@ -2,7 +2,8 @@
 /*
  * fuzz_smtp.c - a whole SMTP conversation of hostile octets over a fake
  * session: it ends, leaves no transaction open, replies in lines that are
- * harmless, and does the same however the input is cut.
+ * harmless, and does the same however the input is cut. The last octet draws
+ * what the pipeline and the queue say; a line's end lets all pass.
  */
 #include <stdlib.h>
 
@@ -43,11 +44,35 @@ check_replies(void)
 }
 
 static void
+set_outcomes(unsigned n)
+{
+	static const enum ph_verdict verdict[] = { PH_REJECT, PH_DEFER,
+		PH_DISCARD, PH_QUARANTINE };
+	static const int status[] = { PH_FULL, PH_TOO_BIG, PH_UNAVAILABLE,
+		PH_DENIED };
+
+	if (n == '\n')
+		return;
+	fake.may_relay = n % 2 != 0;
+	if (n % 4 < 2)
+		fake.outcome[n / 4 % PH_STAGES].verdict = verdict[n / 32 % 4];
+	else if (n % 16 == 2)
+		fake.refused_helo = PH_LIT("d.test");
+	else if (n % 16 == 3)
+		fake.commit_status = status[n / 16 % 4];
+	else if (n % 16 == 6)
+		fake.room_status = status[n / 16 % 4];
+	else if (n % 16 == 7)
+		fake.write_status = status[n / 16 % 4];
+}
+
+static void
 talk(const uint8_t *data, size_t size, bool is_submission, size_t step)
 {
 	static const struct smtp_policy inbound = { false }, submit = { true };
 
 	fake_reset();
+	set_outcomes(size > 0 ? data[size - 1] : '\n');
 	fake.step = step;
 	fake_input_octets(data, size);
 	smtp_serve(fake_session(), &conf, is_submission ? &submit : &inbound);
