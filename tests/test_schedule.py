@@ -75,7 +75,7 @@ class Schedule(unittest.TestCase):
             if verb == "END" else None
 
     def send(self, box, to, senders=("alice@example.test",), first=0):
-        client = smtplib.SMTP("localhost", box.port("smtp"), timeout=60)
+        client = smtplib.SMTP("127.0.0.1", box.port("smtp"), timeout=60)
         for n, sender in enumerate(senders):
             client.sendmail(sender, to if isinstance(to, list) else [to],
                             message(first + n))
