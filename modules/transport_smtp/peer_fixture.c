@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -168,6 +169,7 @@ fake_peer_start(struct fake_peer *peer, const char *address, uint16_t port)
 	socklen_t n = sizeof(at);
 	int one = 1;
 
+	signal(SIGPIPE, SIG_IGN); /* as in every process of the server */
 	inet_pton(AF_INET, address, &at.sin_addr);
 	peer->fd = socket(AF_INET, SOCK_STREAM, 0);
 	setsockopt(peer->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
