@@ -69,12 +69,6 @@ ph_now_ms(void)
 }
 
 int64_t
-ph_wall_time(void)
-{
-	return rt.on_idle != NULL ? fiber_wall_ms() / 1000 : time(NULL);
-}
-
-int64_t
 fiber_wall_ms(void)
 {
 	struct timespec now;
@@ -83,6 +77,14 @@ fiber_wall_ms(void)
 		return rt.wall_at_zero_ms + (int64_t)rt.stepped_ms;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Not time(), which is late by up to a tick of the kernel: a file changed just
+ * now would be from the future. */
+int64_t
+ph_wall_time(void)
+{
+	return fiber_wall_ms() / 1000;
 }
 
 void

@@ -3,7 +3,10 @@
  * them. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void
 sessions_share(void)
@@ -305,6 +308,27 @@ START_TEST(a_crash_at_any_step_of_a_change_leaves_a_whole_mailbox)
 }
 END_TEST
 
+/* An expunge is told from a later arrival by these two clocks. A clock that is
+ * late by a tick shows it only as a second begins: it is watched until then. */
+START_TEST(nothing_was_changed_later_than_now)
+{
+	const int64_t begun = ph_wall_time();
+	char path[sizeof(dir) + 8];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/x", dir);
+	do {
+		int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(fstat(fd, &st), 0);
+		ck_assert_int_le(st.st_ctim.tv_sec, ph_wall_time());
+		close(fd);
+		ck_assert_int_eq(unlink(path), 0);
+	} while (st.st_ctim.tv_sec <= begun);
+}
+END_TEST
+
 static void
 flag_first(void)
 {
@@ -350,6 +374,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, summaries_are_right_when_they_are_read_ahead);
 	tcase_add_test(tc,
 	    a_crash_at_any_step_of_a_change_leaves_a_whole_mailbox);
+	tcase_add_test(tc, nothing_was_changed_later_than_now);
 	tcase_add_test(tc, flags_are_in_the_file_name_and_survive);
 }
 
