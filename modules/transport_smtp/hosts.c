@@ -3,16 +3,17 @@
  * hosts.c - from a destination to addresses: MX records, or the domain itself
  * without any, or the address in a literal (RFC 5321 s5.1).
  *
- * Hosts are looked up when their turn comes. An address of this machine would
- * send the message back to us: such addresses are passed over, and where others
- * reach us under one, too, the hosts behind it would send it back as well. When
- * nothing else is left the message failed as a loop. What DNS could not tell
- * defers.
+ * Hosts are looked up when the turn of their preference comes, equal ones
+ * together. Addresses that mean whoever asks are passed over. Where others reach
+ * us under one of a host's addresses we are that host: all that are no better
+ * would send the message back to us, and none of them is tried. When nothing
+ * else is left the message failed as a loop. What DNS could not tell defers.
  */
 #include "hosts.h"
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <posthouse/fiber.h>
 #include <posthouse/mail.h>
 
 #include "mx.h"
@@ -104,6 +105,29 @@ is_nowhere(const struct hosts *hosts, const struct ph_addr *addr)
 	    (ph_addr_is_loopback(addr) || ph_addr_is_unspecified(addr));
 }
 
+static const char leads_back_text[] =
+    "mail for the domain leads back to this machine";
+
+/* RFC 5321 s5.1: with us among those whose turn it is, they and all behind them
+ * would wait for us. */
+static bool
+leads_back(struct hosts *hosts)
+{
+	for (size_t i = 0; i < hosts->run_count; i++)
+		for (size_t k = 0; k < hosts->run[i].addr_count; k++) {
+			const struct ph_addr *addr = &hosts->run[i].addr[k];
+
+			if (is_nowhere(hosts, addr) || !is_own(hosts, addr))
+				continue;
+			hosts->run_count = 0;
+			hosts->run_at = 0;
+			hosts->mx_at = hosts->mx_count;
+			fail(hosts, true, "5.4.6", leads_back_text);
+			return true;
+		}
+	return false;
+}
+
 /* --- hosts --- */
 
 static bool
@@ -117,10 +141,11 @@ use_literal(struct hosts *hosts, const char *destination)
 		fail(hosts, true, "5.1.2", "the address literal is malformed");
 		return false;
 	}
-	hosts->name = ph_arena_strdup(arena, ph_addr_format(addr, text));
-	hosts->addr = addr;
-	hosts->addr_count = 1;
-	return true;
+	hosts->run[0].name = ph_arena_strdup(arena, ph_addr_format(addr, text));
+	hosts->run[0].addr = addr;
+	hosts->run[0].addr_count = 1;
+	hosts->run_count = 1;
+	return !leads_back(hosts);
 }
 
 /* One host of preference 0: the domain itself. */
@@ -213,80 +238,118 @@ hosts_find(struct delivery *delivery, const struct smtp_conf *conf,
 	return find(hosts, ph_arena_slice(delivery->arena, destination).p);
 }
 
+/* --- the addresses of hosts --- */
+
 /* IPv6 and IPv4 in turn: one that has no way out must not use max_hosts up. */
 static void
-mix_families(struct hosts *hosts)
+mix_families(struct ph_arena *arena, struct host *host)
 {
-	size_t n = hosts->addr_count, six = 0, at_six = 0, at_four;
-	struct ph_addr *mixed = ph_arena_array(hosts->delivery->arena, n + 1,
-	    sizeof(*mixed));
+	size_t n = host->addr_count, six = 0, at_six = 0, at_four;
+	struct ph_addr *mixed = ph_arena_array(arena, n + 1, sizeof(*mixed));
 
-	while (six < n && hosts->addr[six].family == 6)
+	while (six < n && host->addr[six].family == 6)
 		six++;
 	at_four = six;
 	for (size_t i = 0; i < n; i++)
 		mixed[i] = at_four == n || (at_six < six && i % 2 == 0) ?
-		    hosts->addr[at_six++] : hosts->addr[at_four++];
-	hosts->addr = mixed;
+		    host->addr[at_six++] : host->addr[at_four++];
+	host->addr = mixed;
 }
 
-/* Look up the addresses of the next mail host. */
 static void
-look_up(struct hosts *hosts)
+look_up(void *arg)
 {
-	const struct ph_dns_answer *answer;
+	struct host *host = arg;
+	const struct ph_dns_answer *answer = ph_dns_host(host->arena,
+	    host->name);
 
-	hosts->name = hosts->mx[hosts->mx_at++].host;
-	answer = ph_dns_host(hosts->delivery->arena, hosts->name);
-	hosts->addr = answer->addr;
-	hosts->addr_count = answer->count;
-	hosts->addr_at = 0;
-	mix_families(hosts);
-	if (answer->result == PH_DNS_NO_ANSWER)
+	host->addr = answer->addr;
+	host->addr_count = answer->count;
+	host->result = answer->result;
+	mix_families(host->arena, host);
+}
+
+/* How many come next together: all of a preference, for one of them may be us;
+ * one, where that does not matter. */
+static size_t
+run_length(const struct hosts *hosts)
+{
+	const struct ph_dns_mx *mx = hosts->mx + hosts->mx_at;
+	size_t n = 0, left = hosts->mx_count - hosts->mx_at;
+
+	if (left > hosts->conf->max_hosts - hosts->mx_at)
+		left = hosts->conf->max_hosts - hosts->mx_at;
+	while (n < left && mx[n].preference == mx[0].preference &&
+	    (n == 0 || hosts->own_count > 0))
+		n++;
+	return n;
+}
+
+/* False: there is none, or all that are left lead back to us. */
+static bool
+next_run(struct hosts *hosts)
+{
+	struct ph_scope scope;
+
+	if (hosts->mx_at == hosts->mx_count ||
+	    hosts->mx_at >= hosts->conf->max_hosts)
+		return false;
+	hosts->run_at = 0;
+	hosts->run_count = run_length(hosts);
+	ph_scope_begin(&scope);
+	for (size_t i = 0; i < hosts->run_count; i++) {
+		hosts->run[i] = (struct host){
+			.arena = hosts->delivery->arena,
+			.name = hosts->mx[hosts->mx_at++].host };
+		ph_scope_spawn(&scope, look_up, &hosts->run[i]);
+	}
+	ph_scope_wait(&scope);
+	ph_scope_end(&scope);
+	return !leads_back(hosts);
+}
+
+static void
+note_missing(struct hosts *hosts, const struct host *host)
+{
+	bool is_relay = hosts->conf->relay_host[0] != '\0';
+
+	if (host->result == PH_DNS_NO_ANSWER)
 		fail(hosts, false, "4.4.3",
 		    "DNS could not tell a mail host's address");
-	else if (answer->result != PH_DNS_OK)
-		fail(hosts, hosts->conf->relay_host[0] == '\0',
-		    hosts->conf->relay_host[0] != '\0' ? "4.4.4" :
+	else if (host->result != PH_DNS_OK)
+		fail(hosts, !is_relay, is_relay ? "4.4.4" :
 		    hosts->is_implicit ? "5.1.2" : "5.4.4",
-		    hosts->conf->relay_host[0] != '\0' ?
-		        "the relay host has no address" :
+		    is_relay ? "the relay host has no address" :
 		    hosts->is_implicit ?
 		        "the domain has neither mail hosts nor an address" :
 		        "a mail host of the domain has no address");
-}
-
-/* We are one of the domain's hosts: those behind us wait for us. */
-static void
-drop_rest(struct hosts *hosts)
-{
-	hosts->addr_at = hosts->addr_count;
-	hosts->mx_at = hosts->mx_count;
 }
 
 bool
 hosts_next(struct hosts *hosts, struct client_peer *peer)
 {
 	while (hosts->given < hosts->conf->max_hosts) {
+		const struct host *host = &hosts->run[hosts->run_at];
 		const struct ph_addr *addr;
 
-		if (hosts->addr_at == hosts->addr_count) {
-			if (hosts->mx_at == hosts->mx_count ||
-			    hosts->mx_at >= hosts->conf->max_hosts)
+		if (hosts->run_at == hosts->run_count) {
+			if (!next_run(hosts))
 				return false;
-			look_up(hosts);
 			continue;
 		}
-		addr = &hosts->addr[hosts->addr_at++];
-		if (is_nowhere(hosts, addr) || is_own(hosts, addr)) {
-			if (!is_nowhere(hosts, addr)) /* RFC 5321 s5.1 */
-				drop_rest(hosts);
-			fail(hosts, true, "5.4.6",
-			    "mail for the domain leads back to this machine");
+		if (hosts->addr_at == host->addr_count) {
+			note_missing(hosts, host);
+			hosts->run_at++;
+			hosts->addr_at = 0;
+			continue;
+		}
+		addr = &host->addr[hosts->addr_at++];
+		if (is_nowhere(hosts, addr)) {
+			fail(hosts, true, "5.4.6", leads_back_text);
 			continue;
 		}
 		hosts->given++;
-		peer->name = hosts->name;
+		peer->name = host->name;
 		peer->addr = *addr;
 		return true;
 	}

@@ -9,15 +9,25 @@
 #include "smtp_client/delivery.h"
 #include "smtp_client/peer.h"
 
+enum { HOSTS_MAX = 50 }; /* no max_hosts is above it */
+
+struct host {
+	struct ph_arena *arena;
+	const char *name;
+	enum ph_dns_result result;
+	const struct ph_addr *addr;
+	size_t addr_count;
+};
+
 struct hosts {
 	struct delivery *delivery;
 	const struct smtp_conf *conf;
 	const struct ph_dns_mx *mx;
 	size_t mx_count, mx_at;
 	bool is_implicit;  /* no MX record: the domain itself */
-	const char *name;  /* whose addresses these are */
-	const struct ph_addr *addr;
-	size_t addr_count, addr_at;
+	/* those whose turn it is, and the address of the first of them */
+	struct host run[HOSTS_MAX];
+	size_t run_count, run_at, addr_at;
 	unsigned given;    /* addresses so far */
 	struct ph_addr *own; /* addresses of this machine */
 	size_t own_count;

@@ -25,7 +25,9 @@ static const char *own; /* the address of this machine */
 static const char *domain;
 static char tried[200]; /* addresses, a space after each */
 
-/* two.test has mx1.test (127.0.0.2), then mx2.test (127.0.0.3). */
+/* equal.test has mx0.test (127.0.0.9), then mx1.test and mx2.test, then
+ * mail.test (127.0.0.2); twins.test mx1.test and mx2.test.
+ * two.test has mx1.test (127.0.0.2), then mx2.test (127.0.0.3). */
 static void
 find_main(void *arg)
 {
@@ -108,6 +110,21 @@ START_TEST(sends_nothing_to_those_behind_itself)
 }
 END_TEST
 
+/* Which of equal ones comes first is chance, so it is asked often. */
+START_TEST(sends_nothing_to_its_equals)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		find("equal.test", "127.0.0.3", "127.0.0.9 ");
+		find("twins.test", "127.0.0.3", "");
+		ck_assert_int_eq(attempt->recipients[0].result.delivery,
+		    PH_FAILED);
+		ck_assert_str_eq(attempt->recipients[0].result.enhanced,
+		    "5.4.6");
+	}
+	find("equal.test", "127.0.0.9", "");
+}
+END_TEST
+
 START_TEST(tries_both_families_in_turn)
 {
 	find("both.test", "192.0.2.9",
@@ -126,6 +143,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, tries_both_families_in_turn);
 	tcase_add_test(tcase, sends_nothing_to_those_behind_itself);
+	tcase_add_test(tcase, sends_nothing_to_its_equals);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

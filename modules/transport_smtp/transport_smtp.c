@@ -128,7 +128,7 @@ static const struct ph_option smtp_options[] = {
 	    500, "", "the password of relay_user"),
 	PH_OPT_BOOL("allow_loopback", struct smtp_conf, allow_loopback, "false",
 	    "send to addresses of this machine, too"),
-	PH_OPT_UINT("max_hosts", struct smtp_conf, max_hosts, 1, 50, "10",
+	PH_OPT_UINT("max_hosts", struct smtp_conf, max_hosts, 1, HOSTS_MAX, "10",
 	    "addresses to try in one attempt"),
 	CLIENT_OPTIONS(struct smtp_conf, client),
 	PH_OPT_END,
