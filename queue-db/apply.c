@@ -89,7 +89,7 @@ apply_update(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 }
 
 static int
-apply_hold(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
+apply_order(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
     const struct action *action)
 {
 	struct row_message message;
@@ -98,9 +98,9 @@ apply_hold(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	struct ph_slice k = { key, sizeof(key) };
 	int rc = get_message(db, txn, action->id, &buf, &message);
 
-	if (rc == 0 && message.held != action->held) {
+	if (rc == 0 && message.order != action->order) {
 		key_of_id(action->id, key);
-		message.held = action->held;
+		message.order = action->order;
 		rc = table_put(db, txn, T_MESSAGES, k,
 		    row_of_message(op->arena, k, &message), false);
 	}
@@ -364,8 +364,8 @@ apply_action(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 		return apply_add_recipient(db, txn, action);
 	case UPDATE_RECIPIENT:
 		return apply_update(db, txn, op, action);
-	case HOLD_MESSAGE:
-		return apply_hold(db, txn, op, action);
+	case ORDER_MESSAGE:
+		return apply_order(db, txn, op, action);
 	case REMOVE_MESSAGE:
 		return apply_remove(db, txn, op, action);
 	case KV_PUT:

@@ -93,7 +93,7 @@ put_message(struct sink *s, const struct queue_db_message *m)
 
 	s->item_crc = 0;
 	put_line(s, "message %s %s\n", id_format(m->id, name),
-	    m->held ? "held" : "ready");
+	    port_order_name(m->order));
 	put_value(s, "envelope", m->envelope);
 	put_value(s, "trace", m->trace);
 	for (size_t i = 0; i < m->recipient_count; i++) {

@@ -22,6 +22,18 @@ static const char *const state_names[] = {
 	[QUEUE_DB_REPLACED] = "replaced",
 };
 
+static const char *const order_names[] = {
+	[QUEUE_DB_READY] = "ready",
+	[QUEUE_DB_HELD] = "held",
+	[QUEUE_DB_RETURNED] = "returned",
+};
+
+const char *
+port_order_name(enum queue_db_order order)
+{
+	return order_names[order];
+}
+
 const char *
 port_state_name(enum queue_db_state state)
 {
@@ -385,9 +397,11 @@ take_message(struct source *s, const struct words *words, struct importing *in)
 	struct message_parts parts = { .m.body.fd = -1 };
 	struct queue_db_message *m = &parts.m;
 
-	m->held = ph_slice_eq(words->word[2], PH_LIT("held"));
+	while (m->order < QUEUE_DB_ORDERS && !ph_slice_eq(words->word[2],
+	    ph_slice_str(port_order_name(m->order))))
+		m->order++;
 	if (!id_parse(words->word[1], &m->id) || m->id == 0 ||
-	    (!m->held && !ph_slice_eq(words->word[2], PH_LIT("ready"))))
+	    m->order == QUEUE_DB_ORDERS)
 		return wrong(s, "the first line of a message has a bad word");
 	if (!take_parts(s, in, &parts))
 		return false;

@@ -56,7 +56,7 @@ enum {
 };
 
 struct row_message {
-	bool held;
+	enum queue_db_order order;
 	bool has_file;
 	uint64_t octet_bytes;
 	uint64_t file_bytes;
@@ -99,7 +99,7 @@ enum action_kind {
 	ADD_MESSAGE,
 	ADD_RECIPIENT,
 	UPDATE_RECIPIENT,
-	HOLD_MESSAGE,
+	ORDER_MESSAGE,
 	REMOVE_MESSAGE,
 	KV_PUT,
 	KV_DELETE,
@@ -120,7 +120,7 @@ struct action {
 	struct ph_slice key;       /* of a pair */
 	int64_t now_ms;
 	struct queue_db_update update;
-	bool held;
+	enum queue_db_order order;
 	struct row_put *puts;      /* rows that must not be there yet */
 	size_t put_count;
 	int fd;                    /* spool file, or -1 */

@@ -149,7 +149,7 @@ put_message(struct queue_db_op *op, struct action *action,
 	char key[KEY_ID];
 
 	key_of_id(message->id, key);
-	row.held = message->held;
+	row.order = message->order;
 	row.octet_bytes = message->body.octets.n;
 	row.has_file = message->body.fd >= 0;
 	row.file_bytes = row.has_file ? message->body.file_bytes : 0;
@@ -232,9 +232,10 @@ queue_db_op_update(struct queue_db_op *op, uint64_t id,
 }
 
 void
-queue_db_op_hold(struct queue_db_op *op, uint64_t id, bool held)
+queue_db_op_order(struct queue_db_op *op, uint64_t id,
+    enum queue_db_order order)
 {
-	op_action(op, HOLD_MESSAGE, id)->held = held;
+	op_action(op, ORDER_MESSAGE, id)->order = order;
 	op_weigh(op, 0);
 }
 

@@ -10,6 +10,7 @@
 enum { PORT_LINE_MAX = 160 };
 
 const char *port_state_name(enum queue_db_state state);
+const char *port_order_name(enum queue_db_order order);
 /* False: no such state. */
 bool port_state_parse(struct ph_slice name, enum queue_db_state *state_out);
 

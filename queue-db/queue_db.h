@@ -66,6 +66,14 @@ enum queue_db_state {
 	QUEUE_DB_REPLACED,    /* by other recipients (aliases), in the same op */
 };
 
+/* What an operator decided about a message, or a check that held it. */
+enum queue_db_order {
+	QUEUE_DB_READY,    /* nothing: it is tried */
+	QUEUE_DB_HELD,     /* it is kept, and tried by nobody */
+	QUEUE_DB_RETURNED, /* what waits is to fail, and asks nobody */
+	QUEUE_DB_ORDERS,
+};
+
 struct queue_db_recipient {
 	uint32_t number;             /* unique in the message, never reused */
 	enum queue_db_state state;
@@ -89,7 +97,7 @@ struct queue_db_body {
 
 struct queue_db_message {
 	uint64_t id;              /* id_create; not 0 */
-	bool held;                /* kept, and tried by nobody */
+	enum queue_db_order order;
 	struct ph_slice envelope; /* the caller's */
 	struct ph_slice trace;    /* the caller's */
 	struct queue_db_body body;
@@ -129,8 +137,8 @@ void queue_db_op_recipient(struct queue_db_op *op, uint64_t id,
     const struct queue_db_recipient *recipient);
 void queue_db_op_update(struct queue_db_op *op, uint64_t id,
     const struct queue_db_update *update);
-/* Held: true hold, false release. */
-void queue_db_op_hold(struct queue_db_op *op, uint64_t id, bool held);
+void queue_db_op_order(struct queue_db_op *op, uint64_t id,
+    enum queue_db_order order);
 /* Message, recipients, body; a missing one is PH_NOT_FOUND. */
 void queue_db_op_remove(struct queue_db_op *op, uint64_t id);
 /* A space keeps one user's keys apart. expires_ms: wall time, 0 never. */

@@ -171,7 +171,8 @@ message_of(struct ph_arena *arena, uint64_t number)
 	message.envelope = ph_slice_str(ph_arena_printf(arena,
 	    "from user%llu@example.test", (unsigned long long)number));
 	message.trace = octets_of(arena, number + 1, (size_t)(number % 300));
-	message.held = number % 11 == 4;
+	message.order = number % 11 == 4 ? QUEUE_DB_HELD :
+	    number % 11 == 5 ? QUEUE_DB_RETURNED : QUEUE_DB_READY;
 	message.body.octets = octets_of(arena, number + 2,
 	    (size_t)(number * 104729 % 9000));
 	message.body.fd = -1;
@@ -284,8 +285,8 @@ message_differs(struct ph_arena *arena, const struct queue_db_message *have,
 	struct queue_db_message want = message_of(arena, number);
 	const char *differs;
 
-	if (have->id != want.id || have->held != want.held)
-		return "id or hold";
+	if (have->id != want.id || have->order != want.order)
+		return "id or order";
 	if (!ph_slice_eq(have->envelope, want.envelope))
 		return "envelope";
 	if (!ph_slice_eq(have->trace, want.trace))

@@ -175,7 +175,7 @@ START_TEST(refuses_what_is_out_of_limits)
 		struct queue_db_op *op = queue_db_op_create();
 
 		queue_db_op_message(op, &row[i].m);
-		queue_db_op_hold(op, 77, true);
+		queue_db_op_order(op, 77, QUEUE_DB_HELD);
 		ck_assert_msg(run(op) == row[i].status, "row %zu", i);
 	}
 	ck_assert_uint_eq(stats().ops, 0);
@@ -250,7 +250,7 @@ START_TEST(refuses_files_that_are_not_its_spool)
 }
 END_TEST
 
-START_TEST(changes_recipients_and_hold)
+START_TEST(changes_recipients_and_order)
 {
 	struct queue_db_recipient extra = { .number = 50,
 		.state = QUEUE_DB_WAITING, .address = PH_LIT("alias@x.test") };
@@ -266,11 +266,12 @@ START_TEST(changes_recipients_and_hold)
 	update.record = (struct ph_slice){ NULL, 0 };
 	queue_db_op_update(op, fixture_id(5), &update);
 	queue_db_op_recipient(op, fixture_id(5), &extra);
-	queue_db_op_hold(op, fixture_id(5), true);
+	queue_db_op_order(op, fixture_id(5), QUEUE_DB_HELD);
 	ck_assert_int_eq(fixture_run(db, op, QUEUE_DB_LAZY), 0);
 	reopen();
 	ck_assert_int_eq(queue_db_get(db, fixture_id(5), false, arena, &m), 0);
-	ck_assert(m.held && m.body.octets.p == NULL && m.body.fd == -1);
+	ck_assert(m.order == QUEUE_DB_HELD);
+	ck_assert(m.body.octets.p == NULL && m.body.fd == -1);
 	ck_assert_uint_eq(m.recipient_count, 4);
 	ck_assert(m.recipients[0].state == QUEUE_DB_WAITING);
 	ck_assert(m.recipients[1].state == QUEUE_DB_DELIVERED);
@@ -280,10 +281,10 @@ START_TEST(changes_recipients_and_hold)
 	ck_assert_uint_eq(m.recipients[2].record.n, 40);
 	ck_assert(ph_slice_eq(m.recipients[3].address, extra.address));
 	op = queue_db_op_create();
-	queue_db_op_hold(op, fixture_id(5), false);
+	queue_db_op_order(op, fixture_id(5), QUEUE_DB_RETURNED);
 	ck_assert_int_eq(run(op), 0);
 	ck_assert_int_eq(queue_db_get(db, fixture_id(5), false, arena, &m), 0);
-	ck_assert(!m.held);
+	ck_assert(m.order == QUEUE_DB_RETURNED);
 	ck_assert(ph_slice_eq(m.envelope,
 	    PH_LIT("from user5@example.test")));
 }
@@ -309,7 +310,7 @@ START_TEST(does_an_op_whole_or_not_at_all)
 		if (i == 0)
 			queue_db_op_remove(op, 99);
 		else if (i == 1)
-			queue_db_op_hold(op, 99, true);
+			queue_db_op_order(op, 99, QUEUE_DB_HELD);
 		else if (i == 2)
 			queue_db_op_recipient(op, 99, &again);
 		else if (i == 3)
@@ -641,7 +642,7 @@ main(void)
 	tcase_add_test(tc, bounds_the_size_of_an_op);
 	tcase_add_test(tc, keeps_the_largest_recipient_list);
 	tcase_add_test(tc, refuses_files_that_are_not_its_spool);
-	tcase_add_test(tc, changes_recipients_and_hold);
+	tcase_add_test(tc, changes_recipients_and_order);
 	tcase_add_test(tc, does_an_op_whole_or_not_at_all);
 	tcase_add_test(tc, commits_what_waits_in_one_batch);
 	tcase_add_test(tc, fails_only_the_op_that_must_fail);

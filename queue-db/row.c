@@ -8,7 +8,7 @@
  */
 #include "inner.h"
 
-enum message_tag { M_ENVELOPE = 1, M_TRACE, M_HELD, M_OCTETS, M_FILE };
+enum message_tag { M_ENVELOPE = 1, M_TRACE, M_ORDER, M_OCTETS, M_FILE };
 enum recipient_tag {
 	R_STATE = 1,
 	R_ATTEMPTS,
@@ -119,7 +119,7 @@ row_of_message(struct ph_arena *arena, struct ph_slice key,
 	row_begin(&buf, arena, message->envelope.n + message->trace.n + 64);
 	record_put(&buf, M_ENVELOPE, message->envelope);
 	record_put(&buf, M_TRACE, message->trace);
-	record_put_u64(&buf, M_HELD, message->held);
+	record_put_u64(&buf, M_ORDER, message->order);
 	record_put_u64(&buf, M_OCTETS, message->octet_bytes);
 	if (message->has_file)
 		record_put_u64(&buf, M_FILE, message->file_bytes);
@@ -176,6 +176,14 @@ row_record(enum table table, struct ph_slice key, struct ph_slice row,
 	return rc == 0 && !record_is_sound(*record_out) ? PH_DEFECT : rc;
 }
 
+/* One that a later version knows is nothing to be tried or returned by this. */
+static enum queue_db_order
+order_of(uint64_t number)
+{
+	return number < QUEUE_DB_ORDERS ? (enum queue_db_order)number :
+	                                  QUEUE_DB_HELD;
+}
+
 int
 row_to_message(struct ph_slice key, struct ph_slice row,
     struct row_message *message_out)
@@ -188,7 +196,8 @@ row_to_message(struct ph_slice key, struct ph_slice row,
 		return rc;
 	message.envelope = record_get(record, M_ENVELOPE);
 	message.trace = record_get(record, M_TRACE);
-	message.held = record_get_u64(record, M_HELD, 0) != 0;
+	message.order = order_of(record_get_u64(record, M_ORDER,
+	    QUEUE_DB_READY));
 	message.octet_bytes = record_get_u64(record, M_OCTETS, 0);
 	message.has_file = record_get(record, M_FILE).p != NULL;
 	message.file_bytes = record_get_u64(record, M_FILE, 0);

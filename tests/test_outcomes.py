@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the queue makes of outcomes that come together, late or never: every
 message is delivered, reported to its sender, or still there."""
+import json
 import os
 import signal
 import threading
@@ -101,6 +102,50 @@ class Outcomes(unittest.TestCase):
             until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
                   "the queue empty")
             self.assertEqual(len(remote.messages), 1)
+
+    def test_a_bounce_by_hand_outlives_a_crash(self):
+        gate = Gate()
+        gate.close("x@one.test", "451 4.3.0 later")
+        with Remote(rule=gate.rule) as remote:
+            box = self.box(remote, retry="1h")
+            self.send(box, "x@one.test")
+            self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
+            # the attempt is under way, so nothing is reported yet
+            box.ctl("queue", "bounce", "all")
+            self.assertIn("given up by hand",
+                          box.ctl("queue", "why", self.only(box)).stdout)
+            box.kill()
+            gate.waiting["x@one.test"].clear()
+            box.restart()
+            self.assertIn(b"returned by the postmaster",
+                          box.inbox("alice", 1)[0])
+            self.assertFalse(gate.waiting["x@one.test"].is_set())
+            gate.open["x@one.test"].set()
+            until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+                  "the queue empty")
+
+    def test_a_bounce_by_hand_is_taken_back_by_a_hold(self):
+        gate = Gate()
+        gate.close("x@one.test", "451 4.3.0 later")
+        with Remote(rule=gate.rule) as remote:
+            box = self.box(remote, retry="1h")
+            self.send(box, "x@one.test")
+            self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
+            box.ctl("queue", "bounce", "all")
+            box.ctl("queue", "release", "all")  # it is not held
+            self.assertIn("given up by hand",
+                          box.ctl("queue", "why", self.only(box)).stdout)
+            box.ctl("queue", "hold", "all")
+            gate.open["x@one.test"].set()
+            until(lambda: " deferred " in box.log(), "the end of the attempt")
+            box.kill()
+            box.restart()
+            self.assertIn("is held", box.ctl("queue", "why",
+                                             self.only(box)).stdout)
+            self.assertNotIn(" bounced ", box.log())
+
+    def only(self, box):
+        return json.loads(box.ctl("queue", "list", "--json").stdout)["id"]
 
     def test_a_bounce_by_hand_counts_at_the_end_of_an_attempt_under_way(self):
         gate = Gate()

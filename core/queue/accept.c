@@ -637,8 +637,9 @@ take_envelope(struct bus_request *request, struct queue_db_message *message)
 	if (routing_is_sane(record_get(record, F_AUTH_USER), QUEUE_RCPT_MAX))
 		record_put(&buf, ENV_AUTH_USER,
 		    record_get(record, F_AUTH_USER));
-	message->held = record_get_u64(record, F_HOLD, 0) != 0;
-	if (message->held)
+	if (record_get_u64(record, F_HOLD, 0) != 0)
+		message->order = QUEUE_DB_HELD;
+	if (message->order == QUEUE_DB_HELD)
 		record_put(&buf, ENV_QUARANTINE,
 		    routing_is_sane(record_get(record, F_TEXT), 512) ?
 		    record_get(record, F_TEXT) : PH_LIT("a check said so"));

@@ -65,51 +65,44 @@ delete(struct entry *entry)
 }
 
 static int
-set_held(struct entry *entry, bool on)
+set_order(struct entry *entry, enum queue_db_order order)
 {
 	struct queue_db_op *op = queue_db_op_create();
 	uint64_t id = entry->id;
 	int status;
 
-	queue_db_op_hold(op, id, on);
+	queue_db_op_order(op, id, order);
 	status = queue_submit(op, QUEUE_DB_DURABLE);
 	entry = entry_find(id);
 	if (status != PH_OK || entry == NULL)
 		return status != PH_OK ? status : PH_NOT_FOUND;
-	entry->is_held = on;
-	if (on)
-		schedule_entry(entry);
-	else
-		retry(entry);
+	entry->is_held = order == QUEUE_DB_HELD;
+	entry->is_bounced = order == QUEUE_DB_RETURNED;
+	if (!entry->is_held)
+		return retry(entry);
+	schedule_entry(entry);
 	return PH_OK;
 }
 
 static int
 hold(struct entry *entry)
 {
-	return set_held(entry, true);
+	return set_order(entry, QUEUE_DB_HELD);
 }
 
+/* What is to be returned is not held. */
 static int
 release(struct entry *entry)
 {
-	return set_held(entry, false);
+	return entry->is_bounced ? retry(entry) :
+	                           set_order(entry, QUEUE_DB_READY);
 }
 
 /* What waits fails at its next attempt, which is now and asks nobody. */
 static int
 bounce(struct entry *entry)
 {
-	if (entry->is_held) {
-		uint64_t id = entry->id;
-		int status = set_held(entry, false);
-
-		entry = entry_find(id);
-		if (status != PH_OK || entry == NULL)
-			return status;
-	}
-	entry->is_bounced = true;
-	return retry(entry);
+	return set_order(entry, QUEUE_DB_RETURNED);
 }
 
 /* --- what is selected --- */

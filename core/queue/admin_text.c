@@ -366,6 +366,9 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 		ph_buf_printf(buf, "the message is %s%s: queue release",
 		    entry->quarantine != NULL ? "in quarantine, " : "held",
 		    entry->quarantine != NULL ? entry->quarantine : "");
+	else if (entry->is_bounced)
+		ph_buf_str(buf, "it was given up by hand: its sender is to "
+		    "have a report");
 	else if (lane->is_suspended)
 		ph_buf_printf(buf, "the destination %s is suspended: queue "
 		    "resume", lane->name);

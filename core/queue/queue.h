@@ -89,7 +89,7 @@ struct entry {
 	uint16_t routes;          /* queue.routes when its own were found */
 	bool is_routing;          /* they are asked for */
 	bool is_held, is_removed;
-	bool is_bounced;          /* by hand: the next attempt asks nobody */
+	bool is_bounced;          /* by hand: what waits fails, and asks nobody */
 	bool is_by_user;          /* who sent it had logged in */
 	bool is_recording;        /* a job puts its outcome on disk */
 	uint8_t troubles;         /* in a row: nobody took a job of it */
@@ -223,7 +223,8 @@ void schedule_start(void);
 /* After recipients changed: find the next time, or take it out. */
 void schedule_entry(struct entry *entry);
 /* The same for one that was read from the store: its times may be from before
- * the clock was set back, so none is later than the longest retry. */
+ * the clock was set back, so none is later than the longest retry; what is to be
+ * returned is due. */
 void schedule_loaded(struct entry *entry);
 /* All that is due goes into the lines of its lanes. */
 void schedule_due(struct entry *entry);

@@ -233,7 +233,7 @@ schedule_loaded(struct entry *entry)
 	if ((int64_t)entry->begun_at * 1000 > latest) /* wished, not a wrong clock */
 		latest = (int64_t)entry->begun_at * 1000;
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (entry->recipients[i].next_ms > latest)
+		if (entry->recipients[i].next_ms > latest || entry->is_bounced)
 			entry->recipients[i].next_ms = fiber_wall_ms();
 	schedule_entry(entry);
 }

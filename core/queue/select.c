@@ -24,8 +24,8 @@ take_age(struct ph_slice value, int64_t *ms_out)
 static bool
 is_state(struct ph_slice word)
 {
-	static const char *const states[] = { "quarantine", "held", "active",
-		"deferred", "waiting" };
+	static const char *const states[] = { "quarantine", "held", "bouncing",
+		"active", "deferred", "waiting" };
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (ph_slice_eq(word, ph_slice_str(states[i])))
@@ -112,6 +112,8 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 		if (entry->is_held)
 			return entry->quarantine != NULL ? "quarantine" :
 			                                   "held";
+		if (entry->is_bounced && r->where == AT_REST)
+			return "bouncing";
 		return r->where != AT_REST ? "active" :
 		    r->attempts > 0 ? "deferred" : "waiting";
 	}

@@ -13,7 +13,7 @@ struct selection {
 	bool all;                 /* the word "all" was there */
 	struct ph_slice sender, recipient, domain; /* absent: any */
 	struct ph_slice destination; /* of a recipient, or its domain; absent: any */
-	struct ph_slice state;    /* "quarantine" "held" "active" "deferred" "waiting" */
+	struct ph_slice state;    /* a word of select_state, of one that waits */
 	int64_t older_ms, younger_ms; /* 0: any age */
 	uint64_t after;           /* ids above; 0: from the first */
 	uint64_t limit;           /* of messages; 0: the default of a list */
