@@ -447,6 +447,72 @@ class SlowList:
         self.thread.join()
 
 
+class Honest(Checks):
+    """Mail that no postmaster wants refused."""
+    ZONE = """
+good.test MX 10 mail.good.test
+under_score.test A 127.0.0.9
+xn--bcher-kva.test MX 10 mail.good.test
+broken.test RCODE SERVFAIL
+"""
+    ALL = " ".join(f"check_{name}: {{ exempt = [ ]; %s }};" for name in (
+        "rbl", "sender_domain", "helo", "ptr_mx", "rate")) % (
+            'lists = [ "bad.test", "broken.test" ];', "", "", "",
+            'limits = [ "messages per client 100/1m" ];') + "check_access: { };"
+
+    def test_is_not_refused_by_defaults(self):
+        box = self.box(self.ZONE, self.ALL)
+        for address, helo, sender in (
+                ("127.0.0.9", "client.test", ""),             # a bounce
+                ("127.0.0.9", "client.test", "x@good.test"),  # no PTR
+                ("::1", "client.test", "x@good.test"),        # of IPv6, too
+                ("127.0.0.9", "[127.0.0.9]", "x@good.test"),
+                ("::1", "[IPv6:::1]", "x@good.test"),
+                ("127.0.0.9", "under_score.test", "x@under_score.test"),
+                ("127.0.0.9", "pc_17", "x@good.test"),
+                ("127.0.0.9", "localhost", "x@good.test"),
+                ("127.0.0.9", "127.0.0.9", "x@good.test"),
+                ("127.0.0.1", "mail.example.test", "x@good.test"),  # ourselves
+                ("127.0.0.9", "client.test", "bob@example.test"),   # from our domain
+                ("127.0.0.9", "client.test", "\"a b\"@good.test"),
+                ("127.0.0.9", "client.test", "x@b\u00fccher.test")):
+            with smtplib.SMTP("::1" if ":" in address else "127.0.0.1", box.port("smtp"),
+                              timeout=DEADLINE, source_address=(address, 0)) as client:
+                client.command_encoding = "utf-8"
+                how = "" if sender.isascii() else " SMTPUTF8"
+                for line in (f"EHLO {helo}", f"MAIL FROM:<{sender}>{how}",
+                             "RCPT TO:<bob@example.test>", "RCPT TO:<postmaster>"):
+                    code, text = client.docmd(line)
+                    self.assertEqual(code, 250, (address, helo, sender, line, text))
+
+    def test_clients_of_ours_are_no_strangers(self):
+        strict = """check_greylist: { exempt = [ ]; };
+            check_rbl: { exempt = [ ]; lists = [ "bad.test" ]; };
+            check_sender_domain: { exempt = [ ]; };
+            check_helo: { exempt = [ ]; unqualified = "reject"; unknown = "reject"; };
+            check_ptr_mx: { exempt = [ ]; missing = "reject"; };"""
+        zone = "9.0.0.127.bad.test A 127.0.0.2"
+        for networks, sender, code in (('"127.0.0.8/31"', "x@nowhere.test", 250),
+                                       ('"192.0.2.0/24"', "x@example.test", 550)):
+            box = self.box(zone, f"relay_networks = [ {networks} ]; {strict}")
+            self.assertEqual(self.talk(box, helo="pc17", sender=sender)[1], code)
+
+    def test_front_ends_make_nobody_ours(self):
+        box = self.box("9.0.0.127.bad.test A 127.0.0.2", """relay_networks = [ "127.0.0.9" ];
+            smtp_inbound: { xclient_networks = [ "127.0.0.1" ]; };
+            check_rbl: { exempt = [ ]; explain = false; lists = [ "bad.test" ]; };""")
+
+        def said():
+            with box.smtp() as client:
+                return [client.docmd(line)[0] for line in (
+                    "EHLO front.test", "XCLIENT ADDR=127.0.0.9", "EHLO client.test",
+                    "MAIL FROM:<x@good.test>", "RCPT TO:<bob@example.test>")]
+        self.assertEqual(said()[-2:], [250, 550])
+        box.snippet("99-front", 'relay_front_ends = [ "127.0.0.1" ];')
+        box.ctl("reload")
+        self.assertEqual(said()[-2:], [250, 250])
+
+
 class EarlyStart(Checks):
     def test_what_is_asked_at_connect_is_answered_at_rcpt(self):
         dns = SlowList()

@@ -202,7 +202,9 @@ class When(unittest.TestCase):
         self.assertGreater(self.asked(), before)
 
     def test_a_policy_for_some(self):
-        self.box.snippet("99-when", """policy: { reject_at = 1;
+        self.box.snippet("99-when", """relay_networks = [ ];
+            router_routes: { enabled = true; relay_domains = [ "other.test" ]; };
+            policy: { reject_at = 1;
                 when: { recipient_domains = [ "example.test" ]; }; };
             domain: { enabled = false; };
             check_helo: { exempt = [ ]; address = "off"; unqualified = "score";

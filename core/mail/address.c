@@ -68,6 +68,8 @@ ph_address_local(struct ph_slice address)
 	return (struct ph_slice){ address.p, (size_t)(at - address.p) };
 }
 
+/* Host names have no underscores, but names in DNS do, and honest
+ * mail comes from such domains. */
 static bool
 label_is_valid(struct ph_slice label)
 {
@@ -78,7 +80,7 @@ label_is_valid(struct ph_slice label)
 	for (size_t i = 0; i < label.n; i++) {
 		unsigned char c = (unsigned char)label.p[i];
 
-		if (!octet_is_alnum(c) && c != '-' && c < 0x80)
+		if (!octet_is_alnum(c) && c != '-' && c != '_' && c < 0x80)
 			return false;
 	}
 	return true;
@@ -144,7 +146,8 @@ parse_domain(struct cursor *c, struct ph_path *path)
 		return PH_INVALID;
 	}
 	while (octet_is_alnum(cursor_peek(c)) || cursor_peek(c) == '-' ||
-	    cursor_peek(c) == '.' || cursor_peek(c) >= 0x80)
+	    cursor_peek(c) == '_' || cursor_peek(c) == '.' ||
+	    cursor_peek(c) >= 0x80)
 		c->at++;
 	host = path->domain = cursor_from(c, start);
 	if (host.n > DOMAIN_MAX)

@@ -79,7 +79,7 @@ enum message_type {
 
 	/* --- to check, from edge --- */
 	/* F_STAGE, the session (F_SESSION F_LISTENER F_SERVICE F_CLIENT
-	 * F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_TLS_PEER?
+	 * F_PEER? F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_TLS_PEER?
 	 * F_TLS_SUBJECT? F_TLS_ISSUER? F_TLS_VERIFIED? F_USER?), the
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
@@ -245,6 +245,7 @@ enum field_tag {
 	F_EDIT,          /* r: F_OP (n: enum field_change) F_NAME F_NUMBER
 	                  * F_TEXT?: the field */
 	F_TRANSACTION,   /* n: which message of the session, from 1 */
+	F_PEER,          /* the front end that named the client */
 };
 
 #endif

@@ -258,6 +258,13 @@ ph_session_lacks_certificate(const struct ph_session *session)
 }
 
 bool
+ph_session_is_local_domain(const struct ph_session *session,
+    struct ph_slice domain)
+{
+	return core_is_local_domain(&session->generation->core, domain);
+}
+
+bool
 ph_session_may_relay(const struct ph_session *session)
 {
 	return core_may_relay(&session->generation->core, &session->peer,

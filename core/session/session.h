@@ -27,7 +27,7 @@ struct ph_session {
 	char id[ID_TEXT_MAX];
 	const char *listener, *service;
 	struct ph_addr client, local;
-	struct ph_addr peer;           /* edge: the connection's; a front end's */
+	struct ph_addr peer;           /* the connection's; a front end's */
 	uint16_t client_port, local_port;
 	struct ph_slice helo;
 	const char *tls;

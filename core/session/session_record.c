@@ -23,6 +23,9 @@ session_put(const struct ph_session *session, struct ph_buf *buf)
 	record_put_str(buf, F_LISTENER, session->listener);
 	record_put_str(buf, F_SERVICE, session->service);
 	record_put_str(buf, F_CLIENT, ph_addr_format(&session->client, text));
+	if (!ph_addr_eq(&session->peer, &session->client))
+		record_put_str(buf, F_PEER, ph_addr_format(&session->peer,
+		    text));
 	record_put_u64(buf, F_CLIENT_PORT, session->client_port);
 	record_put_str(buf, F_LOCAL, ph_addr_format(&session->local, text));
 	record_put_u64(buf, F_LOCAL_PORT, session->local_port);
@@ -76,6 +79,10 @@ session_take(struct ph_session *session, struct ph_slice record)
 	memcpy(session->id, id, strlen(id) + 1);
 	if (!ph_addr_parse(record_get(record, F_CLIENT), &session->client))
 		session->client = (struct ph_addr){ 0 };
+	session->peer = session->client;
+	if (record_get(record, F_PEER).p != NULL &&
+	    !ph_addr_parse(record_get(record, F_PEER), &session->peer))
+		session->peer = (struct ph_addr){ 0 };
 	if (!ph_addr_parse(record_get(record, F_LOCAL), &session->local))
 		session->local = (struct ph_addr){ 0 };
 	session->client_port = (uint16_t)record_get_u64(record, F_CLIENT_PORT,

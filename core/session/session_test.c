@@ -54,6 +54,7 @@ START_TEST(a_session_comes_back_from_the_bus)
 
 	ck_assert(ph_addr_parse(PH_LIT("2001:db8::1"), &session->client));
 	ck_assert(ph_addr_parse(PH_LIT("192.0.2.1"), &session->local));
+	ck_assert(ph_addr_parse(PH_LIT("192.0.2.8"), &session->peer));
 	session->client_port = 65535;
 	session->local_port = 25;
 	session->helo = PH_LIT("client.test");
@@ -65,6 +66,7 @@ START_TEST(a_session_comes_back_from_the_bus)
 	ck_assert_str_eq(copy->id, session->id);
 	ck_assert_mem_eq(&copy->client, &session->client,
 	    sizeof(copy->client));
+	ck_assert_mem_eq(&copy->peer, &session->peer, sizeof(copy->peer));
 	ck_assert_mem_eq(&copy->local, &session->local, sizeof(copy->local));
 	ck_assert_uint_eq(copy->client_port, 65535);
 	ck_assert_uint_eq(copy->local_port, 25);

@@ -75,6 +75,10 @@ START_TEST(users_other_services_and_exempt_networks_are_no_strangers)
 	fake_check.service = "smtp";
 	fake_check_client("192.0.2.20");
 	ck_assert(!is_stranger(fake_call, &exempt));
+	fake_check_client("192.0.2.200");
+	fake_check.may_relay = true;
+	ck_assert(!is_stranger(fake_call, &exempt));
+	fake_check.may_relay = false;
 	fake_check.client = (struct ph_addr){ 0 };
 	ck_assert(!is_stranger(fake_call, &exempt));
 	fake_check_end();

@@ -10,5 +10,6 @@ is_stranger(const struct ph_call *call, const struct ph_net_list *exempt)
 
 	return strcmp(ph_session_service(session), "smtp") == 0 &&
 	    ph_session_user(session) == NULL && client->family != 0 &&
+	    !ph_session_may_relay(session) &&
 	    !ph_net_list_has(exempt, client);
 }

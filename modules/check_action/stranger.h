@@ -11,7 +11,8 @@
 /* The default of the option `exempt`. */
 #define STRANGER_EXEMPT "[\"127.0.0.0/8\", \"::1\"]"
 
-/* False for users, other services than smtp, and the networks exempt. */
+/* False for users, other services than smtp, clients that may relay, and the
+ * networks exempt. */
 bool is_stranger(const struct ph_call *call, const struct ph_net_list *exempt);
 
 #endif

@@ -26,7 +26,8 @@ helo_form_of(struct ph_slice helo, const struct helo_known *known)
 	if (ph_addr_parse(helo, &addr))
 		return HELO_BARE_ADDRESS;
 	if (ph_slice_eq_nocase(helo, ph_slice_str(known->hostname)))
-		return HELO_OURSELVES;
+		return ph_addr_eq(known->client, known->local) ? HELO_NAME :
+		                                                 HELO_OURSELVES;
 	return helo.n > 0 && memchr(helo.p, '.', helo.n) != NULL ? HELO_NAME :
 	                                                     HELO_UNQUALIFIED;
 }

@@ -10,7 +10,7 @@
 
 enum helo_form {
 	HELO_NAME,         /* may be looked up */
-	HELO_OURSELVES,    /* our own name or address */
+	HELO_OURSELVES,    /* our own name or address, from elsewhere */
 	HELO_UNQUALIFIED,  /* no dot: "localhost", "pc17" */
 	HELO_BARE_ADDRESS, /* an address without its brackets */
 	HELO_LITERAL,      /* the client's own address */

@@ -77,6 +77,7 @@ domain_on_mail(struct ph_call *call, const void *conf)
 	struct finding finding;
 
 	if (domain.n == 0 || domain.p[0] == '[' || is_spared(c, domain) ||
+	    ph_session_is_local_domain(ph_call_session(call), domain) ||
 	    !is_stranger(call, &c->exempt))
 		return PH_NEXT;
 	finding = finding_of(c, ph_call_arena(call),

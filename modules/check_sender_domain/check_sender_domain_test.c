@@ -21,6 +21,7 @@ static const struct domain_conf usual = { ACTION_REJECT, ACTION_REJECT,
 static const char zone[] = "mx.test MX 10 mail.mx.test\n"
     "a.test A 192.0.2.9\n"
     "aaaa.test AAAA 2001:db8::9\n"
+    "under_score.test MX 10 mail_1.mx.test\n"
     "null.test MX 0 .\n"
     "odd.test MX 0 .\n"
     "odd.test MX 10 mail.mx.test\n"
@@ -49,9 +50,11 @@ START_TEST(mail_must_be_able_to_go_back)
 		{ "x@a.test", 0, NULL },
 		{ "x@aaaa.test", 0, NULL },
 		{ "x@odd.test", 0, NULL },
+		{ "x@under_score.test", 0, NULL },
 		{ "x@internal", 0, NULL },
 		{ "x@[192.0.2.1]", 0, NULL },
 		{ "postmaster", 0, NULL },
+		{ "x@Ours.test", 0, NULL },
 		{ "x@null.test", 550, "5.7.27" },
 		{ "x@none.test", 550, "5.1.8" },
 		{ "x@text.test", 550, "5.1.8" },
@@ -61,6 +64,7 @@ START_TEST(mail_must_be_able_to_go_back)
 
 	fake_check_begin();
 	fake_check.zone = zone;
+	fake_check.local_domain = "ours.test";
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		enum ph_verdict verdict = mail_from(row[i].sender, &usual);
 

@@ -214,6 +214,7 @@ begin_session(struct run *run, const struct script_command *command)
 	ph_addr_parse(PH_LIT("198.51.100.25"), &session->local);
 	is_good = ph_addr_parse(ph_slice_str(script_word(session->arena,
 	    &rest)), &session->client);
+	session->peer = session->client;
 	while (is_good && *(key = script_word(session->arena, &rest)) != '\0') {
 		const char *value = script_word(session->arena, &rest);
 		struct ph_slice text = ph_slice_str(value);

@@ -164,6 +164,22 @@ ph_session_user(const struct ph_session *session)
 	return fake_check.user;
 }
 
+bool
+ph_session_may_relay(const struct ph_session *session)
+{
+	(void)session;
+	return fake_check.may_relay;
+}
+
+bool
+ph_session_is_local_domain(const struct ph_session *session,
+    struct ph_slice domain)
+{
+	(void)session;
+	return fake_check.local_domain != NULL && ph_slice_eq_nocase(domain,
+	    ph_slice_str(fake_check.local_domain));
+}
+
 const char *
 ph_session_hostname(const struct ph_session *session)
 {

@@ -17,6 +17,8 @@ struct fake_check {
 	/* the session and the envelope */
 	struct ph_addr client, local;
 	const char *service, *user, *helo, *hostname;
+	const char *local_domain;     /* NULL: none */
+	bool may_relay;
 	const char *sender, *recipient; /* NULL: absent */
 	enum ph_stage stage;
 	void *state;

@@ -137,8 +137,6 @@ enum ph_recipient {
  */
 PH_EXPORT enum ph_recipient ph_recipient_lookup(struct ph_session *session,
     struct ph_slice address);
-/* Whether the client's network is in relay_networks. */
-PH_EXPORT bool ph_session_may_relay(const struct ph_session *session);
 enum ph_ownership {
 	PH_NOT_OWNED,
 	PH_OWNED,

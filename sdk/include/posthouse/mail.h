@@ -42,7 +42,8 @@ PH_EXPORT struct ph_slice ph_path_format(struct ph_arena *arena,
 PH_EXPORT struct ph_slice ph_address_domain(struct ph_slice address);
 /* What is before the last @ of local@domain, or absent. */
 PH_EXPORT struct ph_slice ph_address_local(struct ph_slice address);
-/* A host name: LDH or UTF-8 labels, 1..255 octets, labels 1..63. */
+/* A host name: labels of letters, digits, "-", "_" or UTF-8; 1..255 octets,
+ * labels 1..63. */
 PH_EXPORT bool ph_domain_is_valid(struct ph_slice domain);
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]". */
 PH_EXPORT bool ph_address_literal_parse(struct ph_slice text,

@@ -78,8 +78,13 @@ PH_EXPORT bool ph_session_certificate_is_verified(
     const struct ph_session *session);
 /* The canonical user ("alice@example.test"), NULL before authentication. */
 PH_EXPORT const char *ph_session_user(const struct ph_session *session);
+/* Whether the client's network is in relay_networks: one of our own. */
+PH_EXPORT bool ph_session_may_relay(const struct ph_session *session);
 /* The server's own name, from the configuration. */
 PH_EXPORT const char *ph_session_hostname(const struct ph_session *session);
+/* Whether the domain is one of the option domains; without its final dot. */
+PH_EXPORT bool ph_session_is_local_domain(const struct ph_session *session,
+    struct ph_slice domain);
 
 #ifdef __cplusplus
 }
