@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What several checks do to one message: their changes of its header compose, a
-later one reads what an earlier one noted, and each message begins anew."""
+later one sees them as they are stored and reads what an earlier one noted, and
+each message begins anew."""
 import os
 import shutil
 import smtplib
@@ -12,14 +13,15 @@ import unittest
 from sandbox import DEADLINE, TOP, Sandbox
 
 # Does what its option tells: "insert N NAME VALUE", "change N NAME VALUE",
-# "remove N NAME", "note KEY TEXT", "tell KEY" (a field with the note), "fail".
+# "remove N NAME", "add NAME VALUE", "note KEY TEXT", "tell KEY" (a field with the
+# note), "fail".
 MODULE = r"""
 #include <stdio.h>
 #include <string.h>
 #include <posthouse/check.h>
 
 struct conf { const char *const *orders; unsigned stage; };
-static const char *const stages[] = { "data", "message", NULL };
+static const char *const stages[] = { "data", "message", "mail", NULL };
 
 static enum ph_verdict
 obey(struct ph_call *call, const char *order)
@@ -33,6 +35,8 @@ obey(struct ph_call *call, const char *order)
 		ph_change_header(call, a, n, "%s", text);
 	else if (sscanf(order, "remove %u %63s", &n, a) == 2)
 		ph_remove_header(call, a, n);
+	else if (sscanf(order, "add %63s %199[^\n]", a, text) == 2)
+		ph_add_header(call, a, "%s", text);
 	else if (sscanf(order, "note %63s %63s", a, b) == 2)
 		ph_note(call, a, "%s", b);
 	else if (sscanf(order, "tell %63s", a) == 1)
@@ -51,7 +55,8 @@ on_content(struct ph_call *call, const void *conf)
 	enum ph_verdict verdict = PH_NEXT;
 
 	++*calls;
-	if ((ph_call_stage(call) == PH_AT_DATA) != (c->stage == 0) ||
+	if (ph_call_stage(call) != (c->stage == 0 ? PH_AT_DATA : PH_AT_MESSAGE) ||
+	    c->stage == 2 ||
 	    !ph_slice_eq_nocase(ph_call_sender(call), PH_LIT("x@remote.test")))
 		return PH_NEXT;
 	for (const char *const *at = c->orders; *at != NULL; at++)
@@ -61,13 +66,23 @@ on_content(struct ph_call *call, const void *conf)
 	return verdict;
 }
 
+static enum ph_verdict
+on_mail(struct ph_call *call, const void *conf)
+{
+	const struct conf *c = conf;
+
+	for (const char *const *at = c->orders; c->stage == 2 && *at != NULL; at++)
+		obey(call, *at);
+	return PH_NEXT;
+}
+
 static const struct ph_option options[] = {
 	PH_OPT_LIST("orders", struct conf, orders, 0, 20, "[]", "what to do"),
 	PH_OPT_CHOICE("stage", struct conf, stage, stages, "data", "when"),
 	PH_OPT_END,
 };
 static const struct ph_check_ops ops = { .at = { [PH_AT_DATA] = on_content,
-	[PH_AT_MESSAGE] = on_content } };
+	[PH_AT_MESSAGE] = on_content, [PH_AT_MAIL] = on_mail } };
 
 PH_MODULE(check_edit) = { .abi = PH_ABI, .name = "check_edit",
 	.kinds = PH_KIND_CHECK, .conf_size = sizeof(struct conf),
@@ -75,6 +90,13 @@ PH_MODULE(check_edit) = { .abi = PH_ABI, .name = "check_edit",
 """
 HEADER = (b"X-Bad: 1\r\nSubject: came\r\nX-Bad: 2\r\nX-Posthouse-Score: forged\r\n"
           b"From: x@remote.test\r\n\r\n")
+
+
+def fnv1a(octets):
+    h = 0xcbf29ce484222325
+    for c in octets:
+        h = ((h ^ c) * 0x100000001b3) & (2 ** 64 - 1)
+    return h
 
 
 class Edits(unittest.TestCase):
@@ -85,11 +107,13 @@ class Edits(unittest.TestCase):
         os.chmod(cls.dir, 0o755)
         with open(cls.dir + "/check_edit.c", "w") as out:
             out.write(MODULE)
-        subprocess.run(
-            ["cc", "-std=c17", "-shared", "-fPIC", "-fvisibility=hidden",
-             "-Wall", "-Wextra", "-Werror", "-I" + TOP + "/sdk/include",
-             "-o", cls.dir + "/check_edit.so", cls.dir + "/check_edit.c"], check=True)
-        os.chmod(cls.dir + "/check_edit.so", 0o755)
+        shutil.copy(TOP + "/sdk/examples/check_seal/check_seal.c", cls.dir)
+        for name in ("check_edit", "check_seal"):
+            subprocess.run(
+                ["cc", "-std=c17", "-shared", "-fPIC", "-fvisibility=hidden",
+                 "-Wall", "-Wextra", "-Werror", "-I" + TOP + "/sdk/include",
+                 "-o", f"{cls.dir}/{name}.so", f"{cls.dir}/{name}.c"], check=True)
+            os.chmod(f"{cls.dir}/{name}.so", 0o755)
 
     def box(self, more="", **sections):
         box = Sandbox({"edits": more + "".join(
@@ -134,6 +158,85 @@ class Edits(unittest.TestCase):
                              b"From: x@remote.test\r\nX-Last: first\r\n"
                              b"X-Last: end\r\n\r\n")
             self.assertNotIn(b"X-Bad", mail)
+
+    def seal(self, order=900):
+        return f'check_seal: {{ module = "{self.dir}/check_seal.so"; order = {order}; }};'
+
+    def check_seal(self, mail):
+        """What arrived is what the seal saw; the sealed octets."""
+        above, seal = mail.split(b"X-Seal: fnv1a=", 1)
+        self.assertNotIn(b"\r\n\r\n", above)
+        words, sealed = seal.split(b"\r\n", 1)
+        self.assertEqual(words, b"%016x octets=%d" % (fnv1a(sealed), len(sealed)))
+        return sealed
+
+    def test_a_later_order_sees_what_is_stored(self):
+        box = self.box(
+            "policy: { tag_at = 1; };" + self.seal(),
+            a_early='stage = "mail"; orders = [ "add X-Early mail" ];',
+            b_data='order = 10; orders = [ "remove 0 x-bad", "add X-Data one" ];',
+            c_data='order = 20; orders = [ "remove 0 X-Data", "change 1 X-Early seen", '
+                   '"add X-Data two", "add X-More three" ];',
+            d_end='stage = "message"; order = 10; '
+                  'orders = [ "insert 9999 X-Last end", "add X-Data four" ];')
+        heads = {b"short": HEADER, b"long": b"".join(
+            b"X-Long-%04d: %s\r\n" % (n, b"z" * 70) for n in range(900)) + HEADER}
+        bodies = [b"small\r\n", (b"x" * 70 + b"\r\n") * 9000,
+                  (b"y" * 76 + b"\r\n") * (65536 // 78 - 8)]
+        for kind, head in heads.items():
+            client = self.client(box)
+            for n, body in enumerate(bodies):
+                client.sendmail("x@remote.test", ["bob@example.test"],
+                                head + b"%s %d\r\n" % (kind, n) + body)
+            client.quit()
+        inbox = box.inbox("bob", len(heads) * len(bodies))
+        for kind, head in heads.items():
+            for n, body in enumerate(bodies):
+                end = b"\r\n\r\n%s %d\r\n" % (kind, n) + body
+                mail = next(m for m in inbox if m.endswith(end))
+                sealed = self.check_seal(mail)
+                self.assertTrue(sealed.startswith(
+                    b"X-Data: four\r\nX-Data: two\r\nX-More: three\r\n"
+                    b"X-Early: seen\r\nReceived: from "), sealed[:300])
+                self.assertTrue(sealed.endswith(b"\r\nX-Last: end" + end))
+                self.assertNotIn(b"forged", mail)
+                self.assertNotIn(b"X-Bad", mail)
+
+    def test_without_changes_it_sees_what_is_stored(self):
+        box = self.box(self.seal(), shadow='mode = "shadow"; orders = '
+                       '[ "remove 0 Subject", "add X-Shadow x" ];')
+        user = box.submission()
+        client = self.client(box)
+        for body in (b"Subject: x\r\n\r\nhello\r\n", b"no header\r\n",
+                     b"Subject: only\r\n", b"\r\nempty header\r\n", b"",
+                     b"Subject: x\r\n\r\n" + b"long\r\n" * 40000):
+            user.sendmail("alice@example.test", ["bob@example.test"], body)
+            client.sendmail("x@remote.test", ["bob@example.test"], body)
+        user.quit()
+        client.quit()
+        for mail in box.inbox("bob", 12):
+            sealed = self.check_seal(mail)
+            self.assertTrue(sealed.startswith(b"Received: "))
+            self.assertNotIn(b"X-Shadow", mail)
+            if b"ESMTPSA" in mail:
+                self.assertIn(b"\r\nMessage-ID: <", sealed)
+                self.assertIn(b"\r\nDate: ", sealed)
+
+    def test_modules_of_one_order_see_the_same(self):
+        box = self.box(
+            self.seal(order=50),
+            a_same='stage = "message"; order = 50; '
+                   'orders = [ "remove 0 Subject", "add X-Same a" ];',
+            d_same='stage = "message"; order = 50; orders = [ "add X-Same d", '
+                   '"remove 0 X-Same" ];')
+        client = self.client(box)
+        client.sendmail("x@remote.test", ["bob@example.test"], HEADER + b"x\r\n")
+        mail = box.inbox("bob", 1)[0]
+        # the seal was made of what still had a subject
+        self.assertRegex(mail, rb"X-Same: a\r\nX-Seal: [^\r]*\r\nX-Same: d\r\nReceived:")
+        self.assertNotIn(b"Subject", mail)
+        with self.assertRaises(AssertionError):
+            self.check_seal(mail)
 
     def test_a_forged_score_goes_when_there_is_one(self):
         box = self.box("""policy: { tag_at = 1; };

@@ -161,49 +161,47 @@ ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 	va_end(args);
 	ph_buf_init(&field, call->arena, FIELD_MAX);
 	if (field_put(&field, name, value))
-		record_put(&call->headers, F_ADD_HEADER,
+		record_put(&call->changes, F_ADD_HEADER,
 		    ph_buf_content(&field));
 }
 
 static void
 change_field(struct ph_call *call, enum field_change change, unsigned at,
-    const char *name, const char *value)
+    const char *name, const char *fmt, va_list args)
 {
+	const char *value = clean(call, fmt, args);
+
 	if (call->stage >= PH_AT_DATA)
-		field_put_change(&call->headers, change, at, name, value);
+		field_put_change(&call->changes, change, at, name, value);
 }
 
 void
 ph_insert_header(struct ph_call *call, unsigned at, const char *name,
     const char *fmt, ...)
 {
-	const char *value;
 	va_list args;
 
 	va_start(args, fmt);
-	value = clean(call, fmt, args);
+	change_field(call, FIELD_INSERT, at, name, fmt, args);
 	va_end(args);
-	change_field(call, FIELD_INSERT, at, name, value);
 }
 
 void
 ph_change_header(struct ph_call *call, const char *name, unsigned n,
     const char *fmt, ...)
 {
-	const char *value;
 	va_list args;
 
 	va_start(args, fmt);
-	value = clean(call, fmt, args);
+	change_field(call, FIELD_CHANGE, n, name, fmt, args);
 	va_end(args);
-	change_field(call, FIELD_CHANGE, n, name, value);
 }
 
 void
 ph_remove_header(struct ph_call *call, const char *name, unsigned n)
 {
 	if (call->stage >= PH_AT_DATA)
-		field_put_removal(&call->headers, name, n);
+		field_put_removal(&call->changes, name, n);
 }
 
 static bool

@@ -25,6 +25,8 @@ struct ph_call {
 	size_t recipient_count, recipients_known;
 	const struct module_instance *instance;
 	struct session_state *state;
+	int content_fd;        /* what content maps; -1: octets of the arena */
+	size_t content_skip;   /* of it, before the body */
 	/* the answer */
 	enum ph_verdict verdict;
 	int code;
@@ -32,7 +34,7 @@ struct ph_call {
 	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;
-	struct ph_buf headers; /* F_ADD_HEADER fields */
+	struct ph_buf changes; /* F_ADD_HEADER, F_EDIT */
 	uint64_t micros;
 	bool cut_short;        /* decided without it: it said nothing */
 	bool failed;           /* counts as on_failure */

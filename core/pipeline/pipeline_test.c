@@ -143,7 +143,7 @@ run_main(void *arg)
 		.modules = { arena, run->first } };
 	struct ph_session *session = session_create(&generation, NULL);
 	struct ph_call call = { .arena = arena, .session = session,
-		.stage = run->stage };
+		.content_fd = -1, .stage = run->stage };
 	struct ph_buf reply;
 	uint64_t start = ph_now_ms();
 

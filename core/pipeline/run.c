@@ -6,6 +6,12 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/view.h"
+
+enum {
+	CHANGES_MAX = 64 << 10, /* of one module at one stage */
+	RECORD_FIELD_MIN = 6,   /* octets of one: its tag and length */
+};
 
 /* The rest of one order has nothing to add any more. */
 struct group {
@@ -50,7 +56,7 @@ fail(struct ph_call *call, const char *why)
 	call->failure = why;
 	call->text = NULL;
 	call->score = 0;
-	call->headers.n = 0;
+	call->changes.n = 0;
 	switch (call->instance->common.on_failure) {
 	case ON_FAILURE_NEXT:
 		call->verdict = PH_NEXT;
@@ -105,6 +111,10 @@ judge(struct ph_call *call)
 	}
 	if (!has_reply(call)) {
 		fail(call, "a refusal without a reply of its class");
+		return TALLY_GARBAGE;
+	}
+	if (call->changes.full) {
+		fail(call, "more changes than a message may have");
 		return TALLY_GARBAGE;
 	}
 	return (enum tally_end)verdict;
@@ -236,13 +246,58 @@ settle(const struct group *group, const struct ph_call *best, int64_t *points,
 		if (!counts(call))
 			continue;
 		*points += points_of(call);
-		ph_buf_slice(reply, ph_buf_content(&call->headers));
 		if (best == NULL ||
 		    (pipeline_stronger(best->verdict, call->verdict) ==
 		        call->verdict && best->verdict != call->verdict))
 			best = call;
 	}
 	return best;
+}
+
+/* Calls of the group whose changes count, one after the other. */
+static const struct ph_call *
+next_change(const struct group *group, size_t *i)
+{
+	while (*i < group->count) {
+		const struct ph_call *call = &group->calls[(*i)++];
+
+		if (!call->cut_short && counts(call) && call->changes.n > 0)
+			return call;
+	}
+	return NULL;
+}
+
+/*
+ * What the group changes, in the order in which it is applied. Each saw the
+ * header without the fields that the others add, so these come last; and as
+ * each is put in front of all, they come last one first.
+ */
+static void
+put_changes(const struct group *group, struct ph_arena *arena,
+    struct ph_buf *reply)
+{
+	const struct ph_call *call;
+	struct record_field field;
+	struct ph_slice *added;
+	size_t i = 0, n = 0;
+
+	while ((call = next_change(group, &i)) != NULL)
+		n += call->changes.n / RECORD_FIELD_MIN;
+	if (n == 0)
+		return;
+	added = ph_arena_array(arena, n, sizeof(*added));
+	i = n = 0;
+	while ((call = next_change(group, &i)) != NULL) {
+		struct ph_slice rest = ph_buf_content(&call->changes);
+
+		while (record_next(&rest, &field))
+			if (field.tag == F_ADD_HEADER)
+				added[n++] = field.value;
+			else
+				record_put(reply, field.tag, field.value);
+	}
+	while (n > 0)
+		record_put(reply, F_ADD_HEADER, added[--n]);
 }
 
 static void
@@ -307,17 +362,24 @@ next_group(const struct module_instance **at, const struct ph_call *request)
 	group.calls = ph_arena_array(request->arena, group.count,
 	    sizeof(*group.calls));
 	group.count = 0;
-	for (; first != *at; first = first->next) {
-		struct ph_call *call = &group.calls[group.count];
-
-		if (!hooks(first, request))
-			continue;
-		*call = *request;
-		call->instance = first;
-		ph_buf_init(&call->headers, request->arena, 16 << 10);
-		group.count++;
-	}
+	for (; first != *at; first = first->next)
+		if (hooks(first, request))
+			group.calls[group.count++].instance = first;
 	return group;
+}
+
+/* Show the group the message as those before it left it. */
+static void
+show(const struct group *group, const struct ph_call *now)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		struct ph_call *call = &group->calls[i];
+		const struct module_instance *instance = call->instance;
+
+		*call = *now;
+		call->instance = instance;
+		ph_buf_init(&call->changes, now->arena, CHANGES_MAX);
+	}
 }
 
 void
@@ -326,15 +388,24 @@ pipeline_run(const struct generation *generation,
 {
 	const struct module_instance *at = generation->modules.first;
 	const struct ph_call *best = NULL;
+	struct ph_call now = *request;
+	size_t shown = 0; /* of the reply */
 	int64_t points = 0;
 
 	while (at != NULL) {
+		/* conditions are about what came, as edge holds them */
 		struct group group = next_group(&at, request);
 
 		if (group.count == 0)
 			continue;
+		if (reply->n > shown)
+			view_change(&now, (struct ph_slice){
+			    reply->p + shown, reply->n - shown });
+		shown = reply->n;
+		show(&group, &now);
 		run_group(&group, request->arena);
 		best = settle(&group, best, &points, reply);
+		put_changes(&group, request->arena, reply);
 		if (best != NULL && best->verdict != PH_NEXT &&
 		    best->verdict != PH_QUARANTINE)
 			break;

@@ -115,8 +115,9 @@ take_recipients(struct ph_arena *arena, struct ph_slice record, size_t *count)
 }
 
 struct mapping {
-	void *p;
+	void *p; /* NULL: none */
 	size_t n;
+	int fd;
 };
 
 static void
@@ -124,7 +125,9 @@ unmap(void *object)
 {
 	struct mapping *mapping = object;
 
-	munmap(mapping->p, mapping->n);
+	if (mapping->p != NULL)
+		munmap(mapping->p, mapping->n);
+	close(mapping->fd);
 }
 
 /* The content as a mapping that ends with the arena; absent: none. */
@@ -138,18 +141,17 @@ map_content(struct ph_arena *arena, int fd)
 
 	if (fd < 0)
 		return content;
-	if (fstat(fd, &st) == 0 && st.st_size > 0) {
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd,
-		    0);
-		if (p != MAP_FAILED) {
-			mapping = ph_arena_alloc(arena, sizeof(*mapping));
-			*mapping = (struct mapping){ p, (size_t)st.st_size };
-			ph_arena_on_end(arena, unmap, mapping);
-			content = (struct ph_slice){ p, mapping->n };
-		}
-	}
-	close(fd);
-	return content;
+	mapping = ph_arena_alloc(arena, sizeof(*mapping));
+	mapping->fd = fd;
+	ph_arena_on_end(arena, unmap, mapping);
+	if (fstat(fd, &st) != 0 || st.st_size <= 0)
+		return content;
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return content;
+	mapping->p = p;
+	mapping->n = (size_t)st.st_size;
+	return (struct ph_slice){ p, mapping->n };
 }
 
 static bool
@@ -158,7 +160,8 @@ take_call(struct bus_request *request, struct ph_call *call)
 	struct ph_slice record = request->message.record;
 	uint64_t stage = record_get_u64(record, F_STAGE, PH_STAGES);
 
-	call->content = map_content(request->arena, request->message.fds[0]);
+	call->content_fd = request->message.fds[0];
+	call->content = map_content(request->arena, call->content_fd);
 	if (stage >= PH_STAGES || !record_is_sound(record) ||
 	    session_take(call->session, record) != PH_OK)
 		return false;
@@ -166,6 +169,7 @@ take_call(struct bus_request *request, struct ph_call *call)
 	call->sender = record_get(record, F_SENDER);
 	call->recipient = record_get(record, F_RECIPIENT);
 	call->header = record_get(record, F_HEADER);
+	call->content_skip = call->header.n;
 	call->recipient_count = (size_t)record_get_u64(record,
 	    F_RECIPIENT_COUNT, 0);
 	call->recipients = take_recipients(request->arena, record,

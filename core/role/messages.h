@@ -84,7 +84,7 @@ enum message_type {
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
-	 * F_ADD_HEADER* F_EDIT* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
+	 * F_ADD_HEADER* F_EDIT* (in the order of their application) F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
 	 * F_MICROSECONDS F_SHADOW F_SCORE?: its share) */
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */

@@ -5,13 +5,17 @@
 
 #include <posthouse/listener.h>
 
-/* Fields that checks add, F_TRACE fields. */
+/* Fields that checks added before data; F_TRACE fields. */
 struct ph_buf *mail_headers(struct ph_mail *mail);
 struct ph_buf *mail_trace(struct ph_mail *mail);
-/* The header section as it came, with what the listener put in front. */
+/* From data on: put those, and the session's, in front of the header section.
+ * Once. */
+void mail_begin_header(struct ph_mail *mail);
+/* The header section as it is to be stored, as far as is known. */
 struct ph_slice mail_header(const struct ph_mail *mail);
-/* F_EDITs of checks, applied before the commit. */
-struct ph_buf *mail_edits(struct ph_mail *mail);
+/* Apply F_EDITs and F_ADD_HEADERs, in their order. False, and nothing changed:
+ * all changes together would add too much. */
+bool mail_change_header(struct ph_mail *mail, struct ph_slice changes);
 /* What checks say of this message alone. */
 struct score *mail_score(struct ph_mail *mail);
 /* Into quarantine, and why; the first reason is kept. */

@@ -86,6 +86,9 @@ bool session_policy_applies(const struct ph_session *session,
 void session_judge(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient,
     struct ph_outcome *outcome);
+/* The field of the score is ours alone where we write it: what came lies. From
+ * data on, before checks look. */
+void session_drop_forged(struct ph_session *session, struct ph_mail *mail);
 /* Tell check to forget the session, if it was ever asked. */
 void session_end_checks(struct ph_session *session);
 

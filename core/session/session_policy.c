@@ -105,6 +105,19 @@ refuse(const struct judgement *j, const struct core_policy *policy,
 		    j->session->id) };
 }
 
+static void
+put_field(struct ph_mail *mail, const char *name, const char *value)
+{
+	struct ph_buf field, change;
+
+	ph_buf_init(&field, ph_mail_arena(mail), FIELD_MAX);
+	ph_buf_init(&change, ph_mail_arena(mail), 2 * FIELD_MAX);
+	if (!field_put(&field, name, value))
+		return;
+	record_put(&change, F_ADD_HEADER, ph_buf_content(&field));
+	(void)mail_change_header(mail, ph_buf_content(&change));
+}
+
 /* The message is taken: hold it, mark it. */
 static void
 take(const struct judgement *j, const struct core_policy *policy,
@@ -113,7 +126,7 @@ take(const struct judgement *j, const struct core_policy *policy,
 	if (policy->tag_at > 0 && policy->header[0] != '\0' &&
 	    policy_answer(policy, mail_score(j->mail)->sum +
 	        j->session->score.sum) >= POLICY_TAG)
-		field_put(mail_headers(j->mail), policy->header, j->text);
+		put_field(j->mail, policy->header, j->text);
 	if (j->answer != POLICY_QUARANTINE)
 		return;
 	outcome->verdict = pipeline_stronger(outcome->verdict, PH_QUARANTINE);
@@ -145,18 +158,6 @@ settle(struct judgement *j, const struct core_policy *policy,
 		take(j, policy, outcome);
 }
 
-/* The field is ours alone where we write it; what came with it lies. */
-static void
-drop_forged(struct ph_mail *mail, const struct core_policy *policy)
-{
-	struct ph_header_field field;
-
-	if (policy->tag_at > 0 && policy->mode != MODE_SHADOW &&
-	    policy->header[0] != '\0' &&
-	    ph_header_find(mail_header(mail), policy->header, &field))
-		field_put_removal(mail_edits(mail), policy->header, 0);
-}
-
 void
 session_judge(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient,
@@ -170,8 +171,6 @@ session_judge(struct ph_session *session, enum ph_stage stage,
 	    outcome->verdict == PH_REJECT || outcome->verdict == PH_DEFER ||
 	    outcome->verdict == PH_DISCARD)
 		return;
-	if (stage == PH_AT_MESSAGE)
-		drop_forged(mail, policy);
 	if (session->score.shares == NULL && mail_score(mail)->shares == NULL)
 		return;
 	if (stage < policy_stage(policy, session_stages(session, mail)) ||
@@ -180,4 +179,20 @@ session_judge(struct ph_session *session, enum ph_stage stage,
 	j.answer = policy_answer(policy, session->score.sum +
 	    mail_score(mail)->sum);
 	settle(&j, policy, outcome);
+}
+
+void
+session_drop_forged(struct ph_session *session, struct ph_mail *mail)
+{
+	const struct core_policy *policy = &session->generation->core.policy;
+	struct ph_header_field field;
+	struct ph_buf change;
+
+	if (policy->tag_at == 0 || policy->mode == MODE_SHADOW ||
+	    policy->header[0] == '\0' ||
+	    !ph_header_find(mail_header(mail), policy->header, &field))
+		return;
+	ph_buf_init(&change, ph_mail_arena(mail), FIELD_MAX);
+	field_put_removal(&change, policy->header, 0);
+	(void)mail_change_header(mail, ph_buf_content(&change));
 }

@@ -13,7 +13,7 @@
 #include "base/record.h"
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
-#include "session/header_edit.h"
+#include "pipeline/header_edit.h"
 #include "role/check.h"
 #include "session/mail.h"
 
@@ -160,13 +160,66 @@ too_much(const struct ph_session *session)
 		    session->id) };
 }
 
-/* What is written down of the answer, on the message or the session. */
+/* Those that can be applied. */
+static struct ph_slice
+sound_changes(struct ph_arena *arena, struct ph_slice record)
+{
+	struct record_field field;
+	struct ph_buf changes;
+
+	ph_buf_init(&changes, arena, record.n + 1);
+	while (record_next(&record, &field))
+		if ((field.tag == F_ADD_HEADER &&
+		        field_is_whole(field.value)) ||
+		    (field.tag == F_EDIT && header_edit_is_sound(field.value)))
+			record_put(&changes, field.tag, field.value);
+	return ph_buf_content(&changes);
+}
+
+/* Before there is a header section to put them in front of: the newest first,
+ * as there. */
 static void
-keep_notes(struct ph_session *session, enum ph_stage stage,
+keep_fields(struct ph_arena *arena, struct ph_slice record,
+    struct ph_buf *headers)
+{
+	struct record_field field;
+	struct ph_slice former;
+
+	while (record_next(&record, &field)) {
+		if (field.tag != F_ADD_HEADER || !field_is_whole(field.value) ||
+		    field.value.n > headers->limit - headers->n)
+			continue;
+		former = ph_arena_slice(arena, ph_buf_content(headers));
+		headers->n = 0;
+		ph_buf_slice(headers, field.value);
+		ph_buf_slice(headers, former);
+	}
+}
+
+static void
+keep_changes(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice record)
 {
-	struct ph_buf *headers = mail != NULL ? mail_headers(mail) :
-	    &session->headers;
+	struct ph_arena *arena;
+
+	if (!header_edit_is_any(record))
+		return;
+	arena = ph_arena_create(NULL);
+	if (mail == NULL)
+		keep_fields(arena, record, &session->headers);
+	else if (stage < PH_AT_DATA)
+		keep_fields(arena, record, mail_headers(mail));
+	else if (!mail_change_header(mail, sound_changes(arena, record)))
+		ph_log(PH_ERROR, "header_not_changed",
+		    ph_f_str("reason", "the changes add too much"));
+	ph_arena_free(arena);
+}
+
+/* What is written down of the answer, on the message or the session. */
+static void
+keep_notes(struct ph_session *session, struct ph_mail *mail,
+    struct ph_slice record)
+{
 	struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
 	    &session->trace;
 	struct score *score = mail != NULL ? mail_score(mail) :
@@ -177,11 +230,6 @@ keep_notes(struct ph_session *session, enum ph_stage stage,
 
 	score_add_sum(score, (int64_t)record_get_u64(record, F_SCORE, 0));
 	while (record_next(&record, &field)) {
-		if (field.tag == F_ADD_HEADER && field_is_whole(field.value))
-			ph_buf_slice(headers, field.value);
-		if (field.tag == F_EDIT && stage >= PH_AT_DATA &&
-		    mail != NULL && header_edit_is_sound(field.value))
-			record_put(mail_edits(mail), F_EDIT, field.value);
 		if (field.tag != F_TRACE)
 			continue;
 		record_put(trace, F_TRACE, field.value);
@@ -230,7 +278,8 @@ session_take_outcome(struct ph_session *session, enum ph_stage stage,
 			outcome.text = ph_arena_printf(arena,
 			    "Refused by policy (%s)", session->id);
 	}
-	keep_notes(session, stage, mail, record);
+	keep_changes(session, stage, mail, record);
+	keep_notes(session, mail, record);
 	*outcome_out = outcome;
 	return PH_OK;
 }
@@ -290,8 +339,13 @@ struct ph_outcome
 ph_session_stage(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient)
 {
-	struct ph_outcome outcome = ask(session, stage, mail, recipient);
+	struct ph_outcome outcome;
 
+	if (mail != NULL && stage >= PH_AT_DATA) {
+		mail_begin_header(mail);
+		session_drop_forged(session, mail);
+	}
+	outcome = ask(session, stage, mail, recipient);
 	session_judge(session, stage, mail, recipient, &outcome);
 	if (outcome.verdict == PH_QUARANTINE && mail != NULL)
 		mail_hold(mail, ph_arena_printf(ph_mail_arena(mail), "%s%s%s",

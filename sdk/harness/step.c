@@ -193,6 +193,7 @@ run_stage(struct run *run, const struct script_command *at,
 	unsigned asked = run->fakes->dns_asked();
 
 	call.arena = arena;
+	call.content_fd = -1;
 	call.session = run->session;
 	call.state = session_state_obtain(ph_slice_str(run->session->id));
 	session_state_message(call.state, run->transaction);

@@ -48,11 +48,17 @@ PH_EXPORT size_t ph_call_recipient_count(const struct ph_call *call);
 /* Accepted recipient i, at data and message; absent when there is none. */
 PH_EXPORT struct ph_slice ph_call_recipient_at(const struct ph_call *call,
     size_t i);
-/* The header section with the empty line behind it, at data and message; for
- * ph_header_next. Borrowed for the call. */
+/*
+ * The header section with the empty line behind it, at data and message; for
+ * ph_header_next. It is what would be stored now: with what the listener put in
+ * front (Received; at a submission also Date and Message-ID) and with all that
+ * modules of earlier stages and orders added and changed; modules of one order
+ * see the same. Borrowed for the call.
+ */
 PH_EXPORT struct ph_slice ph_call_header(const struct ph_call *call);
-/* Header section and body, at message: a read-only mapping. Borrowed for the
- * call. */
+/* That header section and the body, at message: a read-only mapping. After the
+ * last order come only the field of the score (section policy) and, at the
+ * delivery, Return-Path and Delivered-To in front. Borrowed for the call. */
 PH_EXPORT struct ph_slice ph_call_content(const struct ph_call *call);
 
 /*
@@ -73,17 +79,19 @@ PH_EXPORT void ph_reason(struct ph_call *call, const char *fmt, ...)
 /* Add to the message's score, summed over modules and stages; before mail, to
  * that of every message of the session. The section `policy` decides on it. */
 PH_EXPORT void ph_score(struct ph_call *call, double points);
-/* Prepend a header field to the message; value is folded by the core. */
+/* Put a header field in front of the others, above those of earlier orders;
+ * value is folded by the core. */
 PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
     const char *fmt, ...) PH_PRINTF(3, 4);
 
 /*
- * Changes of the header section that came, at data and message; elsewhere they
- * are nothing. They are applied when the message is taken: stage by stage, in a
- * stage by order, in an order by the name of the section, each to what the ones
- * before it left; fields of ph_add_header then go in front and are not counted.
- * ph_call_header and ph_call_content show what came. Values are as those of
- * ph_add_header; a verdict that fails, or a shadow's, changes nothing.
+ * Changes of the header section as ph_call_header shows it, at data and
+ * message; elsewhere they are nothing. They compose: stage by stage, in a stage
+ * by order, in an order by the name of the section, each applies to what the
+ * ones before it left; what an order adds by ph_add_header then goes in front.
+ * Values are as those of ph_add_header; a verdict that fails, or a shadow's,
+ * changes nothing. One module may change 64 KiB at a stage, beyond that it
+ * failed; all together may add 256 KiB.
  */
 /* A new field as the at-th from above (1: the first); beyond the end: the
  * last. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* header_edit_test.c - changes one after the other, and what is no change. */
-#include "session/header_edit.h"
+#include "pipeline/header_edit.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -45,6 +45,25 @@ START_TEST(without_changes_nothing_changes)
 	ck_assert_str_eq(edited(""), "");
 	ck_assert_str_eq(edited("\r\n"), "\r\n");
 	ck_assert_str_eq(edited("A: b"), "A: b");
+}
+END_TEST
+
+START_TEST(added_fields_go_in_front_and_count)
+{
+	record_put(&edits, F_ADD_HEADER, PH_LIT("X-Spam: a\r\n"));
+	field_put_removal(&edits, "X-Spam", 2);
+	record_put(&edits, F_ADD_HEADER, PH_LIT("X-B: b\r\n"));
+	ck_assert(header_edit_is_any(ph_buf_content(&edits)));
+	ck_assert_str_eq(edited(came), "X-B: b\r\nX-Spam: a\r\nReceived: a\r\n"
+	    "Subject: one\r\n\ttwo\r\nx-spam : really\r\nSubjects: x\r\n\r\n");
+	ck_assert(!header_edit_is_any(PH_LIT("")));
+}
+END_TEST
+
+START_TEST(a_field_behind_one_without_its_end_is_another)
+{
+	field_put_change(&edits, FIELD_INSERT, 9, "C", "d");
+	ck_assert_str_eq(edited("A: b"), "A: b\r\nC: d\r\n");
 }
 END_TEST
 
@@ -138,6 +157,9 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, without_changes_nothing_changes);
+	tcase_add_test(tcase, added_fields_go_in_front_and_count);
+	tcase_add_test(tcase,
+	    a_field_behind_one_without_its_end_is_another);
 	tcase_add_test(tcase, fields_are_removed_whole);
 	tcase_add_test(tcase, fields_are_put_where_they_should_be);
 	tcase_add_test(tcase, each_change_is_to_what_the_ones_before_left);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* header_edit.c - see header_edit.h. */
-#include "session/header_edit.h"
+#include "pipeline/header_edit.h"
 
 #include "base/record.h"
 #include "pipeline/field.h"
@@ -64,6 +64,12 @@ find(struct line **at, struct ph_slice name, uint64_t n)
 	return at;
 }
 
+static bool
+has_end(struct ph_slice text)
+{
+	return text.n > 0 && text.p[text.n - 1] == '\n';
+}
+
 static void
 insert(struct ph_arena *arena, struct line **at, struct ph_slice field,
     uint64_t number)
@@ -107,6 +113,17 @@ apply(struct ph_arena *arena, struct line **first, struct ph_slice edit)
 }
 
 bool
+header_edit_is_any(struct ph_slice changes)
+{
+	struct record_field field;
+
+	while (record_next(&changes, &field))
+		if (field.tag == F_EDIT || field.tag == F_ADD_HEADER)
+			return true;
+	return false;
+}
+
+bool
 header_edit_is_sound(struct ph_slice edit)
 {
 	uint64_t op = record_get_u64(edit, F_OP, 0);
@@ -122,7 +139,7 @@ header_edit_is_sound(struct ph_slice edit)
 }
 
 void
-header_edit_apply(struct ph_slice header, struct ph_slice edits,
+header_edit_apply(struct ph_slice header, struct ph_slice changes,
     struct ph_buf *out)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
@@ -130,11 +147,16 @@ header_edit_apply(struct ph_slice header, struct ph_slice edits,
 	struct ph_slice rest;
 	struct line *first = cut(arena, header, &rest);
 
-	while (record_next(&edits, &field))
+	while (record_next(&changes, &field))
 		if (field.tag == F_EDIT)
 			apply(arena, &first, field.value);
-	for (; first != NULL; first = first->next)
+		else if (field.tag == F_ADD_HEADER)
+			insert(arena, &first, field.value, 1);
+	for (; first != NULL; first = first->next) {
 		ph_buf_slice(out, first->text);
+		if (first->next != NULL && !has_end(first->text))
+			ph_buf_str(out, "\r\n"); /* it was the last of all */
+	}
 	ph_buf_slice(out, rest);
 	ph_arena_free(arena);
 }
