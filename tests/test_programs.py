@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that run as a user of their own (run_as): what they have and have
 not, who may ask for them, and their end."""
+import grp
 import os
 import pwd
 import re
@@ -61,9 +62,9 @@ PH_MODULE(forger) = { .abi = PH_ABI, .name = "forger",
 DENIED = -10
 
 
-def tool(script, name="tool", order=200, more=""):
+def tool(script, name="tool", order=200, more="", who=WHO.pw_name):
     return (f" {name}: {{ module = \"transport_pipe\"; order = {order}; "
-            f"run_as = \"{WHO.pw_name}\"; {more} command = [ \"/bin/sh\", "
+            f"run_as = \"{who}\"; {more} command = [ \"/bin/sh\", "
             f"\"-c\", \"{script}\", \"sh\", \"${{recipient}}\" ]; }};")
 
 
@@ -123,6 +124,38 @@ class Programs(unittest.TestCase):
         self.assertRegex(said, r"NoNewPrivs:\s*1 ")
         self.assertIn(" mail=1 in=/ for=a@x.test,yes@tool.test,yes@tool.test,"
                       + queue_id + " env=5", said)
+
+    @unittest.skipUnless(ROOT, "becomes another user")
+    def test_a_group_that_is_named_is_the_only_one(self):
+        self.addCleanup(os.setgroups, os.getgroups())
+        os.setgroups([0, 4])
+        games = grp.getgrnam("games")
+        box = self.box(tool("echo gid=$(id -g) groups=$(id -G)",
+                            who=WHO.pw_name + ":games"))
+        self.send(box, "yes@tool.test")
+        self.assertIn(f"gid={games.gr_gid} groups={games.gr_gid}",
+                      box.lines(" delivered ", "to=yes@tool.test")[0])
+
+    def test_limits_are_those_of_the_configuration(self):
+        box = self.box(tool(
+            "echo cpu=$(ulimit -t) memory=$(ulimit -v) files=$(ulimit -n) "
+            "processes=$(ulimit -p) size=$(ulimit -f)",
+            more="cpu_limit = \"7s\"; memory_limit = \"300M\"; "
+            "open_files_limit = 60; processes_limit = 3000; "
+            "file_size_limit = 1048576;"))
+        self.send(box, "yes@tool.test")
+        self.assertIn("cpu=8 memory=307200 files=60 processes=3000 size=2048",
+                      box.lines(" delivered ", "to=yes@tool.test")[0])
+
+    def test_who_takes_more_than_its_limit_is_deferred(self):
+        box = self.box(tool(
+            "case $1 in busy@*) while :; do :; done;; "
+            "large@*) head -c 200000000 /dev/zero | tail -c 200000000 | wc -c;; "
+            "esac", more="cpu_limit = \"1s\"; memory_limit = \"100M\";"))
+        self.send(box, "busy@tool.test", "large@tool.test")
+        box.lines(" deferred ", "to=busy@tool.test", "ended by signal")
+        line = box.lines("to=large@tool.test")[0]
+        self.assertIn("memory exhausted", line)
 
     def test_exit_codes_are_results(self):
         box = self.box(tool(
@@ -206,8 +239,12 @@ class Configuration(unittest.TestCase):
         cls.addClassCleanup(cls.box.close)
 
     def test_users_that_can_not_be(self):
-        own = [("posthouse-relay", "posthouse's own")] if ROOT else []
+        own = [("posthouse-relay", "posthouse's own"),
+               (WHO.pw_name + ":posthouse-queue", "posthouse's own")] if ROOT else []
         for user, why in [("no-such-user", "no such user"),
+                          (WHO.pw_name + ":no-such-group", "no such group"),
+                          (WHO.pw_name + ":root", "as root"),
+                          (WHO.pw_name + ":", "no such group"),
                           ("root", "as root"), *own]:
             self.box.snippet("95-bad", "tool: { module = \"transport_pipe\"; "
                              "order = 200;\n command = [ \"/bin/true\" ];\n"
@@ -248,10 +285,11 @@ class Configuration(unittest.TestCase):
 
     @unittest.skipUnless(ROOT, "becomes another user")
     def test_the_child_refuses_to_be_root(self):
-        for args in (["", "0", "0"], ["root", "0", "0"]):
+        for args in (["", "0", "0", "0"], ["root", "0", "0", "0"],
+                     ["root", "1", "0", "0"], ["daemon", "1", "1", "0"]):
             done = subprocess.run(
-                [BUILD + "/bin/posthouse", "--run-program", *args, "9", "S=",
-                 "R=", "Q=", "/bin/true"], capture_output=True, text=True,
+                [BUILD + "/bin/posthouse", "--run-program", *args, "9", "0",
+                 "9", "9", "0", "S=", "R=", "Q=", "/bin/true"], capture_output=True, text=True,
                 start_new_session=True, timeout=60)
             self.assertEqual(done.returncode, 75)
             self.assertIn("it is root", done.stderr)

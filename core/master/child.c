@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,8 +76,14 @@ spawn(struct child *child, const uv_process_options_t *options,
 	}
 	child->pid = -1; /* until the handle is closed */
 	uv_close((uv_handle_t *)&child->handle, on_closed);
-	while (child_is_running(child))
-		ph_event_wait(&child->ended, PH_NO_LIMIT_MS);
+	while (child_is_running(child)) {
+		int status = ph_event_wait(&child->ended, PH_NO_LIMIT_MS);
+
+		/* The master cancels none of its fibers; one that was would
+		 * turn here without end, or leave the handle to libuv in a
+		 * frame that is gone. */
+		ph_assert(status == PH_OK);
+	}
 	return ph_err_set(err, PH_IO, -rc, "can't start a process: %s",
 	    uv_strerror(rc));
 }
@@ -107,24 +114,32 @@ child_start(struct child *child, const char *const *argv, const int *fds,
 }
 
 int
-child_start_program(struct child *child, const char *const *argv,
-    const int fds[2], struct ph_err *err)
+child_start_program(const char *const *argv, const int fds[2], pid_t *pid_out,
+    struct ph_err *err)
 {
-	uv_stdio_container_t stdio[] = {
-		{ .flags = UV_INHERIT_FD, .data.fd = fds[0] },
-		{ .flags = UV_INHERIT_FD, .data.fd = fds[1] },
-		{ .flags = UV_INHERIT_FD, .data.fd = fds[1] },
-	};
-	const uv_process_options_t options = {
-		.exit_cb = on_exit,
-		.file = own_program(),
-		.args = (char **)(uintptr_t)argv,
-		.flags = UV_PROCESS_DETACHED,
-		.stdio_count = 3,
-		.stdio = stdio,
-	};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	int rc;
 
-	return spawn(child, &options, err);
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, fds[0], 0);
+	posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
+	posix_spawn_file_actions_adddup2(&actions, fds[1], 2);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID |
+	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	rc = posix_spawn(pid_out, own_program(), &actions, &attributes,
+	    (char *const *)(uintptr_t)argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return rc == 0 ? PH_OK : ph_err_set(err, PH_IO, rc,
+	    "can't start a process: %s", strerror(rc));
 }
 
 bool

@@ -31,10 +31,11 @@ int child_start(struct child *child, const char *const *argv, const int *fds,
     unsigned fd_count, struct ph_err *err);
 /*
  * The same for a program that gets fds[0] as input and fds[1] as output and
- * errors, no other descriptor, and leads a session of its own.
+ * errors, no other descriptor, and leads a session of its own. libuv knows
+ * nothing of it: the caller finds its end and reaps it.
  */
-int child_start_program(struct child *child, const char *const *argv,
-    const int fds[2], struct ph_err *err);
+int child_start_program(const char *const *argv, const int fds[2],
+    pid_t *pid_out, struct ph_err *err);
 /* What becomes standard output and error of later children, instead of our
  * standard error; borrowed. */
 void child_set_error_fd(int fd);

@@ -2,6 +2,7 @@
 /* grants.c - reading who may be run as whom, and comparing what is asked. */
 #include "master/grants.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -42,16 +43,65 @@ is_own_user(const struct core_conf *core, const struct grant *grant)
 	return false;
 }
 
+/* Not there, or not of its form (which the module's own options refuse). */
+static uint64_t
+amount_of(const struct conf_section *section, const char *name,
+    bool (*parse)(struct ph_slice text, uint64_t *out), uint64_t fallback)
+{
+	const struct conf_setting *at = conf_setting(section, name);
+	uint64_t value = fallback;
+
+	if (at != NULL && at->type == CONF_NUMBER && at->number >= 0)
+		return (uint64_t)at->number;
+	if (at != NULL && at->type == CONF_TEXT)
+		parse(ph_slice_str(at->text), &value);
+	return value;
+}
+
+static bool
+number_parse(struct ph_slice text, uint64_t *out)
+{
+	return ph_slice_number(text, UINT32_MAX, out);
+}
+
+/* The defaults are those of transport_pipe's options. */
+static void
+find_limits(const struct conf_section *section, struct program_limits *limits)
+{
+	limits->cpu_ms = amount_of(section, "cpu_limit", conf_duration_parse,
+	    0);
+	limits->memory_bytes = amount_of(section, "memory_limit",
+	    conf_size_parse, 1 << 30);
+	limits->open_files = amount_of(section, "open_files_limit",
+	    number_parse, 1024);
+	limits->processes = amount_of(section, "processes_limit",
+	    number_parse, 512);
+	limits->file_bytes = amount_of(section, "file_size_limit",
+	    conf_size_parse, 0);
+}
+
 /* NULL, or what is wrong with the user. */
 static const char *
-find_user(const struct core_conf *core, struct grant *grant)
+find_user(struct ph_arena *arena, const struct core_conf *core,
+    struct grant *grant)
 {
-	const struct passwd *found = getpwnam(grant->user);
+	struct ph_slice group = ph_slice_str(grant->user);
+	const struct passwd *found;
 
+	grant->name = ph_arena_slice(arena, ph_slice_cut(&group, ':')).p;
+	grant->is_group_named = group.p != NULL;
+	found = getpwnam(grant->name);
 	if (found == NULL)
 		return "there is no such user";
 	grant->uid = found->pw_uid;
 	grant->gid = found->pw_gid;
+	if (grant->is_group_named) {
+		const struct group *named = getgrnam(group.p);
+
+		if (named == NULL)
+			return "there is no such group";
+		grant->gid = named->gr_gid;
+	}
 	grant->drop = geteuid() == 0;
 	if (grant->uid == 0 || grant->gid == 0)
 		return "no program may run as root";
@@ -92,7 +142,8 @@ grants_read(struct ph_arena *arena, const struct conf *conf,
 		grant->user = user;
 		grant->next = first;
 		first = grant;
-		wrong = find_user(core, grant);
+		find_limits(at, &grant->limits);
+		wrong = find_user(arena, core, grant);
 		if (wrong == NULL)
 			wrong = find_command(at, grant);
 		if (wrong != NULL)

@@ -10,18 +10,27 @@
 
 #include "conf/core_conf.h"
 
+/* 0: none. */
+struct program_limits {
+	uint64_t cpu_ms; /* 0: as long as it may take */
+	uint64_t memory_bytes, open_files, processes, file_bytes;
+};
+
 struct grant {
 	const struct grant *next;
 	const char *section;
 	const char *const *command; /* NULL-terminated, with ${...} */
-	const char *user;
+	const char *user;     /* "user" or "user:group" */
+	const char *name;     /* of the user */
+	bool is_group_named;  /* gid is its only group then */
 	bool drop; /* become uid and gid; else stay the calling user */
 	unsigned uid, gid;
+	struct program_limits limits;
 };
 
 /*
  * The grants of the enabled sections. PH_INVALID with errors added for a user
- * who does not exist, is root or is one of posthouse's own.
+ * or group that does not exist, is root or is one of posthouse's own.
  */
 int grants_read(struct ph_arena *arena, const struct conf *conf,
     const struct core_conf *core, const struct grant **first_out,

@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * programs.c - both sides of running a program as a user.
+ * programs.c - the master's side of running a program as a user.
  *
  * The master compares the request with the grant of its section and starts
  * this program again, in a session of its own; that child becomes the user and
- * then the program. What the program reads and prints passes by the master: its
- * two descriptors come from relay. The master ends it when its time is over,
- * when relay says so, and when relay is gone, since the queue will ask again.
+ * then the program (program_child.c). What the program reads and prints passes
+ * by the master: its two descriptors come from relay. The master ends it when
+ * its time is over, when relay says so, and when relay is gone, since the queue
+ * will ask again.
+ *
+ * libuv reaps its children as soon as they end, and then their number may be
+ * somebody else's. A program is none of its: it stays there, dead, until what
+ * is left of its group was killed.
  */
 #include "master/programs.h"
 
 #include <posthouse/log.h>
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sysexits.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/record.h"
 #include "master/grants.h"
 #include "master/master.h"
+#include "net/poll.h"
 #include "role/messages.h"
 
 enum {
@@ -33,19 +35,15 @@ enum {
 	ARGUMENTS_MAX = 64,
 	TEXT_MAX = 64 << 10, /* octets of a request */
 	TIME_MAX_MS = 3600 * 1000,
-	FILES_MAX = 1024,    /* open in a program */
-	VALUES = 3,          /* SENDER, RECIPIENT, QUEUE_ID */
-	FIXED = 6,           /* arguments of the child in front of the values */
 };
 
-/* --- the master's side --- */
-
-/* In the frame of the fiber that serves the request. */
+/* In the frame of the fiber that serves the request: from its entry to its
+ * leave pid is a child of ours that was not reaped. */
 struct running {
 	struct running *next, *prev;
 	unsigned relay; /* whose it is */
 	uint64_t number;
-	struct child child;
+	pid_t pid;
 };
 
 static struct {
@@ -81,8 +79,7 @@ leave(struct running *running)
 static void
 kill_group(const struct running *running)
 {
-	if (running->child.last_pid > 0)
-		kill(-running->child.last_pid, SIGKILL);
+	kill(-running->pid, SIGKILL);
 }
 
 /* NULL: it has a NUL, or there is no end of it. */
@@ -135,6 +132,12 @@ value(struct ph_arena *arena, const char *name, struct ph_slice text)
 	return ph_arena_printf(arena, "%s=%s", name, copy != NULL ? copy : "");
 }
 
+static const char *
+number(struct ph_arena *arena, uint64_t value)
+{
+	return ph_arena_printf(arena, "%llu", (unsigned long long)value);
+}
+
 /* What programs_main takes apart. */
 static const char *const *
 child_arguments(struct bus_request *request, const struct grant *grant,
@@ -142,35 +145,48 @@ child_arguments(struct bus_request *request, const struct grant *grant,
 {
 	struct ph_arena *arena = request->arena;
 	struct ph_slice record = request->message.record;
-	const char **all = ph_arena_array(arena, FIXED + VALUES +
-	    ARGUMENTS_MAX + 1, sizeof(*all));
+	const struct program_limits *limits = &grant->limits;
+	uint64_t cpu_ms = limits->cpu_ms > 0 && limits->cpu_ms < timeout_ms ?
+	    limits->cpu_ms : timeout_ms;
+	const char **all = ph_arena_array(arena, PROGRAM_ARGUMENTS +
+	    ARGUMENTS_MAX + 3, sizeof(*all));
 	size_t n = 0;
 
 	all[n++] = "posthouse";
 	all[n++] = PROGRAMS_WORD;
-	all[n++] = grant->drop ? grant->user : "";
-	all[n++] = ph_arena_printf(arena, "%u", grant->uid);
-	all[n++] = ph_arena_printf(arena, "%u", grant->gid);
-	all[n++] = ph_arena_printf(arena, "%u",
-	    (unsigned)(timeout_ms / 1000 + 1));
+	all[n++] = grant->drop ? grant->name : "";
+	all[n++] = grant->is_group_named ? "1" : "0";
+	all[n++] = number(arena, grant->uid);
+	all[n++] = number(arena, grant->gid);
+	all[n++] = number(arena, cpu_ms / 1000 + 1);
+	all[n++] = number(arena, limits->memory_bytes);
+	all[n++] = number(arena, limits->open_files);
+	all[n++] = number(arena, limits->processes);
+	all[n++] = number(arena, limits->file_bytes);
 	all[n++] = value(arena, "SENDER", record_get(record, F_SENDER));
 	all[n++] = value(arena, "RECIPIENT", record_get(record, F_RECIPIENT));
 	all[n++] = value(arena, "QUEUE_ID", record_get(record, F_NAME));
+	ph_assert(n == PROGRAM_ARGUMENTS + 2);
 	for (; *argv != NULL; argv++)
 		all[n++] = *argv;
 	return all;
 }
 
-static void
-reply_end(struct bus_request *request, const struct child *child, int status)
+/* The program's end, not yet reaped; what is left of its group is killed when
+ * it is there or late. A status that it was late. */
+static int
+wait_for_end(const struct running *running, struct poll_watch *watch,
+    unsigned timeout_ms)
 {
-	struct ph_buf buf;
+	int late = poll_wait(watch, POLL_INPUT, timeout_ms), status;
 
-	ph_buf_init(&buf, request->arena, 64);
-	record_put_u64(&buf, F_EXIT, child->signal != 0 ?
-	    (uint64_t)child->signal & 0x7f :
-	    ((uint64_t)child->status & 0xff) << 8);
-	bus_reply(request, status, ph_buf_content(&buf), NULL, 0);
+	/* also what it left behind: it has no input any more */
+	kill_group(running);
+	status = poll_wait(watch, POLL_INPUT, PH_NO_LIMIT_MS);
+	/* The master cancels none of its fibers; were this one to go on, its
+	 * frame would end with a child in it that others may still kill. */
+	ph_assert(status == PH_OK);
+	return late;
 }
 
 static void
@@ -178,9 +194,11 @@ run(struct bus_request *request, const char *const *argv, uint64_t timeout_ms)
 {
 	struct running running = { .relay = request->from_index,
 		.number = record_get_u64(request->message.record, F_NUMBER, 0) };
+	struct poll_watch *watch = NULL;
 	struct ph_err err = { 0 };
-	int status = child_start_program(&running.child, argv,
-	    request->message.fds, &err);
+	struct ph_buf buf;
+	int end, fd = -1, status = child_start_program(argv,
+	    request->message.fds, &running.pid, &err);
 
 	if (status != PH_OK) {
 		ph_log(PH_ERROR, "program_not_started",
@@ -188,13 +206,25 @@ run(struct bus_request *request, const char *const *argv, uint64_t timeout_ms)
 		bus_reply(request, status, PH_LIT(""), NULL, 0);
 		return;
 	}
-	enter(&running);
-	status = child_wait(&running.child, (unsigned)timeout_ms);
-	/* also what it left behind: it has no input any more */
-	kill_group(&running);
-	child_wait(&running.child, PH_NO_LIMIT_MS);
-	leave(&running);
-	reply_end(request, &running.child, status);
+	fd = pidfd_open(running.pid, 0);
+	if (fd >= 0)
+		watch = poll_open(fd);
+	if (watch != NULL) {
+		enter(&running);
+		status = wait_for_end(&running, watch, (unsigned)timeout_ms);
+		leave(&running);
+	} else { /* no descriptors: nobody could tell its end */
+		kill_group(&running);
+		status = PH_BUSY;
+	}
+	while (waitpid(running.pid, &end, 0) < 0)
+		ph_assert(errno == EINTR);
+	poll_close(watch);
+	if (fd >= 0)
+		close(fd);
+	ph_buf_init(&buf, request->arena, 64);
+	record_put_u64(&buf, F_EXIT, (uint64_t)end & 0xffff);
+	bus_reply(request, status, ph_buf_content(&buf), NULL, 0);
 }
 
 static void
@@ -237,8 +267,7 @@ on_run_end(struct bus_request *request)
 	uint64_t number = record_get_u64(request->message.record, F_NUMBER, 0);
 
 	for (struct running *r = programs.first; r != NULL; r = r->next)
-		if (r->relay == request->from_index && r->number == number &&
-		    child_is_running(&r->child))
+		if (r->relay == request->from_index && r->number == number)
 			kill_group(r);
 }
 
@@ -246,8 +275,7 @@ static void
 on_peer_down(enum role role, unsigned index)
 {
 	for (struct running *r = programs.first; r != NULL; r = r->next)
-		if (role == ROLE_RELAY && r->relay == index &&
-		    child_is_running(&r->child))
+		if (role == ROLE_RELAY && r->relay == index)
 			kill_group(r);
 }
 
@@ -258,94 +286,4 @@ programs_serve(void)
 	bus_serve(MSG_RUN, ROLE_BIT(ROLE_RELAY), on_run);
 	bus_serve(MSG_RUN_END, ROLE_BIT(ROLE_RELAY), on_run_end);
 	bus_on_peer_down(on_peer_down);
-}
-
-/* --- the child --- */
-
-static bool
-limit(__rlimit_resource_t what, rlim_t most)
-{
-	struct rlimit limits;
-
-	if (getrlimit(what, &limits) != 0)
-		return false;
-	if (limits.rlim_max > most)
-		limits.rlim_max = most;
-	limits.rlim_cur = limits.rlim_max;
-	return setrlimit(what, &limits) == 0;
-}
-
-static bool
-has_become(uid_t uid, gid_t gid)
-{
-	uid_t uids[3];
-	gid_t gids[3];
-
-	if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
-	    getresgid(&gids[0], &gids[1], &gids[2]) != 0)
-		return false;
-	for (unsigned i = 0; i < 3; i++)
-		if (uids[i] != uid || gids[i] != gid)
-			return false;
-	return setuid(0) != 0 && setgid(0) != 0;
-}
-
-/* NULL, or what could not be done. */
-static const char *
-become(const char *user, uid_t uid, gid_t gid)
-{
-	if (user[0] == '\0')
-		return geteuid() != 0 ? NULL : "a user, but it is root";
-	if (uid == 0 || gid == 0)
-		return "a user, but it is root";
-	if (initgroups(user, gid) != 0)
-		return "initgroups";
-	if (setresgid(gid, gid, gid) != 0)
-		return "setresgid";
-	if (setresuid(uid, uid, uid) != 0)
-		return "setresuid";
-	return has_become(uid, gid) ? NULL : "giving up root";
-}
-
-static const char *
-prepare(char **argv)
-{
-	const char *wrong;
-
-	if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, FILES_MAX) ||
-	    !limit(RLIMIT_CPU, (rlim_t)strtoul(argv[3], NULL, 10)))
-		return "setrlimit";
-	umask(077);
-	if (chdir("/") != 0)
-		return "chdir";
-	wrong = become(argv[0], (uid_t)strtoul(argv[1], NULL, 10),
-	    (gid_t)strtoul(argv[2], NULL, 10));
-	if (wrong != NULL)
-		return wrong;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
-		return "prctl";
-	return close_range(3, ~0u, 0) == 0 ? NULL : "close_range";
-}
-
-int
-programs_main(int argc, char **argv)
-{
-	char *environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL,
-		NULL, NULL, NULL };
-	enum { BEFORE = FIXED - 2 }; /* without our name and PROGRAMS_WORD */
-	const char *wrong;
-
-	if (argc <= BEFORE + VALUES || getsid(0) != getpid())
-		return EX_USAGE;
-	for (unsigned i = 0; i < VALUES; i++)
-		environment[2 + i] = argv[BEFORE + i];
-	wrong = prepare(argv);
-	if (wrong == NULL) {
-		execve(argv[BEFORE + VALUES], argv + BEFORE + VALUES,
-		    environment);
-		wrong = argv[BEFORE + VALUES];
-	}
-	dprintf(2, "posthouse: can't run: %s: %s\n", wrong, strerror(errno));
-	return EX_TEMPFAIL;
 }

@@ -11,6 +11,8 @@ void programs_serve(void);
 
 /* The word that makes posthouse become programs_main. */
 #define PROGRAMS_WORD "--run-program"
+/* Arguments between it and the program's own. */
+enum { PROGRAM_ARGUMENTS = 12 };
 /*
  * The child between master and program: gives up every right, sets limits,
  * becomes the program. Returns an exit status only when it can't.

@@ -13,8 +13,8 @@
 #include <posthouse/fiber.h>
 #include <posthouse/transport.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -22,14 +22,13 @@
 enum { LOOK_MS = 5, LOOK_MAX_MS = 100 };
 
 struct run {
-	const char *const *argv, *const *environment;
-	struct program_other other;
+	const struct program *program;
 	struct ph_slice input;
 	struct program_result *result;
 	int input_fd, output[2];
 	size_t output_n;
 	pid_t pid;
-	int error;
+	volatile int error; /* the child writes it, too */
 };
 
 static int
@@ -49,36 +48,88 @@ make_input(struct run *run)
 		at += (size_t)n;
 	}
 	lseek(run->input_fd, 0, SEEK_SET);
-	return pipe2(run->output, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : errno;
+	/* only our end: programs do not expect to hear EAGAIN */
+	return pipe2(run->output, O_CLOEXEC) == 0 &&
+	    fcntl(run->output[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
 }
 
-static int
+static bool
+limit(__rlimit_resource_t what, rlim_t most)
+{
+	struct rlimit limits;
+
+	if (most == 0)
+		return true;
+	if (getrlimit(what, &limits) != 0)
+		return false;
+	if (limits.rlim_max > most)
+		limits.rlim_max = most;
+	limits.rlim_cur = limits.rlim_max;
+	return setrlimit(what, &limits) == 0;
+}
+
+static bool
+take_limits(const struct program *program)
+{
+	const struct program_limits *l = &program->limits;
+	const struct rlimit none = { 0, 0 };
+	unsigned cpu_ms = l->cpu_ms > 0 && l->cpu_ms < program->timeout_ms ?
+	    l->cpu_ms : program->timeout_ms;
+
+	return setrlimit(RLIMIT_CORE, &none) == 0 &&
+	    limit(RLIMIT_NOFILE, l->open_files) &&
+	    limit(RLIMIT_CPU, cpu_ms / 1000 + 1) &&
+	    limit(RLIMIT_NPROC, l->processes) &&
+	    limit(RLIMIT_FSIZE, l->file_size_bytes) &&
+	    limit(RLIMIT_AS, l->memory_bytes);
+}
+
+static void
+forget_signals(void)
+{
+	struct sigaction plain = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &plain, NULL); /* not all may be */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In memory that is still ours: system calls and nothing else. */
+static _Noreturn void
+become(struct run *run)
+{
+	const struct program *program = run->program;
+
+	forget_signals();
+	if (setpgid(0, 0) == 0 && dup2(run->input_fd, 0) == 0 &&
+	    dup2(run->output[1], 1) == 1 && dup2(run->output[1], 2) == 2 &&
+	    close_range(3, ~0u, 0) == 0 && take_limits(program))
+		execve(program->argv[0],
+		    (char *const *)(uintptr_t)program->argv,
+		    (char *const *)(uintptr_t)program->environment);
+	run->error = errno;
+	_exit(127);
+}
+
+/* posix_spawn has no limits. As there: no handler of ours may run in the child
+ * while it shares our memory. */
+static void
 spawn(struct run *run)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int error;
+	sigset_t all, before;
 
-	sigemptyset(&none);
 	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, run->input_fd, 0);
-	posix_spawn_file_actions_adddup2(&actions, run->output[1], 1);
-	posix_spawn_file_actions_adddup2(&actions, run->output[1], 2);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP |
-	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	error = posix_spawn(&run->pid, run->argv[0], &actions, &attributes,
-	    (char *const *)(uintptr_t)run->argv,
-	    (char *const *)(uintptr_t)run->environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return error;
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	run->pid = vfork();
+	if (run->pid == 0)
+		become(run);
+	if (run->pid < 0)
+		run->error = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (run->pid > 0 && run->error != 0)
+		waitpid(run->pid, NULL, 0);
 }
 
 /* In the thread pool: much may be copied. */
@@ -88,8 +139,8 @@ start(void *arg)
 	struct run *run = arg;
 
 	run->error = make_input(run);
-	if (run->error == 0 && run->other.attempt == NULL)
-		run->error = spawn(run);
+	if (run->error == 0 && run->program->other.attempt == NULL)
+		spawn(run);
 }
 
 /* Keep the beginning, drop the rest, so that the pipe is never full. */
@@ -139,8 +190,9 @@ drain(void *arg)
 }
 
 static void
-run_as_other(struct run *run, unsigned timeout_ms)
+run_as_other(struct run *run)
 {
+	const struct program *program = run->program;
 	const int fds[] = { run->input_fd, run->output[1] };
 	struct program_result *result = run->result;
 	struct ph_scope scope;
@@ -148,8 +200,9 @@ run_as_other(struct run *run, unsigned timeout_ms)
 
 	ph_scope_begin(&scope);
 	ph_scope_spawn(&scope, drain, run);
-	status = ph_attempt_run(run->other.attempt, run->other.recipient,
-	    run->argv, fds, timeout_ms, &end);
+	status = ph_attempt_run(program->other.attempt,
+	    program->other.recipient, program->argv, fds, program->timeout_ms,
+	    &end);
 	ph_scope_end(&scope);
 	take_output(run);
 	if (status == PH_OK) {
@@ -164,21 +217,27 @@ run_as_other(struct run *run, unsigned timeout_ms)
 }
 
 static void
-wait_for_it(struct run *run, unsigned timeout_ms)
+wait_for_it(struct run *run)
 {
-	uint64_t end_ms = ph_now_ms() + timeout_ms;
+	uint64_t end_ms = ph_now_ms() + run->program->timeout_ms;
 	unsigned look_ms = LOOK_MS;
 	int status;
 
 	for (;;) {
-		pid_t pid = waitpid(run->pid, &status, WNOHANG);
+		siginfo_t ended = { 0 };
 		int slept;
 
+		waitid(P_PID, (id_t)run->pid, &ended,
+		    WEXITED | WNOHANG | WNOWAIT);
 		take_output(run);
-		if (pid == run->pid) {
-			note_end(run->result, status);
-			/* what it left behind has no input any more */
+		if (ended.si_pid == run->pid) {
+			/* What it left behind has no input any more. Before it
+			 * is reaped: then its number may be another's. */
 			kill(-run->pid, SIGKILL);
+			while (waitpid(run->pid, &status, 0) < 0 &&
+			    errno == EINTR)
+				;
+			note_end(run->result, status);
 			return;
 		}
 		if (ph_now_ms() >= end_ms) {
@@ -197,25 +256,23 @@ wait_for_it(struct run *run, unsigned timeout_ms)
 }
 
 void
-program_run(const char *const *argv, const char *const *environment,
-    const struct program_other *other, struct ph_slice input,
-    unsigned timeout_ms, struct program_result *result)
+program_run(const struct program *program, struct ph_slice input,
+    struct program_result *result)
 {
-	static const struct program_other nobody;
-	struct run run = { .argv = argv, .environment = environment,
-		.other = other != NULL ? *other : nobody, .input = input,
+	struct run run = { .program = program, .input = input,
 		.result = result, .input_fd = -1, .output = { -1, -1 } };
+	bool is_ours = program->other.attempt == NULL;
 
 	memset(result, 0, sizeof(*result));
 	ph_work(start, &run);
-	if (run.error == 0 && run.other.attempt != NULL)
-		run_as_other(&run, timeout_ms);
+	if (run.error == 0 && !is_ours)
+		run_as_other(&run);
 	if (run.output[1] >= 0)
 		close(run.output[1]);
 	if (run.input_fd >= 0)
 		close(run.input_fd);
-	if (run.error == 0 && run.other.attempt == NULL) {
-		wait_for_it(&run, timeout_ms);
+	if (run.error == 0 && is_ours) {
+		wait_for_it(&run);
 	} else if (run.error != 0) {
 		result->end = PROGRAM_NOT_RUN;
 		result->code = run.error;

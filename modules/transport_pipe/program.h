@@ -7,6 +7,13 @@
 
 enum { PROGRAM_OUTPUT_MAX = 400 };
 
+/* 0: none, but for core dumps, which there are never. */
+struct program_limits {
+	unsigned cpu_ms; /* 0: as long as it may take */
+	uint64_t memory_bytes, file_size_bytes;
+	unsigned open_files, processes;
+};
+
 enum program_end {
 	PROGRAM_EXITED,   /* code is its status */
 	PROGRAM_KILLED,   /* code is the signal */
@@ -29,12 +36,18 @@ struct program_other {
 
 /*
  * argv[0] is an absolute path; no shell. Descriptors but 0 to 2 are closed in
- * it, output and errors are one. other: NULL, or who else runs it, with an
- * environment of the master's making. Suspends.
+ * it, output and errors are one. Suspends.
  */
-void program_run(const char *const *argv, const char *const *environment,
-    const struct program_other *other, struct ph_slice input,
-    unsigned timeout_ms, struct program_result *result);
+struct program {
+	const char *const *argv, *const *environment;
+	unsigned timeout_ms;
+	struct program_limits limits;
+	/* attempt not NULL: the master runs it, with limits and an environment
+	 * of its own making */
+	struct program_other other;
+};
+void program_run(const struct program *program, struct ph_slice input,
+    struct program_result *result);
 /* EX_... of sysexits.h: the enhanced code, of class 2, 4 or 5. Pure. */
 const char *program_exit_means(int code);
 

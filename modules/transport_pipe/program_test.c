@@ -12,6 +12,7 @@ static struct program_result result;
 static const char *script;
 static const char *path = "/bin/sh";
 static unsigned limit_ms;
+static struct program_limits limits;
 
 static void
 run_main(void *arg)
@@ -23,8 +24,9 @@ run_main(void *arg)
 
 	(void)arg;
 	memset(input, 'x', n);
-	program_run(argv, environment, NULL, (struct ph_slice){ input, n },
-	    limit_ms, &result);
+	program_run(&(struct program){ .argv = argv,
+	    .environment = environment, .timeout_ms = limit_ms,
+	    .limits = limits }, (struct ph_slice){ input, n }, &result);
 	free(input);
 	fiber_runtime_stop();
 }
@@ -52,8 +54,8 @@ START_TEST(tells_how_a_program_ended)
 	run("kill -9 $$");
 	ck_assert_int_eq(result.end, PROGRAM_KILLED);
 	ck_assert_int_eq(result.code, SIGKILL);
-	run("yes | head -c 1000000; exit 75");
-	ck_assert_int_eq(result.code, 75);
+	run("yes | head -c 1000000 || exit 75");
+	ck_assert_int_eq(result.code, 0);
 	ck_assert_uint_eq(strlen(result.output), PROGRAM_OUTPUT_MAX);
 	path = "/nonexistent";
 	run("");
@@ -68,6 +70,21 @@ START_TEST(kills_what_takes_too_long)
 	limit_ms = 100;
 	run("sleep 600 & sleep 600");
 	ck_assert_int_eq(result.end, PROGRAM_LATE);
+}
+END_TEST
+
+START_TEST(bounds_a_program)
+{
+	limit_ms = 30000;
+	limits = (struct program_limits){ .cpu_ms = 5000,
+		.memory_bytes = 256 << 20, .file_size_bytes = 2 << 20,
+		.open_files = 50, .processes = 3000 };
+	run("echo $(ulimit -t) $(ulimit -v) $(ulimit -f) $(ulimit -n) "
+	    "$(ulimit -p) $(ulimit -c)");
+	ck_assert_str_eq(result.output, "6 262144 4096 50 3000 0 ");
+	limits = (struct program_limits){ .open_files = 0 };
+	run("ulimit -t");
+	ck_assert_str_eq(result.output, "31 ");
 }
 END_TEST
 
@@ -91,6 +108,7 @@ main(void)
 
 	tcase_add_test(tcase, tells_how_a_program_ended);
 	tcase_add_test(tcase, kills_what_takes_too_long);
+	tcase_add_test(tcase, bounds_a_program);
 	tcase_add_test(tcase, knows_the_exit_codes);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

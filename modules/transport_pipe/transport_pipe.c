@@ -16,6 +16,7 @@ struct pipe_conf {
 	const char *const *command;
 	const char *run_as;
 	unsigned time_limit_ms;
+	struct program_limits limits;
 };
 
 struct values {
@@ -109,7 +110,8 @@ run_for(struct ph_attempt *attempt, size_t i, const struct pipe_conf *conf)
 	const char *const *argv = fill_command(&values, conf->command);
 	const char *environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		NULL, NULL, NULL, NULL };
-	const struct program_other other = { attempt, i };
+	struct program program = { .argv = argv, .environment = environment,
+		.timeout_ms = conf->time_limit_ms, .limits = conf->limits };
 	struct program_result result;
 
 	if (argv == NULL) {
@@ -123,8 +125,9 @@ run_for(struct ph_attempt *attempt, size_t i, const struct pipe_conf *conf)
 	    PH_SLICE_ARG(values.recipient));
 	environment[4] = ph_arena_printf(values.arena, "QUEUE_ID=%s",
 	    ph_attempt_queue_id(attempt));
-	program_run(argv, environment, conf->run_as[0] != '\0' ? &other : NULL,
-	    ph_attempt_content(attempt), conf->time_limit_ms, &result);
+	if (conf->run_as[0] != '\0')
+		program.other = (struct program_other){ attempt, i };
+	program_run(&program, ph_attempt_content(attempt), &result);
 	report(attempt, i, &result, conf->command[0]);
 }
 
@@ -152,10 +155,23 @@ static const struct ph_option pipe_options[] = {
 	PH_OPT_LIST("command", struct pipe_conf, command, 1, 64,
 	    "[\"/bin/false\"]",
 	    "the program and its arguments, with ${sender} and ${recipient}"),
-	PH_OPT_STRING("run_as", struct pipe_conf, run_as, 0, 32, "",
-	    "the user to run it as; empty: the relay role's own"),
+	PH_OPT_STRING("run_as", struct pipe_conf, run_as, 0, 65, "",
+	    "the user to run it as, or user:group; empty: the relay role's "
+	    "own"),
 	PH_OPT_MSEC("time_limit", struct pipe_conf, time_limit_ms, 1000,
 	    3000000, "5m", "kill the program when it takes longer"),
+	PH_OPT_MSEC("cpu_limit", struct pipe_conf, limits.cpu_ms, 0, 3000000,
+	    "0", "processor time it may use; 0: as much as time_limit"),
+	PH_OPT_BYTES("memory_limit", struct pipe_conf, limits.memory_bytes, 0,
+	    INT64_MAX, "1G", "memory of each of its processes; 0: no limit"),
+	PH_OPT_BYTES("file_size_limit", struct pipe_conf,
+	    limits.file_size_bytes, 0, INT64_MAX, "0",
+	    "size of the files that it writes; 0: no limit"),
+	PH_OPT_UINT("open_files_limit", struct pipe_conf, limits.open_files, 0,
+	    1000000, "1024", "files it may have open; 0: no limit"),
+	PH_OPT_UINT("processes_limit", struct pipe_conf, limits.processes, 0,
+	    1000000, "512",
+	    "processes and threads its user may have; 0: no limit"),
 	PH_OPT_END,
 };
 
