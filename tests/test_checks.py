@@ -2,6 +2,7 @@
 """The checks of the way mail comes in, each against a real DNS server: what a
 client is told at each step of a conversation."""
 import os
+import re
 import signal
 import smtplib
 import socket
@@ -110,6 +111,8 @@ class Rbl(Checks):
 8.0.0.127.bad.test A 127.0.0.2
 8.0.0.127.good.test A 127.0.0.2
 7.0.0.127.bad.test A 127.255.255.254
+2.0.0.127.bad.test A 127.0.0.2
+2.0.0.127.grey.test A 127.255.255.254
 1.0.0.127.liar.test A 127.0.0.2
 6.0.0.127.liar.test A 127.0.0.2
 5.0.0.127.slow.test RCODE TIMEOUT
@@ -126,12 +129,19 @@ class Rbl(Checks):
         step, code, text = self.talk(box, "127.0.0.9")
         self.assertEqual((step, code), ("rcpt", 550), text)
         self.assertIn("5.7.1 127.0.0.9 is listed by bad.test: known for spam", text)
-        for address in ("127.0.0.2", "127.0.0.4", "127.0.0.6", "127.0.0.7",
+        for address in ("127.0.0.12", "127.0.0.4", "127.0.0.6", "127.0.0.7",
                         "127.0.0.8"):
             self.assertEqual(self.talk(box, address)[:2], ("rcpt", 250), address)
         self.assertEqual(self.talk(box, "127.0.0.5")[1], 550, "a late list decides nothing")
         self.assertEqual(self.talk(box, "127.0.0.9", to="postmaster@example.test")[1], 250)
         self.assertRegex(box.log(), r"list_names_everybody .*zone=liar\.test")
+        for zone, why in (("good", "does not name 127.0.0.2"),
+                          ("grey", "says 127.255.255.254 of 127.0.0.2")):
+            until(lambda: re.search(f"list_names_nobody .*zone={zone}.test .*{why}",
+                                    box.log()), f"{zone}.test is of no use")
+        self.assertNotRegex(box.log(), r"list_names_nobody .*zone=bad\.test")
+        self.assertRegex(box.log(), r" listed .*zone=bad\.test "
+                         r"name=9\.0\.0\.127\.bad\.test answer=127\.0\.0\.2 weight=2")
 
     def test_a_tag_reaches_the_reader(self):
         box = self.box(self.ZONE, self.CONF % "")
@@ -140,7 +150,9 @@ class Rbl(Checks):
                       box.inbox("bob", 1)[0])
 
     def test_an_outcome_is_known_for_a_while(self):
-        box = self.box(self.ZONE, self.CONF % 'cache = "1h";')
+        soa = "".join(f"{name}.test SOA 3600\n" for name in (
+            "good", "liar", "slow", "grey"))
+        box = self.box(self.ZONE + soa, self.CONF % 'cache = "1h";')
         self.assertEqual(self.talk(box, "127.0.0.9")[1], 550)
         box.dns.write("")
         for _ in range(3):  # the list is not asked again
@@ -157,6 +169,19 @@ class Rbl(Checks):
         self.assertEqual(self.talk(box, "127.0.0.9")[1], 550)
         box.dns.write("")
         until(lambda: self.talk(box, "127.0.0.9")[1] == 250, "it is forgotten")
+
+    def test_who_is_not_listed_is_known_as_long_as_the_zone_says(self):
+        conf = """check_rbl: { exempt = [ ]; cache = "1h"; lists = [ "%s.test" ]; };"""
+        zone = "1h.test SOA 3600\nnow.test SOA 1\n"
+        for name in ("1h", "now"):
+            box = self.box(zone, conf % name)
+            self.assertEqual(self.talk(box, "127.0.0.9")[1], 250)
+            box.dns.write(zone + f"9.0.0.127.{name}.test A 127.0.0.2")
+            if name == "now":  # but ten seconds at the least
+                until(lambda: self.talk(box, "127.0.0.9")[1] == 550, "it is asked again")
+            else:
+                self.assertEqual(self.talk(box, "127.0.0.9")[1], 250)
+            self.assertEqual(self.talk(box, "127.0.0.8")[1], 250)
 
     def test_the_verdict_may_be_the_greeting(self):
         box = self.box(self.ZONE, self.CONF % 'verdict = "connect";')

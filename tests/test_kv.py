@@ -37,7 +37,17 @@ on_helo(struct ph_call *call, const void *conf)
 		status = ph_kv_put(key, rest, 50);
 	else if (ph_slice_eq(op, PH_LIT("get")))
 		status = ph_kv_get(ph_call_arena(call), key, &value);
-	else if (ph_slice_eq(op, PH_LIT("delete")))
+	else if (ph_slice_eq(op, PH_LIT("many"))) {
+		struct ph_slice keys[] = { key, PH_LIT("nowhere"), rest };
+		struct ph_slice got[3];
+
+		status = ph_kv_get_many(ph_call_arena(call), keys, 3, got);
+		if (status == PH_OK)
+			value = ph_slice_str(ph_arena_printf(
+			    ph_call_arena(call), "%.*s|%d|%.*s",
+			    PH_SLICE_ARG(got[0]), got[1].p == NULL,
+			    PH_SLICE_ARG(got[2])));
+	} else if (ph_slice_eq(op, PH_LIT("delete")))
 		status = ph_kv_delete(key);
 	else if (ph_slice_eq(op, PH_LIT("add")))
 		status = ph_kv_add(key, 1, 3600000, &sum);
@@ -108,6 +118,9 @@ class Kv(unittest.TestCase):
         self.assertEqual(self.status(box, "put", "k", "one"), 0)
         for _ in range(6):  # sessions spread over both processes
             self.assertEqual(self.value(box, "k"), "one")
+        self.assertEqual(self.ask(box, "many", "none", "k")["value"], "|1|one")
+        self.assertEqual(self.ask(box, "many", "k", "k")["value"], "one|1|one")
+        self.assertEqual(self.status(box, "many", "k"), INVALID, "an empty key")
         self.assertEqual(self.status(box, "put", "k", "two"), 0)
         self.assertEqual(self.value(box, "k"), "two")
         self.assertEqual(self.status(box, "add", "k"), INVALID)

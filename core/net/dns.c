@@ -176,6 +176,7 @@ struct question {
 	int status;             /* enum dns_status, or the packet's octets */
 	uint8_t *packet;        /* malloc'ed by udns */
 	bool truncated;         /* ask this server over TCP */
+	uint32_t negative_s;    /* how long there may be nothing */
 	struct ph_addr server;
 	uint16_t port;
 };
@@ -216,7 +217,8 @@ take_server(struct question *question, const struct sockaddr *from)
 
 /*
  * udns shows each packet it knows to answer a query of ours (code 0) before it
- * looks at it; a truncated one it would take for a failing server.
+ * looks at it; a truncated one it would take for a failing server, and of one
+ * without records it keeps nothing.
  */
 static void
 on_packet(int code, const struct sockaddr *from, unsigned from_n,
@@ -226,8 +228,11 @@ on_packet(int code, const struct sockaddr *from, unsigned from_n,
 
 	(void)from_n;
 	if (code != 0 || query == NULL || question == NULL || n < DNS_HSIZE ||
-	    !dns_qr(packet) || !dns_tc(packet) ||
-	    dns_rcode(packet) != DNS_R_NOERROR)
+	    !dns_qr(packet))
+		return;
+	question->negative_s = dns_packet_negative_ttl((struct ph_slice){
+	    (const char *)packet, (size_t)n });
+	if (!dns_tc(packet) || dns_rcode(packet) != DNS_R_NOERROR)
 		return;
 	question->truncated = true;
 	take_server(question, from);
@@ -306,6 +311,8 @@ ask_once(struct ph_arena *arena, struct question *question, unsigned *cnames,
 			answer->result = PH_DNS_NO_NAME;
 		else if (question->status == DNS_E_NODATA)
 			answer->result = PH_DNS_NO_DATA;
+		if (question->negative_s < answer->ttl_s)
+			answer->ttl_s = question->negative_s;
 	}
 	if (packet.p != NULL)
 		dns_packet_parse(arena, packet, question->name,
@@ -355,7 +362,7 @@ resolve(struct ph_arena *arena, const char *name, enum dns_kind kind,
 		ask_once(arena, &question, &cnames, answer, &alias);
 		open_leave();
 	}
-	if (answer->result != PH_DNS_OK)
+	if (answer->result == PH_DNS_NO_ANSWER)
 		answer->ttl_s = 0;
 }
 
@@ -701,6 +708,8 @@ ph_dns_host(struct ph_arena *arena, const char *name)
 		answer->count = DNS_RECORDS_MAX;
 	if (answer->count == 0) {
 		answer->result = result_of_both(got[0].result, got[1].result);
+		if (answer->result != PH_DNS_NO_ANSWER)
+			answer->ttl_s = got[got[1].ttl_s < got[0].ttl_s].ttl_s;
 		return answer;
 	}
 	addr = ph_arena_array(arena, answer->count, sizeof(*addr));

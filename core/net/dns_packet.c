@@ -246,6 +246,53 @@ walk_next(struct walk *walk, struct rr *rr)
 	return 1;
 }
 
+/* MNAME RNAME SERIAL REFRESH RETRY EXPIRE MINIMUM, RFC 1035 s3.3.13. */
+static bool
+take_minimum(const struct walk *walk, const struct rr *rr, uint32_t *ttl_out)
+{
+	char text[DNS_NAME_TEXT];
+	size_t at = rr->data;
+	const char *p;
+	uint32_t minimum;
+
+	if (name_decode(walk->packet, &at, text) == NAME_BROKEN ||
+	    name_decode(walk->packet, &at, text) == NAME_BROKEN ||
+	    at + 20 != rr->data + rr->data_n)
+		return false;
+	p = walk->packet.p + at + 16;
+	minimum = (uint32_t)get_u16(p) << 16 | get_u16(p + 2);
+	*ttl_out = minimum < rr->ttl_s ? minimum : rr->ttl_s;
+	return true;
+}
+
+/* RFC 2308 s5. */
+uint32_t
+dns_packet_negative_ttl(struct ph_slice packet)
+{
+	struct walk walk = { packet, HEADER, 0 };
+	char text[DNS_NAME_TEXT];
+	uint32_t ttl_s = 0, longest_s = DNS_NEGATIVE_S_MAX;
+	struct rr rr;
+
+	if (packet.n < HEADER || packet.n > DNS_PACKET_MAX ||
+	    get_u16(packet.p + 4) != 1 ||
+	    name_decode(packet, &walk.at, text) == NAME_BROKEN ||
+	    packet.n - walk.at < 4)
+		return 0;
+	walk.at += 4;
+	walk.left = get_u16(packet.p + 6) + get_u16(packet.p + 8);
+	if (walk.left > DNS_WALK_MAX)
+		walk.left = DNS_WALK_MAX;
+	while (walk_next(&walk, &rr) > 0) {
+		if (rr.kind == DNS_KIND_CNAME && rr.ttl_s < longest_s)
+			longest_s = rr.ttl_s;
+		if (rr.kind == DNS_KIND_SOA && rr.class == CLASS_IN &&
+		    take_minimum(&walk, &rr, &ttl_s))
+			break;
+	}
+	return ttl_s < longest_s ? ttl_s : longest_s;
+}
+
 /* Header and question; false when it is no answer to what was asked. */
 static bool
 walk_begin(struct ph_slice packet, const char *name, enum dns_kind kind,
@@ -456,6 +503,13 @@ found_init(struct ph_arena *arena, enum dns_kind kind, struct found *found)
 		    sizeof(*found->ptr));
 }
 
+static void
+keep_shortest(struct ph_dns_answer *answer, uint32_t ttl_s)
+{
+	if (ttl_s < answer->ttl_s)
+		answer->ttl_s = ttl_s;
+}
+
 void
 dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
     const char *name, enum dns_kind kind, unsigned *cnames,
@@ -472,8 +526,10 @@ dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
 	if (!walk_begin(packet, name, kind, &walk))
 		return;
 	rcode = (uint8_t)packet.p[3] & 0x0f;
-	if (rcode == RCODE_NXDOMAIN)
+	if (rcode == RCODE_NXDOMAIN) {
 		answer->result = PH_DNS_NO_NAME;
+		keep_shortest(answer, dns_packet_negative_ttl(packet));
+	}
 	if (rcode != 0)
 		return;
 	found_init(arena, kind, &found);
@@ -491,6 +547,8 @@ dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
 	if (found.count == 0 && !found.odd && strcmp(owner, name) != 0)
 		*alias_out = ph_arena_strdup(arena, owner);
 	answer_fill(answer, &found);
+	if (answer->result == PH_DNS_NO_DATA && *alias_out == NULL)
+		keep_shortest(answer, dns_packet_negative_ttl(packet));
 }
 
 /* --- reversed addresses --- */

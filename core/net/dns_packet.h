@@ -11,6 +11,7 @@
 enum dns_kind {
 	DNS_KIND_A = 1,
 	DNS_KIND_CNAME = 5,
+	DNS_KIND_SOA = 6,
 	DNS_KIND_PTR = 12,
 	DNS_KIND_MX = 15,
 	DNS_KIND_TXT = 16,
@@ -25,6 +26,7 @@ enum {
 	DNS_RECORDS_MAX = 256, /* given to the caller */
 	DNS_WALK_MAX = 4096,   /* looked at in a packet */
 	DNS_CNAMES_MAX = 8,
+	DNS_NEGATIVE_S_MAX = 3 * 3600, /* RFC 2308 s5 */
 };
 
 /*
@@ -41,11 +43,19 @@ size_t dns_query_build(uint8_t packet[DNS_QUERY_MAX], uint16_t id,
     const char *name, enum dns_kind kind);
 
 /*
+ * How long the packet's answer that there is nothing may be kept, by the SOA
+ * record in its authority section (RFC 2308 s5) and its aliases; 0: there is
+ * none.
+ */
+uint32_t dns_packet_negative_ttl(struct ph_slice packet);
+
+/*
  * Read the answer to (name, kind) out of a packet. CNAMEs inside are followed
  * and counted in *cnames (a chain over DNS_CNAMES_MAX is PH_DNS_NO_ANSWER).
  * When the chain leaves the packet *alias_out is the name to ask next, else
  * NULL. Fills result, count and the array of *answer, in the arena; what is
- * malformed is PH_DNS_NO_ANSWER. answer->ttl_s only gets shorter.
+ * malformed is PH_DNS_NO_ANSWER. answer->ttl_s only gets shorter; when there is
+ * nothing it is that of dns_packet_negative_ttl at most.
  */
 void dns_packet_parse(struct ph_arena *arena, struct ph_slice packet,
     const char *name, enum dns_kind kind, unsigned *cnames,

@@ -16,15 +16,17 @@ static struct {
 	struct ph_event idle;
 } served;
 
-enum { KEY_MAX = 1 + KV_NAME_MAX + 1 + PH_KV_KEY_MAX };
+enum {
+	KEY_MAX = 1 + KV_NAME_MAX + 1 + PH_KV_KEY_MAX,
+	REPLY_MAX = PH_KV_KEYS_MAX * (PH_KV_VALUE_MAX + 16),
+};
 
 /* Role, name, NUL, key; absent: a field is missing or over its limit. */
 static struct ph_slice
-whole_key(const struct bus_request *request, char text[KEY_MAX])
+whole_key(const struct bus_request *request, struct ph_slice key,
+    char text[KEY_MAX])
 {
-	struct ph_slice record = request->message.record;
-	struct ph_slice name = record_get(record, F_NAME);
-	struct ph_slice key = record_get(record, F_KV_KEY);
+	struct ph_slice name = record_get(request->message.record, F_NAME);
 	size_t n = 0;
 
 	if (name.p == NULL || name.n > KV_NAME_MAX || key.n == 0 ||
@@ -70,19 +72,58 @@ answer(const struct bus_request *request, struct ph_slice key,
 	return status;
 }
 
+/* A value or a status for each key; PH_NOT_FOUND is the only one that does not
+ * end it. */
+static int
+answer_many(const struct bus_request *request, struct ph_buf *reply)
+{
+	struct ph_slice rest = request->message.record, key, value;
+	struct record_field field;
+	char text[KEY_MAX];
+	unsigned count = 0;
+
+	while (record_next(&rest, &field)) {
+		int status;
+
+		if (field.tag != F_KV_KEY)
+			continue;
+		key = whole_key(request, field.value, text);
+		if (key.p == NULL || ++count > PH_KV_KEYS_MAX)
+			return PH_INVALID;
+		status = kv_get(key, request->arena, &value);
+		if (status == PH_OK)
+			record_put(reply, F_VALUE, value);
+		else if (status == PH_NOT_FOUND)
+			record_put_u64(reply, F_STATUS, (uint64_t)status);
+		else
+			return status;
+	}
+	return PH_OK;
+}
+
+static int
+answer_any(const struct bus_request *request, struct ph_buf *reply)
+{
+	struct ph_slice record = request->message.record, key;
+	char text[KEY_MAX];
+
+	if (served.is_stopping)
+		return PH_UNAVAILABLE;
+	if (ph_slice_eq(record_get(record, F_OP), PH_LIT("get_many")))
+		return answer_many(request, reply);
+	key = whole_key(request, record_get(record, F_KV_KEY), text);
+	return key.p != NULL ? answer(request, key, reply) : PH_INVALID;
+}
+
 static void
 on_kv(struct bus_request *request)
 {
-	char text[KEY_MAX];
-	struct ph_slice key = whole_key(request, text);
 	struct ph_buf reply;
-	int status = PH_INVALID;
+	int status;
 
-	ph_buf_init(&reply, request->arena, 2 * PH_KV_VALUE_MAX);
+	ph_buf_init(&reply, request->arena, REPLY_MAX);
 	served.busy++;
-	if (key.p != NULL)
-		status = served.is_stopping ? PH_UNAVAILABLE :
-		    answer(request, key, &reply);
+	status = answer_any(request, &reply);
 	if (--served.busy == 0)
 		ph_event_signal(&served.idle);
 	bus_reply(request, status, ph_buf_content(&reply), NULL, 0);

@@ -11,7 +11,11 @@
 #include "loop/fiber.h"
 #include "role/messages.h"
 
-enum { KV_MS = 2000, REQUEST_MAX = 8192 };
+enum {
+	KV_MS = 2000,
+	REQUEST_MAX = 8192,
+	REQUEST_MANY_MAX = PH_KV_KEYS_MAX * (PH_KV_KEY_MAX + 16) + 1024,
+};
 
 struct question {
 	struct ph_arena *arena;
@@ -19,21 +23,34 @@ struct question {
 };
 
 static int
-begin(struct question *question, const char *op, struct ph_slice key)
+key_status(struct ph_slice key)
+{
+	return key.n == 0 ? PH_INVALID :
+	    key.n > PH_KV_KEY_MAX ? PH_TOO_BIG : PH_OK;
+}
+
+static void
+begin_any(struct question *question, const char *op, size_t limit)
 {
 	const struct log_context *context = fiber_context();
 
-	if (key.n == 0)
-		return PH_INVALID;
-	if (key.n > PH_KV_KEY_MAX)
-		return PH_TOO_BIG;
 	question->arena = ph_arena_create(NULL);
-	ph_buf_init(&question->buf, question->arena, REQUEST_MAX);
+	ph_buf_init(&question->buf, question->arena, limit);
 	record_put_str(&question->buf, F_OP, op);
 	record_put_str(&question->buf, F_NAME,
 	    context != NULL && context->module != NULL ? context->module : "");
-	record_put(&question->buf, F_KV_KEY, key);
-	return PH_OK;
+}
+
+static int
+begin(struct question *question, const char *op, struct ph_slice key)
+{
+	int status = key_status(key);
+
+	if (status == PH_OK) {
+		begin_any(question, op, REQUEST_MAX);
+		record_put(&question->buf, F_KV_KEY, key);
+	}
+	return status;
 }
 
 static int
@@ -64,6 +81,46 @@ ph_kv_get(struct ph_arena *arena, struct ph_slice key,
 		else
 			status = PH_PROTOCOL;
 	}
+	ph_arena_free(question.arena);
+	return status;
+}
+
+/* The reply has an F_VALUE for each key that has one, an F_STATUS for others. */
+static int
+take_values(struct ph_arena *arena, struct ph_slice record, size_t count,
+    struct ph_slice *values_out)
+{
+	struct record_field field;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		values_out[i] = (struct ph_slice){ NULL, 0 };
+	while (n < count && record_next(&record, &field)) {
+		if (field.tag == F_VALUE)
+			values_out[n] = ph_arena_slice(arena, field.value);
+		n += field.tag == F_VALUE || field.tag == F_STATUS;
+	}
+	return n == count ? PH_OK : PH_PROTOCOL;
+}
+
+int
+ph_kv_get_many(struct ph_arena *arena, const struct ph_slice *keys,
+    size_t count, struct ph_slice *values_out)
+{
+	struct question question;
+	struct bus_message reply;
+	int status = count > PH_KV_KEYS_MAX ? PH_TOO_BIG : PH_OK;
+
+	for (size_t i = 0; status == PH_OK && i < count; i++)
+		status = key_status(keys[i]);
+	if (status != PH_OK || count == 0)
+		return status;
+	begin_any(&question, "get_many", REQUEST_MANY_MAX);
+	for (size_t i = 0; i < count; i++)
+		record_put(&question.buf, F_KV_KEY, keys[i]);
+	status = ask(&question, &reply);
+	if (status == PH_OK)
+		status = take_values(arena, reply.record, count, values_out);
 	ph_arena_free(question.arena);
 	return status;
 }

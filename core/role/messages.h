@@ -119,7 +119,8 @@ enum message_type {
 	 * added) F_KV_KEY F_VALUE? (put) F_NUMBER? (add: as int64) F_TIMEOUT?
 	 * (put, add: its life); reply F_VALUE (get) or F_NUMBER (add: the sum,
 	 * as int64), PH_NOT_FOUND (get), PH_FULL, PH_INVALID, PH_TOO_BIG,
-	 * PH_IO */
+	 * PH_IO. "get_many" has an F_KV_KEY for each key, its reply F_VALUE or
+	 * F_STATUS in their order */
 	MSG_KV = 54,
 
 	/* --- to mail --- */

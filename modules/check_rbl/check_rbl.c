@@ -3,17 +3,21 @@
  * check_rbl - ask DNS lists about the client (RFC 5782). All are asked at once
  * when it connects; the verdict is given at a later stage, so that the client's
  * own talking hides the wait. A list that fails, is late, or lists everybody
- * counts as "not listed": a dead or lying list never stops mail.
+ * (RFC 5782 s5) counts as "not listed": a dead or lying list never stops mail.
  */
 #include <posthouse/check.h>
 
 #include <posthouse/mail.h>
 
-#include "known.h"
+#include "inquiry.h"
 #include "stranger.h"
-#include "tally.h"
 
-enum { EXPLAIN_MS = 1000, WHY_MAX = 300 };
+enum {
+	EXPLAIN_MS = 1000,
+	WHY_MAX = 300,
+	TEST_MS = 100,
+	FREE_S_MIN = 10, /* many lists let nothing be kept that long */
+};
 
 struct rbl_conf {
 	const char *const *lists;
@@ -32,29 +36,27 @@ enum { AT_CONNECT, AT_MAIL, AT_RCPT };
 /* What a session's hooks leave each other. */
 struct rbl_session {
 	bool was_begun, is_concluded, was_scored;
-	uint64_t config;       /* that the session began with */
-	struct ph_dns_batch *batch;
-	enum rbl_state states[RBL_LISTS_MAX];
-	const char *questions[RBL_LISTS_MAX];
-	bool has_failed;       /* a list did not answer */
-	bool has_ttl;          /* a list named the client: */
-	uint32_t ttl_s;        /* the shortest life of what it said */
+	uint64_t config;             /* that the session began with */
+	struct rbl_inquiry *inquiry; /* until it is concluded */
 	struct rbl_known found;
 };
 
 /* --- the configuration --- */
 
+/* In the arena whole: the session may outlive the configuration. */
 static size_t
 parse_lists(const struct rbl_conf *conf, struct ph_arena *arena,
     const struct rbl_list **lists_out)
 {
-	struct rbl_list *lists = ph_arena_array(arena, RBL_LISTS_MAX,
-	    sizeof(*lists));
+	struct rbl_list *lists;
 	size_t count = 0;
 
-	while (count < RBL_LISTS_MAX && conf->lists[count] != NULL) {
-		(void)rbl_list_parse(conf->lists[count], &lists[count]);
+	while (count < RBL_LISTS_MAX && conf->lists[count] != NULL)
 		count++;
+	lists = ph_arena_array(arena, count, sizeof(*lists));
+	for (size_t i = 0; i < count; i++) {
+		(void)rbl_list_parse(conf->lists[i], &lists[i]);
+		lists[i].zone = ph_arena_slice(arena, lists[i].zone);
 	}
 	*lists_out = lists;
 	return count;
@@ -95,85 +97,30 @@ number_of_conf(const struct rbl_conf *conf)
 
 /* --- asking --- */
 
-static const char *
-asked_before(const struct rbl_session *session, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (session->questions[i] != NULL &&
-		    strcmp(session->questions[i], name) == 0)
-			return session->questions[i];
-	return NULL;
-}
-
-static void
-ask_lists(struct ph_call *call, const struct rbl_conf *conf,
-    struct rbl_session *session)
-{
-	const struct ph_addr *client = ph_call_client(call);
-	struct ph_arena *arena = ph_call_session_arena(call);
-	const struct rbl_list *lists;
-	size_t count = parse_lists(conf, ph_call_arena(call), &lists);
-
-	session->batch = ph_dns_batch(arena, conf->timeout_ms);
-	for (size_t i = 0; i < count; i++) {
-		const char *name, *before;
-
-		if (!(client->family == 4 ? lists[i].v4 : lists[i].v6) ||
-		    rbl_is_dead(ph_call_arena(call), lists[i].zone))
-			continue;
-		name = ph_dns_reverse(arena, client,
-		    ph_arena_slice(arena, lists[i].zone).p);
-		before = asked_before(session, i, name);
-		session->questions[i] = before != NULL ? before : name;
-		session->states[i] = RBL_OPEN;
-		if (before == NULL)
-			ph_dns_batch_a(session->batch, name);
-	}
-}
-
 static void
 rbl_begin(struct ph_call *call, const struct rbl_conf *conf,
     struct rbl_session *session)
 {
+	struct ph_arena *arena = ph_arena_create(ph_call_session_arena(call));
+	const struct ph_addr *client = ph_call_client(call);
+	const struct rbl_list *lists;
+	size_t count = parse_lists(conf, arena, &lists);
+	struct rbl_memory memory;
+
 	session->was_begun = true;
 	session->config = number_of_conf(conf);
-	session->is_concluded = rbl_known_client(ph_call_session_arena(call),
-	    ph_call_client(call), session->config, &session->found);
-	if (!session->is_concluded)
-		ask_lists(call, conf, session);
+	rbl_remember(ph_call_session_arena(call), client, session->config,
+	    lists, count, &memory);
+	session->is_concluded = memory.knows_client;
+	session->found = memory.client;
+	if (memory.knows_client)
+		ph_arena_free(arena);
+	else
+		session->inquiry = rbl_inquire(arena, client, lists, count,
+		    &memory, conf->timeout_ms);
 }
 
 /* --- concluding --- */
-
-static void
-take_answer(struct rbl_session *session, const struct rbl_list *lists,
-    size_t count, const struct ph_dns_answer *answer)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (session->states[i] != RBL_OPEN ||
-		    strcmp(session->questions[i], answer->name) != 0 ||
-		    answer->result == PH_DNS_NO_ANSWER)
-			continue;
-		session->states[i] = rbl_list_has(&lists[i], answer) ?
-		    RBL_LISTED : RBL_FREE;
-		if (session->states[i] == RBL_LISTED &&
-		    (!session->has_ttl || answer->ttl_s < session->ttl_s)) {
-			session->has_ttl = true;
-			session->ttl_s = answer->ttl_s;
-		}
-	}
-}
-
-/* Lists that name everybody name nobody. */
-static void
-drop_liars(struct ph_call *call, struct rbl_session *session,
-    const struct rbl_list *lists, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (session->states[i] == RBL_LISTED &&
-		    rbl_is_lying(ph_call_arena(call), &lists[i]))
-			session->states[i] = RBL_FREE;
-}
 
 static struct ph_slice
 explain(struct ph_call *call, const struct rbl_conf *conf,
@@ -201,68 +148,77 @@ explain(struct ph_call *call, const struct rbl_conf *conf,
 	return ph_slice_str(why.full ? "the address is listed" : why.p);
 }
 
+/* Each list that names the client, for who asks why. */
 static void
-note_failures(struct ph_call *call, struct rbl_session *session,
-    const struct rbl_list *lists, size_t count)
+log_listings(const struct rbl_inquiry *inquiry)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (session->states[i] != RBL_OPEN)
-			continue;
-		session->has_failed = true;
-		if (asked_before(session, i, session->questions[i]) == NULL)
-			rbl_note_failure(ph_call_arena(call), lists[i].zone);
-	}
+	char code[PH_ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < inquiry->count; i++)
+		if (inquiry->states[i] == RBL_LISTED)
+			ph_log(PH_INFO, "listed",
+			    ph_f_slice("zone", inquiry->lists[i].zone),
+			    ph_f_str("name", inquiry->asked[i].question),
+			    ph_f_str("answer", ph_addr_format(
+			        &inquiry->asked[i].code, code)),
+			    ph_f_int("weight", inquiry->lists[i].weight));
 }
 
-/* An outcome is known no longer than the listings it rests on. */
-static unsigned
-life_of(const struct rbl_conf *conf, const struct rbl_session *session)
+/* An outcome is known no longer than the answers that it rests on. */
+static uint64_t
+life_of(const struct rbl_conf *conf, const struct rbl_inquiry *inquiry)
 {
-	uint64_t ttl_ms = (uint64_t)session->ttl_s * 1000;
+	uint32_t free_s = inquiry->free_s < FREE_S_MIN ? FREE_S_MIN :
+	                                                 inquiry->free_s;
+	uint64_t life_ms = (uint64_t)(inquiry->listed_s < free_s ?
+	    inquiry->listed_s : free_s) * 1000;
 
-	return session->has_ttl && ttl_ms < conf->cache_ms ?
-	    (unsigned)ttl_ms : conf->cache_ms;
+	return life_ms < conf->cache_ms ? life_ms : conf->cache_ms;
+}
+
+/* What the tests of lists say is for later sessions: it keeps none waiting. */
+static void
+hear_tests(struct ph_call *call, struct rbl_inquiry *inquiry)
+{
+	uint64_t deadline = ph_deadline_push(TEST_MS);
+
+	while (rbl_is_testing(inquiry) &&
+	    rbl_hear(inquiry, ph_call_arena(call)))
+		;
+	ph_deadline_restore(deadline);
 }
 
 static void
 rbl_conclude(struct ph_call *call, const struct rbl_conf *conf,
     struct rbl_session *session)
 {
-	const struct ph_dns_answer *answer;
-	const struct rbl_list *lists;
-	size_t count = parse_lists(conf, ph_call_arena(call), &lists);
+	struct rbl_inquiry *inquiry = session->inquiry;
 	struct rbl_limits limits = conf->limits;
 	struct rbl_tally tally;
+	bool is_missing = false;
 
 	limits.sum_counts = conf->score > 0;
-	tally = rbl_count(lists, session->states, count, &limits);
-	while (!tally.is_settled &&
-	    (answer = ph_dns_batch_next(session->batch)) != NULL) {
-		take_answer(session, lists, count, answer);
-		tally = rbl_count(lists, session->states, count,
-		    &limits);
-		if (!tally.is_settled || tally.outcome == RBL_CLEAN)
-			continue;
-		drop_liars(call, session, lists, count);
-		tally = rbl_count(lists, session->states, count,
-		    &limits);
-	}
-	if (!tally.is_settled) {
-		note_failures(call, session, lists, count);
-		drop_liars(call, session, lists, count);
-		tally = rbl_count(lists, session->states, count,
-		    &limits);
-	}
+	do
+		tally = rbl_count(inquiry->lists, inquiry->states,
+		    inquiry->count, &limits);
+	while (!tally.is_settled && rbl_hear(inquiry, ph_call_arena(call)));
+	if (!tally.is_settled)
+		is_missing = rbl_note_missing(inquiry, ph_call_arena(call));
+	else
+		hear_tests(call, inquiry);
+	log_listings(inquiry);
 	session->is_concluded = true;
 	session->found = (struct rbl_known){ tally.outcome, tally.sum,
 		PH_LIT("") };
 	if (tally.outcome != RBL_CLEAN)
 		session->found.why = explain(call, conf,
-		    &lists[tally.decisive],
-		    session->questions[tally.decisive]);
-	if (!session->has_failed)
+		    &inquiry->lists[tally.decisive],
+		    inquiry->asked[tally.decisive].question);
+	if (!is_missing)
 		rbl_know_client(ph_call_arena(call), ph_call_client(call),
-		    session->config, &session->found, life_of(conf, session));
+		    session->config, &session->found, life_of(conf, inquiry));
+	session->inquiry = NULL;
+	ph_arena_free(inquiry->arena);
 }
 
 /* --- the verdict --- */
@@ -379,7 +335,7 @@ static const struct ph_option rbl_options[] = {
 	PH_OPT_MSEC("timeout", struct rbl_conf, timeout_ms, 100, 30000, "3s",
 	    "how long the lists may take together, from the connection on"),
 	PH_OPT_MSEC("cache", struct rbl_conf, cache_ms, 0, 86400000, "5m",
-	    "how long an outcome is known, a listing no longer than its TTL, 0: ask each time"),
+	    "how long an outcome is known, no longer than its answers; 0: ask each time"),
 	PH_OPT_NETS("exempt", struct rbl_conf, exempt, 0, 10000,
 	    STRANGER_EXEMPT, "clients not to look at"),
 	PH_OPT_END,

@@ -66,6 +66,8 @@ START_TEST(only_listed_codes_of_127_8_count)
 		{ "a.test", "127.0.0.2", true },
 		{ "a.test", "127.255.255.254", false },
 		{ "a.test", "192.0.2.1", false },
+		{ "a.test", "127.0.0.1", false },
+		{ "a.test codes=127.0.0.1", "127.0.0.1", true },
 		{ "a.test codes=127.0.0.2", "127.0.0.2", true },
 		{ "a.test codes=127.0.0.2", "127.0.0.3", false },
 		{ "a.test codes=127.0.0.2-127.0.0.4", "127.0.0.4", true },
@@ -84,10 +86,11 @@ START_TEST(only_listed_codes_of_127_8_count)
 		ck_assert_ptr_null(rbl_list_parse(row[i].list, &list));
 		ck_assert(ph_addr_parse(ph_slice_str(row[i].addr), &addr));
 		answer.addr = &addr;
-		ck_assert_msg(rbl_list_has(&list, &answer) == row[i].has,
+		ck_assert_msg((rbl_list_code(&list, &answer) != NULL) ==
+		    row[i].has,
 		    "%s %s", row[i].list, row[i].addr);
 		answer.result = PH_DNS_NO_ANSWER;
-		ck_assert(!rbl_list_has(&list, &answer));
+		ck_assert_ptr_null(rbl_list_code(&list, &answer));
 	}
 }
 END_TEST
@@ -252,7 +255,71 @@ START_TEST(a_dead_list_is_left_alone_and_keeps_nothing_from_being_decided)
 	ck_assert(fake_check_kv_has("dead dead.test"));
 	asked = fake_check.asked;
 	session("192.0.2.1", &conf);
-	ck_assert_uint_eq(fake_check.asked, asked + 1);
+	ck_assert_uint_eq(fake_check.asked, asked + 2); /* bad.test: twice */
+	fake_check_end();
+}
+END_TEST
+
+START_TEST(the_store_is_asked_once_whatever_the_number_of_lists)
+{
+	struct rbl_conf conf = usual();
+
+	fake_check_begin();
+	fake_check.zone = zone;
+	session("192.0.2.8", &conf); /* the lists are tested */
+	fake_check.kv_trips = fake_check.asked = 0;
+	session("192.0.2.9", &conf);
+	ck_assert_uint_eq(fake_check.kv_trips, 2); /* and the outcome kept */
+	ck_assert_uint_eq(fake_check.asked, 5); /* v6.test, liar.test: not */
+	session("192.0.2.9", &conf);
+	ck_assert_uint_eq(fake_check.kv_trips, 3);
+	ck_assert_uint_eq(fake_check.asked, 5);
+	fake_check_end();
+}
+END_TEST
+
+START_TEST(a_list_that_begins_to_name_everybody_is_noticed_at_once)
+{
+	static const char *const one[] = { "new.test", "new.test codes=127.0.0.9",
+		NULL };
+	struct rbl_conf conf = usual();
+
+	conf.lists = one;
+	fake_check_begin();
+	fake_check.zone = "8.2.0.192.new.test A 127.0.0.2\n"
+	    "2.0.0.127.new.test A 127.0.0.2\n";
+	ck_assert_int_eq(session("192.0.2.8", &conf), PH_REJECT);
+	fake_check.zone = "9.2.0.192.new.test A 127.0.0.2\n"
+	    "1.0.0.127.new.test A 127.0.0.2\n";
+	ck_assert_int_eq(session("192.0.2.9", &conf), PH_NEXT);
+	fake_check.asked = 0;
+	ck_assert_int_eq(session("192.0.2.10", &conf), PH_NEXT);
+	ck_assert_uint_eq(fake_check.asked, 0);
+	fake_check_end();
+}
+END_TEST
+
+START_TEST(lists_of_ipv6_have_test_points_of_their_own)
+{
+	static const char *const six[] = { "six.test v6", NULL };
+	struct rbl_conf conf = usual();
+	struct ph_addr client;
+	const char *name;
+
+	conf.lists = six;
+	fake_check_begin();
+	ck_assert(ph_addr_parse(PH_LIT("2001:db8::9"), &client));
+	name = ph_dns_reverse(fake_check.arena, &client, "six.test");
+	fake_check.zone = ph_arena_printf(fake_check.arena,
+	    "%s A 127.0.0.2\n", name);
+	ck_assert_int_eq(session("2001:db8::9", &conf), PH_REJECT);
+	fake_check_end();
+	fake_check_begin();
+	fake_check.zone = ph_arena_printf(fake_check.arena,
+	    "%s A 127.0.0.2\n1.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0."
+	    "0.0.0.0.0.0.0.0.six.test A 127.0.0.2\n",
+	    ph_dns_reverse(fake_check.arena, &client, "six.test"));
+	ck_assert_int_eq(session("2001:db8::9", &conf), PH_NEXT);
 	fake_check_end();
 }
 END_TEST
@@ -321,6 +388,10 @@ main(void)
 	tcase_add_test(tc, an_outcome_is_known_until_its_time_is_over);
 	tcase_add_test(tc,
 	    a_dead_list_is_left_alone_and_keeps_nothing_from_being_decided);
+	tcase_add_test(tc, the_store_is_asked_once_whatever_the_number_of_lists);
+	tcase_add_test(tc,
+	    a_list_that_begins_to_name_everybody_is_noticed_at_once);
+	tcase_add_test(tc, lists_of_ipv6_have_test_points_of_their_own);
 	tcase_add_test(tc, works_without_a_store);
 	tcase_add_test(tc, postmaster_is_spared_and_points_are_given_once);
 	tcase_add_test(tc, users_and_sessions_it_never_saw_pass);

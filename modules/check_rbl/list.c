@@ -4,6 +4,7 @@
 
 #include <posthouse/mail.h>
 
+static const uint32_t LOCALHOST = 0x7f000001;
 static const char *const action_words[] = { "weigh", "tag", "defer", "reject",
 	"accept" };
 
@@ -126,27 +127,55 @@ rbl_list_parse(const char *text, struct rbl_list *list_out)
 	return NULL;
 }
 
+/* Whether a list that serves us may answer so. */
+static bool
+is_code(const struct ph_addr *addr)
+{
+	return ph_addr_in(addr, "127.0.0.0/8") &&
+	    !ph_addr_in(addr, "127.255.255.0/24");
+}
+
 static bool
 counts(const struct rbl_list *list, const struct ph_addr *addr)
 {
 	uint32_t code = number_of(addr);
 
-	if (!ph_addr_in(addr, "127.0.0.0/8") ||
-	    ph_addr_in(addr, "127.255.255.0/24"))
+	if (!is_code(addr))
 		return false;
 	for (size_t i = 0; i < list->code_count; i++)
 		if (code >= list->codes[i].low && code <= list->codes[i].high)
 			return true;
-	return list->code_count == 0;
+	return list->code_count == 0 && code != LOCALHOST;
+}
+
+const struct ph_addr *
+rbl_list_code(const struct rbl_list *list, const struct ph_dns_answer *answer)
+{
+	for (size_t i = 0; answer->result == PH_DNS_OK && answer->addr != NULL &&
+	    i < answer->count; i++)
+		if (counts(list, &answer->addr[i]))
+			return &answer->addr[i];
+	return NULL;
 }
 
 bool
-rbl_list_has(const struct rbl_list *list, const struct ph_dns_answer *answer)
+rbl_names_test_point(const struct ph_dns_answer *answer)
 {
-	if (answer->result != PH_DNS_OK || answer->addr == NULL)
-		return false;
-	for (size_t i = 0; i < answer->count; i++)
-		if (counts(list, &answer->addr[i]))
+	for (size_t i = 0; answer->result == PH_DNS_OK && answer->addr != NULL &&
+	    i < answer->count; i++)
+		if (is_code(&answer->addr[i]) &&
+		    number_of(&answer->addr[i]) != LOCALHOST)
 			return true;
 	return false;
+}
+
+const char *
+rbl_test_point(struct ph_arena *arena, const struct rbl_list *list,
+    uint8_t last)
+{
+	const struct ph_addr v4 = { 4, { 127, 0, 0, last } },
+	    v6 = { 6, { [10] = 0xff, 0xff, 127, 0, 0, last } };
+
+	return ph_dns_reverse(arena, list->v4 ? &v4 : &v6,
+	    ph_arena_slice(arena, list->zone).p);
 }

@@ -40,11 +40,21 @@ struct rbl_list {
 const char *rbl_list_parse(const char *text, struct rbl_list *list_out);
 
 /*
- * Whether the answer names the client. Listings are in 127/8 (RFC 5782 s2.1):
- * a parked zone answers outside it. 127.255.255/24 is how lists say that they
- * do not serve us.
+ * The first record that names the client; NULL: none does. Listings are in 127/8
+ * (RFC 5782 s2.1): a parked zone answers outside it. 127.255.255/24 is how lists
+ * say that they do not serve us; 127.0.0.1, what filters on the way answer,
+ * counts only where it is among the codes.
  */
-bool rbl_list_has(const struct rbl_list *list,
+const struct ph_addr *rbl_list_code(const struct rbl_list *list,
     const struct ph_dns_answer *answer);
+
+/*
+ * RFC 5782 s5: no list may name 127.0.0.1 (else it names everybody), and each
+ * names 127.0.0.2; those of IPv6 ::ffff:127.0.0.x. The question about the one
+ * that ends so, and whether the answer names it, whatever the codes are.
+ */
+const char *rbl_test_point(struct ph_arena *arena, const struct rbl_list *list,
+    uint8_t last);
+bool rbl_names_test_point(const struct ph_dns_answer *answer);
 
 #endif

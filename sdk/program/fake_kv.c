@@ -100,6 +100,25 @@ ph_kv_get(struct ph_arena *arena, struct ph_slice key,
 	return PH_OK;
 }
 
+int
+ph_kv_get_many(struct ph_arena *arena, const struct ph_slice *keys,
+    size_t count, struct ph_slice *values_out)
+{
+	int status = count > PH_KV_KEYS_MAX ? PH_TOO_BIG :
+	    count > 0 ? begin(keys[0], false) : PH_OK;
+
+	for (size_t i = 0; status == PH_OK && i < count; i++) {
+		const struct pair *pair = find(keys[i]);
+
+		if (keys[i].n == 0 || keys[i].n > PH_KV_KEY_MAX)
+			return keys[i].n == 0 ? PH_INVALID : PH_TOO_BIG;
+		values_out[i] = pair != NULL ?
+		    ph_arena_slice(arena, pair->value) :
+		    (struct ph_slice){ NULL, 0 };
+	}
+	return status;
+}
+
 static struct pair *
 put(struct ph_slice key, struct ph_slice value, uint64_t ttl_ms)
 {

@@ -7,6 +7,7 @@
 Zone lines:  NAME TYPE VALUE...   with TYPE one of A AAAA MX TXT PTR CNAME, or
 NAME RCODE SERVFAIL|NXDOMAIN|TIMEOUT, NAME TRUNCATE yes (UDP answers get TC),
 NAME TTL SECONDS (of its answers, else 300),
+NAME SOA SECONDS (what is not at or below the name is not for so long),
 NAME DELAY MILLISECONDS (each answer about the name comes that late; * as the
 name: every answer).
 A name that no line has is NXDOMAIN; one without the type asked for is empty.
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 
-from dnslib import (A, AAAA, CNAME, DNSRecord, MX, PTR, QTYPE, RCODE, RR, TXT)
+from dnslib import (A, AAAA, CNAME, DNSRecord, MX, PTR, QTYPE, RCODE, RR, SOA, TXT)
 
 MAKE = {
     "A": A, "AAAA": AAAA, "PTR": PTR, "CNAME": CNAME,
@@ -44,6 +45,15 @@ class Zone:
                         (kind, value.strip()))
             self.rows, self.stamp = rows, stamp
         return self.rows
+
+    def add_authority(self, reply, name):
+        while name:
+            for kind, value in self.names().get(name, ()):
+                if kind == "SOA":
+                    reply.add_auth(RR(name, QTYPE.SOA, ttl=3600, rdata=SOA(
+                        "ns." + name, "hostmaster." + name, (1, 3600, 600, 86400, int(value)))))
+                    return
+            name = name.partition(".")[2]
 
     def answer(self, query, udp):
         request = DNSRecord.parse(query)
@@ -78,6 +88,8 @@ class Zone:
                 break
             reply.add_answer(RR(name, QTYPE.CNAME, rdata=CNAME(alias[0]), ttl=ttl))
             name = alias[0].lower().rstrip(".")
+        if not reply.rr:
+            self.add_authority(reply, name)
         packed = reply.pack()
         if udp and len(packed) > 512:
             short = request.reply()

@@ -502,11 +502,29 @@ ph_kv_get(struct ph_arena *arena, struct ph_slice key,
 {
 	const struct fake_pair *pair = pair_of(key);
 
+	fake_check.kv_trips++;
 	if (fake_check.kv_status != PH_OK)
 		return fake_check.kv_status;
 	if (pair == NULL)
 		return PH_NOT_FOUND;
 	*value_out = ph_arena_slice(arena, pair->value);
+	return PH_OK;
+}
+
+int
+ph_kv_get_many(struct ph_arena *arena, const struct ph_slice *keys,
+    size_t count, struct ph_slice *values_out)
+{
+	ck_assert_uint_le(count, PH_KV_KEYS_MAX);
+	fake_check.kv_trips++;
+	if (fake_check.kv_status != PH_OK)
+		return fake_check.kv_status;
+	for (size_t i = 0; i < count; i++) {
+		const struct fake_pair *pair = pair_of(keys[i]);
+
+		values_out[i] = pair == NULL ? (struct ph_slice){ NULL, 0 } :
+		    ph_arena_slice(arena, pair->value);
+	}
 	return PH_OK;
 }
 
@@ -518,6 +536,7 @@ ph_kv_put(struct ph_slice key, struct ph_slice value, uint64_t ttl_ms)
 	ck_assert_uint_gt(ttl_ms, 0);
 	ck_assert(key.n > 0 && key.n <= PH_KV_KEY_MAX);
 	ck_assert_uint_le(value.n, PH_KV_VALUE_MAX);
+	fake_check.kv_trips++;
 	if (fake_check.kv_status != PH_OK)
 		return fake_check.kv_status;
 	for (size_t i = 0; pair == NULL; i++) {

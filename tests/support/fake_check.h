@@ -29,6 +29,7 @@ struct fake_check {
 	unsigned asked;               /* questions so far */
 
 	int kv_status;                /* PH_OK, or why there is no store */
+	unsigned kv_trips;            /* gets and puts so far */
 	int64_t wall_s;
 
 	/* the answer */

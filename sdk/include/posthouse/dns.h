@@ -36,7 +36,9 @@ struct ph_dns_answer {
 	const struct ph_dns_mx *mx;   /* MX, by preference */
 	const struct ph_slice *txt;   /* TXT, strings of a record joined */
 	const char *const *ptr;       /* PTR */
-	uint32_t ttl_s; /* how long records may be kept; 0: not at all, or none */
+	/* how long it may be kept; that there is nothing (RFC 2308): as the
+	 * zone says, three hours at most; 0: not at all */
+	uint32_t ttl_s;
 };
 
 /*

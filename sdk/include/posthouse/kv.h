@@ -26,10 +26,17 @@ extern "C" {
 
 #define PH_KV_KEY_MAX 512    /* octets, any; at least one */
 #define PH_KV_VALUE_MAX 4096 /* octets, any; may be none */
+#define PH_KV_KEYS_MAX 80    /* asked for at once */
 
 /* The value, in the arena; PH_NOT_FOUND when there is none, or it expired. */
 PH_EXPORT int ph_kv_get(struct ph_arena *arena, struct ph_slice key,
     struct ph_slice *value_out);
+/*
+ * The values of several keys (at most PH_KV_KEYS_MAX, PH_TOO_BIG) in one trip,
+ * into values_out[count]; absent (p is NULL) where there is none.
+ */
+PH_EXPORT int ph_kv_get_many(struct ph_arena *arena,
+    const struct ph_slice *keys, size_t count, struct ph_slice *values_out);
 /* Set it, in place of the one before; it lives for ttl_ms from now (at most
  * 400 days). */
 PH_EXPORT int ph_kv_put(struct ph_slice key, struct ph_slice value,
