@@ -9,7 +9,8 @@ import subprocess
 import time
 import unittest
 
-from sandbox import Sandbox, until
+from remote import Remote
+from sandbox import Dns, Sandbox, until
 
 
 # Nobody answers there: the attempts fail at once.
@@ -122,6 +123,77 @@ class QueueAdmin(unittest.TestCase):
             if words[0] == "eat":
                 self.assertIn("eat is no command", done.stderr)
             self.assertTrue(done.stderr or done.stdout, words)
+
+
+class SuspendedDomains(unittest.TestCase):
+    """A domain's recipients wait on lanes that they share with others, too."""
+
+    def setUp(self):
+        self.remote = Remote()
+        self.addCleanup(self.remote.close)
+        dns = Dns("plain.test A 127.0.0.2\ndead.test A 127.0.0.9\n")
+        self.addCleanup(dns.close)
+        self.box = Sandbox({"a": (
+            f"transport_smtp: {{ port = {self.remote.port}; "
+            'allow_loopback = true; connect_timeout = "1s"; };'
+            'queue: { retry = [ "1h" ]; destination_failures = 1; };'
+            'router_routes: { routes = [ "a.test transport_smtp plain.test", '
+            '"b.test transport_smtp plain.test", '
+            '"c.test transport_smtp dead.test" ]; };')}, dns=dns.address)
+        self.addCleanup(self.box.close)
+
+    def send(self, *to):
+        client = self.box.submission()
+        client.sendmail("alice@example.test", list(to), b"Subject: s\r\n"
+                        b"From: <alice@example.test>\r\n\r\nbody\r\n")
+        client.quit()
+
+    def states(self, *words):
+        return {r["to"]: r["state"] for line in self.box.ctl(
+            "queue", "list", "--json", *words).stdout.splitlines()
+            for r in json.loads(line)["recipients"]}
+
+    def test_they_wait_where_others_go_on(self):
+        self.box.ctl("queue", "suspend", "A.test")
+        self.box.ctl("queue", "suspend", "example.test")
+        self.send("x@A.test", "y@b.test", "bob@example.test")
+        self.box.lines(" delivered ", "to=y@b.test")
+        waiting = {"x@a.test": "suspended", "bob@example.test": "suspended"}
+        self.assertEqual(self.states(), waiting)
+        self.box.kill()
+        self.box.restart()
+        until(lambda: self.states("--state=suspended") == waiting, "the queue")
+        self.box.ctl("queue", "retry", "all")
+        only = json.loads(self.box.ctl("queue", "list", "--json").stdout)["id"]
+        self.assertRegex(self.box.ctl("queue", "why", only).stdout,
+                         "to=<x@a.test> suspended: the destination a.test is "
+                         "suspended: queue resume")
+        counts = self.box.ctl("queue", "counts").stdout
+        self.assertRegex(counts, r"transport_smtp/plain.test recipients=1 "
+                                 r".* suspended=1\n")
+        self.assertRegex(counts, r"mail/\d recipients=1 .* suspended=1\n")
+        self.assertEqual(len(self.remote.messages), 1)
+        self.assertNotIn("to=bob@example.test", "".join(
+            l for l in self.box.log().splitlines() if " delivered " in l))
+        self.box.ctl("queue", "resume", "a.test")
+        self.box.lines(" delivered ", "to=x@a.test")
+        self.box.ctl("queue", "resume", "example.test")
+        self.box.inbox("bob", 1)
+        self.assertEqual(len(self.remote.messages), 2)
+
+    def test_they_leave_a_line_and_may_be_returned(self):
+        self.send("x@c.test")
+        self.box.lines(" deferred ", "to=x@c.test")
+        self.send("y@c.test")  # stands in the line of one that rests
+        until(lambda: self.states().get("y@c.test") == "active", "the line")
+        self.box.ctl("queue", "suspend", "c.test")
+        self.assertEqual(self.states(), {"x@c.test": "suspended",
+                                         "y@c.test": "suspended"})
+        self.box.ctl("queue", "bounce", "--recipient=y@c.test")
+        self.assertIn(b"y@c.test", self.box.inbox("alice", 1)[0])
+        until(lambda: self.states() == {"x@c.test": "suspended"}, "the other")
+        self.box.ctl("queue", "resume", "c.test")
+        self.assertEqual(self.states(), {"x@c.test": "deferred"})
 
 
 class Many(unittest.TestCase):

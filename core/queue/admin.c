@@ -259,7 +259,7 @@ for_destination(struct admin *a, struct ph_slice op)
 		lane_forgive(text);
 		return change_selected(a, &changes[0]);
 	}
-	status = lane_suspend(text, suspend);
+	status = suspend_set(text, suspend);
 	if (status != PH_OK)
 		return status;
 	ph_log(PH_NOTICE, suspend ? "destination_suspended" :

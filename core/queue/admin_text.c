@@ -199,14 +199,14 @@ enum { AGES = sizeof(ages) / sizeof(ages[0]) };
 struct count { /* a million of these for a moment */
 	struct ph_slice destination;
 	int64_t oldest_ms;
-	uint32_t recipients, deferred, age[AGES];
+	uint32_t recipients, deferred, suspended, age[AGES];
 };
 
 static struct count
 count_one(const struct queue_recipient *r, int64_t age_ms)
 {
 	struct count one = { ph_slice_str(r->lane->name), age_ms, 1,
-		r->attempts > 0, { 0 } };
+		r->attempts > 0, suspend_holds(r), { 0 } };
 	size_t i = 0;
 
 	while (age_ms >= ages[i].below_ms)
@@ -220,6 +220,7 @@ count_add(struct count *sum, const struct count *one)
 {
 	sum->recipients += one->recipients;
 	sum->deferred += one->deferred;
+	sum->suspended += one->suspended;
 	for (size_t i = 0; i < AGES; i++)
 		sum->age[i] += one->age[i];
 	if (one->oldest_ms > sum->oldest_ms)
@@ -291,11 +292,9 @@ static void
 put_count(const struct count *c, bool json, struct ph_buf *buf)
 {
 	char name[QUEUE_RCPT_MAX + 1];
-	bool suspended;
 
 	snprintf(name, sizeof(name), PH_SLICE_FMT,
 	    PH_SLICE_ARG(c->destination));
-	suspended = lane_is_suspended(name);
 	if (json) {
 		ph_buf_str(buf, "{\"destination\":");
 		json_string(buf, name);
@@ -309,10 +308,11 @@ put_count(const struct count *c, bool json, struct ph_buf *buf)
 		ph_buf_printf(buf, json ? ",\"%s\":%u" : " %s=%u",
 		    ages[i].name, c->age[i]);
 	if (json)
-		ph_buf_printf(buf, ",\"suspended\":%s}\n",
-		    suspended ? "true" : "false");
+		ph_buf_printf(buf, ",\"suspended\":%u}\n", c->suspended);
+	else if (c->suspended > 0)
+		ph_buf_printf(buf, " suspended=%u\n", c->suspended);
 	else
-		ph_buf_str(buf, suspended ? " suspended\n" : "\n");
+		ph_buf_char(buf, '\n');
 }
 
 void
@@ -369,11 +369,15 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 	else if (entry->is_bounced)
 		ph_buf_str(buf, "it was given up by hand: its sender is to "
 		    "have a report");
-	else if (lane->is_suspended)
-		ph_buf_printf(buf, "the destination %s is suspended: queue "
-		    "resume", lane->name);
 	else if (r->where == AT_WORK)
-		ph_buf_str(buf, "it is being delivered");
+		ph_buf_printf(buf, "it is being delivered%s",
+		    suspend_holds(r) ? ", the last before its destination is "
+		    "suspended" : "");
+	else if (suspend_holds(r))
+		ph_buf_printf(buf, "the destination " PH_SLICE_FMT " is "
+		    "suspended: queue resume", PH_SLICE_ARG(
+		    lane->is_suspended ? ph_slice_str(lane->name) :
+		    ph_address_domain(ph_slice_str(r->address))));
 	else if (r->where == IN_LINE)
 		put_turn(lane, buf);
 	else if (r->next_ms > now)

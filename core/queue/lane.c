@@ -37,8 +37,6 @@ static struct {
 	unsigned unknown;  /* attempts at destinations not known to answer */
 	uint32_t turn;
 	size_t count;
-	char **suspended; /* names, whether a lane is there or not */
-	size_t suspended_count;
 } all;
 
 static struct lane **
@@ -85,7 +83,7 @@ obtain(const char *name, bool is_local, unsigned transport_n)
 		lane->pace.is_known = is_local;
 		lane->transport_n = transport_n;
 		lane->pool = pool_of(name, is_local, transport_n);
-		lane->is_suspended = lane_is_suspended(name);
+		lane->is_suspended = suspend_has(ph_slice_str(name));
 		*at = lane;
 		all.count++;
 	}
@@ -478,93 +476,15 @@ lane_reload(void)
 
 /* --- by hand --- */
 
-enum { SUSPENDED_SPACE = 2, SUSPENDED_MAX = 10000 }; /* of queue-db */
-
-bool
-lane_is_suspended(const char *name)
-{
-	for (size_t i = 0; i < all.suspended_count; i++)
-		if (strcmp(all.suspended[i], name) == 0)
-			return true;
-	return false;
-}
-
-static void
-remember(const char *name, bool on)
+void
+lane_set_suspended(const char *name, bool on)
 {
 	struct lane *lane = *find(name);
 
-	for (size_t i = 0; i < all.suspended_count; i++) {
-		if (strcmp(all.suspended[i], name) != 0)
-			continue;
-		free(all.suspended[i]);
-		all.suspended[i] = all.suspended[--all.suspended_count];
-		break;
-	}
-	if (on) {
-		all.suspended = realloc(all.suspended,
-		    (all.suspended_count + 1) * sizeof(*all.suspended));
-		ph_assert(all.suspended != NULL);
-		all.suspended[all.suspended_count++] = strdup(name);
-	}
 	if (lane == NULL)
 		return;
 	lane->is_suspended = on;
 	lane_offer(lane);
-}
-
-struct suspended_list {
-	struct ph_arena *arena;
-	const struct queue_db_pair *list;
-	size_t count;
-	int status;
-};
-
-static void
-read_suspended(void *arg)
-{
-	struct suspended_list *l = arg;
-
-	l->status = queue_db_kv_list(queue.db, SUSPENDED_SPACE,
-	    (struct ph_slice){ NULL, 0 }, SUSPENDED_MAX,
-	    ph_wall_time() * 1000, l->arena, &l->list, &l->count);
-}
-
-int
-lane_load(struct ph_err *err)
-{
-	struct suspended_list l = { .arena = ph_arena_create(NULL) };
-
-	ph_work(read_suspended, &l);
-	for (size_t i = 0; l.status == PH_OK && i < l.count; i++)
-		remember(ph_arena_slice(l.arena, l.list[i].key).p, true);
-	ph_arena_free(l.arena);
-	return l.status == PH_OK ? PH_OK : ph_err_set(err, l.status, 0,
-	    "the suspended destinations can't be read: %s",
-	    ph_status_name(l.status));
-}
-
-int
-lane_suspend(const char *name, bool on)
-{
-	struct queue_db_op *op;
-	int status;
-
-	if (on && all.suspended_count >= SUSPENDED_MAX)
-		return PH_FULL;
-	op = queue_db_op_create();
-	if (on)
-		queue_db_op_kv_put(op, SUSPENDED_SPACE, ph_slice_str(name),
-		    PH_LIT("1"), 0);
-	else
-		queue_db_op_kv_delete(op, SUSPENDED_SPACE, ph_slice_str(name));
-	status = queue_submit(op, QUEUE_DB_DURABLE);
-	if (status != PH_OK)
-		return status;
-	remember(name, on);
-	if (!on)
-		lane_forgive(name);
-	return PH_OK;
 }
 
 void

@@ -254,14 +254,25 @@ void lane_job_done(struct job *job, enum pace_end end, bool nobody);
 /* The configuration is another one. */
 void lane_reload(void);
 size_t lane_count(void);
-/* Read which destinations are suspended; before lanes are made. */
-int lane_load(struct ph_err *err);
-/* By hand, and durable: hand nothing out to it, or again. Suspends. */
-int lane_suspend(const char *name, bool on);
-bool lane_is_suspended(const char *name);
+/* Begin nothing of the lane with this name, if there is one, or again. */
+void lane_set_suspended(const char *name, bool on);
 /* Forget that it did not answer: it is tried now. */
 void lane_forgive(const char *name);
 void lane_forgive_all(void);
+
+/* --- suspend.c: destinations that are to wait --- */
+
+/* Read which ones; before lanes are made. */
+int suspend_load(struct ph_err *err);
+/* By hand, and durable: hand nothing out to the lane of this name and to
+ * recipients of this domain, or again. Suspends. */
+int suspend_set(const char *name, bool on);
+/* Whether the lane, or the domain, was named; in any case of letters. */
+bool suspend_has(struct ph_slice name);
+/* Whether its lane begins nothing, or it is kept out of the line. */
+bool suspend_holds(const struct queue_recipient *recipient);
+/* Only the latter. */
+bool suspend_keeps_out(const struct queue_recipient *recipient);
 
 /* --- attempt.c: one job --- */
 

@@ -155,7 +155,9 @@ schedule_entry(struct entry *entry)
 		const struct queue_recipient *r = &entry->recipients[i];
 		int64_t at;
 
-		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK)
+		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK ||
+		    (suspend_keeps_out(r) && !entry->is_bounced &&
+		        !r->is_nobody))
 			continue;
 		at = r->where == AT_REST ? r->next_ms : look_ms(entry, now);
 		if (at < due)
@@ -172,6 +174,7 @@ schedule_entry(struct entry *entry)
 static void
 begin_silent(struct entry *entry, size_t i)
 {
+	bool is_to_end = entry->is_bounced || entry->recipients[i].is_nobody;
 	struct lane *lane = entry->recipients[i].lane;
 	struct job *job = lane_begin_silent(entry, lane);
 	bool is_nobody = entry->recipients[i].is_nobody;
@@ -181,7 +184,8 @@ begin_silent(struct entry *entry, size_t i)
 		struct queue_recipient *r = &entry->recipients[i];
 
 		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK ||
-		    r->lane != lane || r->is_nobody != is_nobody)
+		    r->lane != lane || r->is_nobody != is_nobody ||
+		    (!is_to_end && suspend_keeps_out(r)))
 			continue;
 		if (r->where == IN_LINE)
 			lane_withdraw(r);
@@ -204,7 +208,8 @@ schedule_due(struct entry *entry)
 
 		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK)
 			continue;
-		if (r->where == AT_REST && r->next_ms <= now)
+		if (r->where == AT_REST && r->next_ms <= now &&
+		    !suspend_keeps_out(r))
 			lane_add(r);
 		if (entry->is_bounced || r->is_nobody || (r->where == IN_LINE &&
 		        is_overdue(entry, r, now)))

@@ -25,7 +25,7 @@ static bool
 is_state(struct ph_slice word)
 {
 	static const char *const states[] = { "quarantine", "held", "bouncing",
-		"active", "deferred", "waiting" };
+		"suspended", "active", "deferred", "waiting" };
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (ph_slice_eq(word, ph_slice_str(states[i])))
@@ -114,6 +114,8 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 			                                   "held";
 		if (entry->is_bounced && r->where == AT_REST)
 			return "bouncing";
+		if (r->where != AT_WORK && suspend_holds(r))
+			return "suspended";
 		return r->where != AT_REST ? "active" :
 		    r->attempts > 0 ? "deferred" : "waiting";
 	}

@@ -55,7 +55,7 @@ queue_start(struct generation *generation, struct ph_err *err)
 	int status = queue_open(role_dir(), &generation->core.queue, err);
 
 	if (status == PH_OK)
-		status = lane_load(err);
+		status = suspend_load(err);
 	if (status != PH_OK)
 		return status;
 	queue_db_stats(queue.db, &stats);
