@@ -12,7 +12,7 @@ import unittest
 
 from dnslib import A, DNSRecord, RCODE, RR
 
-from remote import Remote
+from remote import HangUp, Remote
 from sandbox import DEADLINE, Dns, Sandbox, until
 
 
@@ -393,13 +393,45 @@ class Recipient(Checks):
             self.assertIn("5.1.1 no such recipient, the next server said: "
                           "550 5.1.1 nobody of that name", text)
             self.assertEqual(self.ask(box, "bob@example.test")[0], 250)
-        self.assertEqual(remote.connections, 2, "answers are kept")
+        self.assertEqual(sum("RCPT" in line for line in remote.lines), 2,
+                         "answers are kept")
         self.assertIn("MAIL FROM:<>", remote.lines)
         self.assertEqual(self.ask(box, "full@inside.test")[0], 450)
         self.assertEqual(self.ask(box, "policy@inside.test")[0], 450)
+        asked = len(remote.lines)
         box.restart()
         self.assertEqual(self.ask(box, "ghost@inside.test")[0], 550)
-        self.assertEqual(remote.connections, 4)
+        self.assertEqual([line for line in remote.lines[asked:] if line != "QUIT"], [])
+
+    def test_a_connection_takes_many_recipients(self):
+        remote = self.remote(rule=lambda verb, line, n: "550 5.1.1 nobody"
+                             if verb == "RCPT" and "ghost" in line else None)
+        box = self.box("", f"""check_recipient: {{ servers = [
+            "inside.test 127.0.0.2:{remote.port}" ]; }};""")
+        client = box.submission("alice")
+        client.mail("alice@example.test")
+        codes = [client.rcpt(f"ghost{n}@inside.test" if n < 7 else f"user{n}@inside.test")[0]
+                 for n in range(20)]
+        client.close()
+        self.assertEqual(codes, [550] * 7 + [250] * 13)
+        if remote.connections > 2:  # each one is idle for ten seconds at most
+            self.fail(f"{remote.connections} connections")
+        self.assertIn("connections_kept", box.ctl("status").stdout)
+
+    def test_a_kept_connection_that_ended_is_no_failure(self):
+        links = []
+
+        def rule(verb, line, n):
+            if verb == "RCPT":
+                links.append(n)
+                if links.count(n) > 1:
+                    raise HangUp
+        remote = self.remote(rule=rule)
+        box = self.box("", f"""check_recipient: {{ servers = [
+            "inside.test 127.0.0.2:{remote.port}" ]; }};""")
+        for n in range(3):
+            self.assertEqual(self.ask(box, f"user{n}@inside.test")[0], 250)
+        self.assertEqual(remote.connections, 3)
 
     def test_a_server_that_is_down_defers(self):
         remote = Remote()
@@ -426,11 +458,12 @@ class Recipient(Checks):
         waiting.start()
         until(lambda: "recipient_waits" in box.log(), "the second waits")
         self.assertEqual(remote.connections, 1)
+        self.assertEqual(sum("RCPT" in line for line in remote.lines), 1)
         release.set()
         asking.join()
         waiting.join()
         self.assertEqual(codes, [250, 250])
-        self.assertEqual(remote.connections, 2)
+        self.assertEqual(remote.connections, 1, "the second goes on with it")
 
 
 class SlowList:

@@ -16,12 +16,14 @@
 #include "net/dns.h"
 #include "pipeline/pipeline.h"
 #include "role/check.h"
+#include "role/kept.h"
 #include "role/memory.h"
 #include "role/route.h"
 
 enum {
 	LEAVE_MS = 2000, /* for what still runs */
 	LOOK_MS = 500,
+	UNWIND_MS = 500,
 };
 
 static struct {
@@ -253,11 +255,18 @@ check_reload(struct generation *generation)
 }
 
 static void
+check_stop(unsigned timeout_ms)
+{
+	kept_end_all(timeout_ms < UNWIND_MS ? timeout_ms : UNWIND_MS);
+}
+
+static void
 check_status(struct ph_buf *items)
 {
 	role_status_item(items, "stages", "%llu",
 	    (unsigned long long)check.stages);
 	role_status_item(items, "running", "%u", check.running);
+	role_status_item(items, "connections_kept", "%zu", kept_count());
 }
 
 const struct role_ops role_check = {
@@ -265,5 +274,6 @@ const struct role_ops role_check = {
 	.kinds = PH_KIND_CHECK | PH_KIND_ROUTER,
 	.start = check_start,
 	.reload = check_reload,
+	.stop = check_stop,
 	.status = check_status,
 };

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* callout.h - one conversation with the next server that ends before DATA. */
+/*
+ * callout.h - a conversation with the next server that never comes to DATA. Its
+ * connection is kept for a while: the next recipient is one more of the same
+ * transaction, and costs one round trip.
+ */
 #ifndef CHECK_RECIPIENT_CALLOUT_H
 #define CHECK_RECIPIENT_CALLOUT_H
 
@@ -14,9 +18,10 @@ struct callout {
 	unsigned timeout_ms;       /* for all of it */
 };
 
-/* Ask whether it takes mail for the recipient, from the null sender. What it
- * said, or why it could not be asked, in the arena. Suspends. */
+/* Ask whether it takes mail for the recipient, from the null sender. place: the
+ * server as a text of its own. What it said, or why it could not be asked, in the
+ * arena. Suspends. */
 enum call_answer callout_ask(struct ph_arena *arena,
-    const struct callout *callout, const char **said_out);
+    const struct callout *callout, const char *place, const char **said_out);
 
 #endif

@@ -3,8 +3,8 @@
  * check_recipient - does the server that the mail goes on to know the
  * recipient? It is asked before the mail is taken, so that no bounce is owed to
  * a forged sender. Local users are the listener's business. What was learnt is
- * kept in the server's key-value store; where nothing can be learnt the mail is
- * put off.
+ * kept in the server's key-value store, the connection for the next question;
+ * where nothing can be learnt the mail is put off.
  */
 #include <posthouse/check.h>
 
@@ -140,11 +140,12 @@ ask(struct ph_call *call, const struct rcpt_conf *conf,
 		.recipient = ph_call_recipient(call),
 		.timeout_ms = conf->timeout_ms };
 	char addr[PH_ADDR_TEXT_MAX] = "";
-	struct ph_slice busy = ph_slice_str(ph_arena_printf(
-	    ph_call_arena(call), "busy %.*s %s %u", (int)server->host.n,
-	    server->host.n > 0 ? server->host.p : "",
+	const char *place = ph_arena_printf(ph_call_arena(call), "%.*s %s %u",
+	    (int)server->host.n, server->host.n > 0 ? server->host.p : "",
 	    server->host.p == NULL ? ph_addr_format(&server->addr, addr) : "",
-	    server->port));
+	    server->port);
+	struct ph_slice busy = ph_slice_str(ph_arena_printf(
+	    ph_call_arena(call), "busy %s", place));
 	enum call_answer answer = CALL_UNSURE;
 	bool is_counted;
 	int64_t now;
@@ -152,7 +153,8 @@ ask(struct ph_call *call, const struct rcpt_conf *conf,
 	if (!take_place(conf, busy, &is_counted))
 		*said_out = "it is being asked too often";
 	else
-		answer = callout_ask(ph_call_arena(call), &callout, said_out);
+		answer = callout_ask(ph_call_arena(call), &callout, place,
+		    said_out);
 	if (is_counted)
 		(void)ph_kv_add(busy, -1, BUSY_MS, &now);
 	return answer;

@@ -7,6 +7,7 @@
 
 #include <posthouse/kv.h>
 #include <posthouse/stream.h>
+#include <posthouse/transport.h>
 
 #include "fake_check.h"
 #include "server.h"
@@ -93,6 +94,50 @@ ph_stream_flush(struct ph_stream *stream)
 {
 	(void)stream;
 	return PH_OK;
+}
+
+/* --- one connection is kept --- */
+
+static struct {
+	struct ph_arena *arena;
+	void *object;
+	char key[200];
+	void (*end)(void *object);
+} kept;
+
+void
+ph_keep(struct ph_arena *arena, void *object, const char *key,
+    unsigned idle_ms, void (*end)(void *object))
+{
+	ck_assert_uint_gt(idle_ms, 0);
+	ck_assert_ptr_null(kept.object);
+	kept.arena = arena;
+	kept.object = object;
+	kept.end = end;
+	snprintf(kept.key, sizeof(kept.key), "%s", key);
+}
+
+void *
+ph_kept_take(const char *key, struct ph_arena **arena_out)
+{
+	void *object = kept.object;
+
+	if (object == NULL || strcmp(kept.key, key) != 0)
+		return NULL;
+	kept.object = NULL;
+	*arena_out = kept.arena;
+	return object;
+}
+
+/* Its time is over. */
+static void
+end_kept(void)
+{
+	if (kept.object == NULL)
+		return;
+	kept.end(kept.object);
+	kept.object = NULL;
+	ph_arena_free(kept.arena);
 }
 
 /* --- tests --- */
@@ -187,8 +232,9 @@ static const struct rcpt_conf usual = { servers, 0, 86400000, 3600000, 5000,
 static const char good[] = "220 hi\n250-me\n250 SIZE\n250 ok\n250 ok\n";
 static const char none[] = "220 hi\n250 me\n250 ok\n550 5.1.1 who?\n";
 
+/* What is kept stays: the script goes on with it. */
 static enum ph_verdict
-rcpt(const char *recipient, const char *script)
+rcpt_more(const char *recipient, const char *script)
 {
 	fake_check_next();
 	memset(&server, 0, sizeof(server));
@@ -198,6 +244,13 @@ rcpt(const char *recipient, const char *script)
 	    &usual);
 }
 
+static enum ph_verdict
+rcpt(const char *recipient, const char *script)
+{
+	end_kept();
+	return rcpt_more(recipient, script);
+}
+
 START_TEST(the_next_server_is_asked_once)
 {
 	fake_check_begin();
@@ -205,7 +258,9 @@ START_TEST(the_next_server_is_asked_once)
 	ck_assert_uint_eq(server.connections, 0);
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
 	ck_assert_str_eq(server.heard, "EHLO mail.example.test\r\n"
-	    "MAIL FROM:<>\r\nRCPT TO:<bob@inside.test>\r\nQUIT\r\n");
+	    "MAIL FROM:<>\r\nRCPT TO:<bob@inside.test>\r\n");
+	end_kept();
+	ck_assert_ptr_nonnull(strstr(server.heard, ">\r\nQUIT\r\n"));
 	ck_assert_uint_eq(server.port, 2525);
 	ck_assert_int_eq(rcpt("Bob@Inside.test", none), PH_NEXT);
 	ck_assert_uint_eq(server.connections, 0);
@@ -215,6 +270,61 @@ START_TEST(the_next_server_is_asked_once)
 	    "said: 550 5.1.1 who?");
 	fake_check.wall_s += 3601;
 	ck_assert_int_eq(rcpt("eve@inside.test", good), PH_NEXT);
+	end_kept();
+	fake_check_end();
+}
+END_TEST
+
+START_TEST(a_kept_connection_takes_the_next_recipient)
+{
+	static const struct {
+		const char *script, *heard;
+		unsigned connections;
+		enum ph_verdict verdict;
+	} row[] = {
+		{ "250 ok\n", "RCPT TO:<x@inside.test>\r\n", 0, PH_NEXT },
+		{ "550 who?\n", "RCPT TO:<x@inside.test>\r\n", 0, PH_REJECT },
+		/* the transaction is full */
+		{ "452 4.5.3 too many\n250 ok\n250 ok\n250 ok\n",
+		    "RCPT TO:<x@inside.test>\r\nRSET\r\nMAIL FROM:<>\r\n"
+		    "RCPT TO:<x@inside.test>\r\n", 0, PH_NEXT },
+		{ "452 later\n250 ok\n250 ok\n452 later\n",
+		    "RCPT TO:<x@inside.test>\r\nRSET\r\nMAIL FROM:<>\r\n"
+		    "RCPT TO:<x@inside.test>\r\nQUIT\r\n", 0, PH_DEFER },
+		/* or the server tired of us */
+		{ "421 bye\n220 hi\n250 me\n250 ok\n250 ok\n",
+		    "RCPT TO:<x@inside.test>\r\nEHLO mail.example.test\r\n"
+		    "MAIL FROM:<>\r\nRCPT TO:<x@inside.test>\r\n", 1,
+		    PH_NEXT },
+		{ "", "RCPT TO:<x@inside.test>\r\n", 1, PH_DEFER },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		fake_check_begin();
+		ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
+		ck_assert_int_eq(rcpt_more("x@inside.test", row[i].script),
+		    row[i].verdict);
+		ck_assert_str_eq(server.heard, row[i].heard);
+		ck_assert_uint_eq(server.connections, row[i].connections);
+		end_kept();
+		end_kept();
+	fake_check_end();
+	}
+}
+END_TEST
+
+START_TEST(a_connection_that_heard_of_many_unknown_is_not_kept)
+{
+	char to[] = "0@inside.test";
+
+	fake_check_begin();
+	ck_assert_int_eq(rcpt(to, none), PH_REJECT);
+	for (to[0] = '1'; to[0] < '8'; to[0]++) {
+		ck_assert_ptr_nonnull(kept.object);
+		ck_assert_int_eq(rcpt_more(to, "550 who?\n"), PH_REJECT);
+	}
+	ck_assert_ptr_null(kept.object);
+	ck_assert_ptr_nonnull(strstr(server.heard, "QUIT"));
 	fake_check_end();
 }
 END_TEST
@@ -235,6 +345,7 @@ START_TEST(what_it_does_not_say_is_asked_again)
 	}
 	ck_assert_int_eq(rcpt("bob@inside.test",
 	    "220 hi\n502 EHLO?\n250 me\n250 ok\n250 ok\n"), PH_NEXT);
+	end_kept();
 	fake_check_end();
 }
 END_TEST
@@ -251,6 +362,7 @@ START_TEST(a_server_is_not_asked_by_too_many_at_once)
 	ck_assert_uint_gt(server.waited_ms, 0);
 	fake_check.kv_status = PH_UNAVAILABLE; /* then nobody counts */
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
+	end_kept();
 	fake_check_end();
 }
 END_TEST
@@ -281,6 +393,9 @@ main(void)
 	tcase_add_test(tc, domains_below_are_meant_by_a_star);
 	tcase_add_test(tc, only_refusals_about_the_mailbox_count);
 	tcase_add_test(tc, the_next_server_is_asked_once);
+	tcase_add_test(tc, a_kept_connection_takes_the_next_recipient);
+	tcase_add_test(tc,
+	    a_connection_that_heard_of_many_unknown_is_not_kept);
 	tcase_add_test(tc, what_it_does_not_say_is_asked_again);
 	tcase_add_test(tc, a_server_is_not_asked_by_too_many_at_once);
 	tcase_add_test(tc, odd_recipients_and_names_of_servers);

@@ -101,8 +101,8 @@ PH_EXPORT int ph_attempt_run(struct ph_attempt *attempt, size_t i,
     int *end_out);
 
 /*
- * Keep an object, a connection as a rule, for a later attempt in this process.
- * It ends with its arena (given; one without a parent). key (copied) names all
+ * Keep an object, a connection as a rule, for a later attempt in this process
+ * (the check role has it, too: for a later call of a hook). It ends with its arena (given; one without a parent). key (copied) names all
  * that the object depends upon. When nobody took it for idle_ms, when too many
  * are kept, or when the server stops, end(object) is called in a fiber, which
  * may suspend for some seconds, and the arena ends after it.
