@@ -205,6 +205,19 @@ def unfinished():
                 yield name, number, "unfinished"
 
 
+# What asks the machine's DNS, for its own name at least.
+ASKS_DNS = re.compile(r"smtplib\.(?:SMTP|SMTP_SSL|LMTP)\(|getfqdn|gethostby|"
+                      r"make_msgid\((?!.*domain=)|HTTPServer\(")
+
+
+def look_ups():
+    """Tests ask no DNS but their own: Smtp and SmtpTls are in sandbox.py."""
+    for name in sources("tests", ends=(".py",)):
+        for number, line in enumerate(text_of(name).splitlines(), 1):
+            if name not in ("tests/lint.py", "tests/test_lint.py") and ASKS_DNS.search(line):
+                yield name, number, "asks the machine's DNS"
+
+
 def folder_readmes():
     """Each folder of core/ says why it exists."""
     for folder in sorted({os.path.dirname(n) for n in sources("core")}):
@@ -465,8 +478,8 @@ def standards():
 
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
-    lengths, unfinished, folder_readmes, headers_alone, manuals, manual_form, sdk_manuals,
-    documents, standards, snippets, main_file, main_manual,
+    lengths, unfinished, look_ups, folder_readmes, headers_alone, manuals, manual_form,
+    sdk_manuals, documents, standards, snippets, main_file, main_manual,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}
 

@@ -3,7 +3,7 @@
 # sandbox.sh - a throw-away posthouse on free loopback ports.
 #
 #   sandbox.sh start DIR [--users N] [--conf DIR-of-snippets]
-#                        [--dns IP:PORT] [--build DIR]
+#                        [--dns IP:PORT] [--build DIR] [--ports "7 OF THEM"]
 #   sandbox.sh stop DIR      end it cleanly (SIGTERM)
 #   sandbox.sh kill DIR      SIGKILL to every process of it
 #   sandbox.sh restart DIR   start it again, same ports, same data
@@ -42,31 +42,6 @@ place_programs() {
 		modules=$state/lib/modules
 		export LD_LIBRARY_PATH=$state/lib
 	fi
-}
-
-free_ports() {
-	/usr/bin/python3 - "$1" <<'PY'
-import itertools, os, socket, sys
-def bind(family, address):
-    s = socket.socket(family)
-    try:
-        s.bind(address)
-    except OSError:
-        s.close()
-        return None
-    return s
-held = []
-six = bind(socket.AF_INET6, ("::1", 0))
-# Below what the kernel gives to clients; apart from others that begin now.
-begin = os.getpid() * 7 % 12000
-for port in (20000 + (begin + n) % 12000 for n in itertools.count()):
-    if len(held) == int(sys.argv[1]):
-        break
-    four = bind(socket.AF_INET, ("127.0.0.1", port))
-    if four and (not six or bind(socket.AF_INET6, ("::1", port))):
-        held.append(four)
-print(*(s.getsockname()[1] for s in held))
-PY
 }
 
 # "localhost" is ::1, too, where there is IPv6: both listen.
@@ -121,7 +96,8 @@ make_users() {
 
 write_conf() {
 	local smtp submission submissions pop3 pop3s imap imaps
-	read -r smtp submission submissions pop3 pop3s imap imaps < <(free_ports 7)
+	[ -n "$ports" ] || ports=$(/usr/bin/python3 "$top/tests/support/ports.py" 7)
+	read -r smtp submission submissions pop3 pop3s imap imaps <<<"$ports"
 	mkdir -p "$dir/conf.d"
 	cat >"$dir/posthouse.conf" <<CONF
 hostname = "mail.example.test";
@@ -192,7 +168,7 @@ launch() {
 	setsid ${PH_WRAP:-} "$posthouse" -F -c "$dir/posthouse.conf" </dev/null >>"$dir/stderr" 2>&1 9>&- &
 	pid=$!
 	echo $pid >"$dir/pid"
-	for _ in $(seq 1200); do
+	for _ in $(seq 2400); do
 		if tail -n +$((seen + 1)) "$dir/log" | grep -q " master\[$pid\] ready"; then
 			{ cat "$dir/env.ports"; echo "PH_PID=$pid"; } >"$dir/env.new"
 			mv "$dir/env.new" "$dir/env"
@@ -207,7 +183,7 @@ launch() {
 }
 
 start() {
-	local users=0 conf="" dns="" build=$top/build state=$dir
+	local users=0 conf="" dns="" ports="" build=$top/build state=$dir
 	local posthouse posthousectl modules
 	while [ $# -gt 0 ]; do
 		[ $# -ge 2 ] || die "$1 needs a value"
@@ -215,6 +191,7 @@ start() {
 		--users) users=$2 ;;
 		--conf) conf=$2 ;;
 		--dns) dns=$2 ;;
+		--ports) ports=$2 ;;
 		--build) build=$(cd "$2" 2>/dev/null && pwd) || die "there is no $2" ;;
 		*) die "unknown option $1" ;;
 		esac
@@ -248,7 +225,7 @@ kill_all() {
 	kill -STOP "$pid"
 	all="$pid $(pgrep -P "$pid" | tr '\n' ' ')"
 	kill -KILL $all 2>/dev/null || true
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		left=
 		for p in $all; do
 			[ ! -e "/proc/$p" ] || is_zombie "$p" || left=yes
@@ -264,13 +241,13 @@ stop() {
 	pid=$(master_pid)
 	is_alive "$pid" || return 0
 	kill -TERM "$pid"
-	for _ in $(seq 600); do
+	for _ in $(seq 2400); do
 		is_alive "$pid" || return 0
 		! is_zombie "$pid" || return 0
 		sleep 0.05
 	done
 	kill_all
-	die "did not end within 30 s; killed"
+	die "did not end within 120 s; killed"
 }
 
 [ $# -ge 2 ] || die "usage: sandbox.sh start|stop|kill|restart DIR [options]"

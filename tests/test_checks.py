@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks of the way mail comes in, each against a real DNS server: what a
 client is told at each step of a conversation."""
+import concurrent.futures
 import os
 import re
-import signal
-import smtplib
 import socket
 import threading
 import time
@@ -13,7 +12,7 @@ import unittest
 from dnslib import A, DNSRecord, RCODE, RR
 
 from remote import HangUp, Remote
-from sandbox import DEADLINE, Dns, Sandbox, until
+from sandbox import DEADLINE, Dns, Sandbox, Smtp, until
 
 
 class Checks(unittest.TestCase):
@@ -21,14 +20,20 @@ class Checks(unittest.TestCase):
         """A server that knows the zone and has the sections of conf."""
         dns = Dns(zone)
         self.addCleanup(dns.close)
-        box = Sandbox({"checks": f'dns: {{ timeout = "2s"; }}; {conf}'},
+        box = Sandbox({"checks": f'dns: {{ timeout = "20s"; }}; {conf}'},
                       dns=dns.address, **more)
         self.addCleanup(box.close)
         box.dns = dns
         return box
 
+    def no_dns(self, box):
+        """From here on nobody answers, and that is known soon."""
+        box.dns.process.kill()
+        box.snippet("99-dns", 'dns: { timeout = "1s"; attempts = 1; };')
+        box.ctl("reload")
+
     def client(self, box, address, helo="client.test"):
-        client = smtplib.SMTP(timeout=DEADLINE, source_address=(address, 0))
+        client = Smtp(source_address=(address, 0))
         self.addCleanup(client.close)
         code, text = client.connect("127.0.0.1", box.port("smtp"))
         if code == 220:
@@ -120,7 +125,7 @@ class Rbl(Checks):
 4.0.0.127.slow.test RCODE TIMEOUT
 3.0.0.127.grey.test A 127.0.0.4
 """
-    CONF = """check_rbl: { exempt = [ ]; timeout = "1s"; tag_at = 1; reject_at = 2;
+    CONF = """check_rbl: { exempt = [ ]; timeout = "10s"; tag_at = 1; reject_at = 2;
         lists = [ "bad.test weight=2", "good.test action=accept", "liar.test weight=2",
                   "slow.test", "grey.test codes=127.0.0.4" ]; %s };"""
 
@@ -129,10 +134,12 @@ class Rbl(Checks):
         step, code, text = self.talk(box, "127.0.0.9")
         self.assertEqual((step, code), ("rcpt", 550), text)
         self.assertIn("5.7.1 127.0.0.9 is listed by bad.test: known for spam", text)
-        for address in ("127.0.0.12", "127.0.0.4", "127.0.0.6", "127.0.0.7",
-                        "127.0.0.8"):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:  # they wait
+            late = [pool.submit(self.talk, box, f"127.0.0.{n}") for n in (4, 5)]
+        for address in ("127.0.0.12", "127.0.0.6", "127.0.0.7", "127.0.0.8"):
             self.assertEqual(self.talk(box, address)[:2], ("rcpt", 250), address)
-        self.assertEqual(self.talk(box, "127.0.0.5")[1], 550, "a late list decides nothing")
+        self.assertEqual([f.result()[1] for f in late], [250, 550],
+                         "a late list decides nothing")
         self.assertEqual(self.talk(box, "127.0.0.9", to="postmaster@example.test")[1], 250)
         self.assertRegex(box.log(), r"list_names_everybody .*zone=liar\.test")
         for zone, why in (("good", "does not name 127.0.0.2"),
@@ -191,7 +198,7 @@ class Rbl(Checks):
 
     def test_no_resolver_no_refusal(self):
         box = self.box(self.ZONE, self.CONF % "")
-        box.dns.process.kill()
+        self.no_dns(box)
         for _ in range(2):
             self.assertEqual(self.talk(box, "127.0.0.9")[1], 250)
 
@@ -217,7 +224,7 @@ big.test MX 10 mail.good.test
             got, text = client.docmd("MAIL", f"FROM:<{sender}>")
             self.assertEqual((got, text.decode().split()[0]), (code, enhanced), sender)
             client.close()
-        box.dns.process.kill()
+        self.no_dns(box)
         self.assertEqual(self.talk(box, sender="x@good.test")[:2], ("mail", 450))
 
     def test_users_send_as_they_like(self):
@@ -294,7 +301,7 @@ other.test MX 10 mx.other.test
 
     def test_a_dead_resolver_is_held_against_nobody(self):
         box = self.box(self.ZONE, self.CONF % ("reject", "reject", "reject"))
-        box.dns.process.kill()
+        self.no_dns(box)
         self.assertEqual(self.talk(box)[1], 250)
 
 
@@ -318,16 +325,12 @@ class Greylist(Checks):
 
     def test_without_the_store_nobody_is_put_off(self):
         box = self.box("", self.CONF % "")
-        pids = box.kill_role("queue", signal.SIGSTOP)
-        try:
+        with box.stopped("queue"):
             client, *_ = self.client(box, "127.0.0.9")
             code, text = client.docmd("MAIL", "FROM:<x@remote.test>")
             if code == 250:
                 code, text = client.docmd("RCPT", "TO:<bob@example.test>")
             client.close()
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
         self.assertEqual(code, 250, text)
 
 
@@ -350,9 +353,9 @@ class Rate(Checks):
 
     def test_a_time_that_is_over_counts_no_more(self):
         box = self.box("", """check_rate: { exempt = [ ];
-            limits = [ "messages per sender 1/2s" ]; };""")
+            limits = [ "messages per sender 1/4s" ]; };""")
         self.assertEqual(self.talk(box)[:2], ("rcpt", 250))
-        self.assertEqual(self.talk(box)[:2], ("mail", 450))
+        until(lambda: self.talk(box)[:2] == ("mail", 450), "another within its time")
         until(lambda: self.talk(box)[1] == 250, "the next time begins")
 
     def test_a_bad_limit_is_told_with_its_line(self):
@@ -534,8 +537,8 @@ broken.test RCODE SERVFAIL
                 ("127.0.0.9", "client.test", "bob@example.test"),   # from our domain
                 ("127.0.0.9", "client.test", "\"a b\"@good.test"),
                 ("127.0.0.9", "client.test", "x@b\u00fccher.test")):
-            with smtplib.SMTP("::1" if ":" in address else "127.0.0.1", box.port("smtp"),
-                              timeout=DEADLINE, source_address=(address, 0)) as client:
+            with Smtp("::1" if ":" in address else "127.0.0.1", box.port("smtp"),
+                      source_address=(address, 0)) as client:
                 client.command_encoding = "utf-8"
                 how = "" if sender.isascii() else " SMTPUTF8"
                 for line in (f"EHLO {helo}", f"MAIL FROM:<{sender}>{how}",
@@ -606,16 +609,17 @@ good.test MX 10 mx.good.test
         plain = self.box("", "")
         self.send(plain)  # warm
 
-        def best(which):
-            took = []
-            for _ in range(5):
-                start = time.monotonic()
-                self.send(which, helo="mx.good.test", sender="x@good.test")
-                took.append(time.monotonic() - start)
+        with_checks, without = [], []
+
+        def measure(which, took):
+            start = time.monotonic()
+            self.send(which, helo="mx.good.test", sender="x@good.test")
+            took.append(time.monotonic() - start)
             return min(took)
-        with_checks, without = best(box), best(plain)
-        self.assertLess(with_checks - without, 0.150)
-        self.assertGreater(with_checks, 0.1, "they were asked")
+        # one after the other they would never take less than 200 ms
+        until(lambda: measure(box, with_checks) - measure(plain, without) < 0.150,
+              "look-ups that are made together")
+        self.assertGreater(min(with_checks), 0.1, "they were asked")
 
 
 if __name__ == "__main__":

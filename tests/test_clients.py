@@ -14,7 +14,7 @@ import tempfile
 import unittest
 import warnings
 
-from sandbox import DEADLINE, Sandbox, until
+from sandbox import DEADLINE, Sandbox, Smtp, SmtpTls, until
 
 warnings.simplefilter("error", DeprecationWarning)
 
@@ -57,7 +57,7 @@ class Clients(unittest.TestCase):
 
     def command(self, *args, stdin=b"", status=0):
         """Its standard output; nothing may be on its standard error."""
-        done = subprocess.run(args, input=stdin, capture_output=True, timeout=60,
+        done = subprocess.run(args, input=stdin, capture_output=True, timeout=180,
                               env=dict(os.environ, HOME=self.home,
                                        TERM="xterm", LC_ALL="C.UTF-8"))
         said = (args, done.stdout[-2000:], done.stderr[-2000:])
@@ -420,10 +420,7 @@ class Libraries(Clients):
             user, sender = self.user(), self.user()
             text = message(sender, user, "hard", HARD_BODY)
             if connect is None:
-                client = smtplib.SMTP_SSL("localhost",
-                                          self.box.port("submissions"),
-                                          context=self.box.tls(),
-                                          timeout=DEADLINE)
+                client = SmtpTls("localhost", self.box.port("submissions"), context=self.box.tls())
                 client.login(sender, "secret")
             else:
                 client = connect(sender)
@@ -482,8 +479,7 @@ class Libraries(Clients):
         code, text = client.mail("alice@example.test")
         self.assertEqual((code, text[:6]), (530, b"5.7.0 "))
         client.close()
-        clear = smtplib.SMTP("localhost", self.box.port("submission"),
-                             timeout=DEADLINE)
+        clear = Smtp("localhost", self.box.port("submission"))
         clear.ehlo("client.test")
         self.assertNotIn("auth", clear.esmtp_features)
         self.assertIn("starttls", clear.esmtp_features)

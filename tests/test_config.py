@@ -9,14 +9,13 @@ import poplib
 import re
 import shutil
 import signal
-import smtplib
-import socket
 import subprocess
 import tempfile
 import threading
 import unittest
 
-from sandbox import DEADLINE, TOP, Sandbox, until
+from ports import free_ports
+from sandbox import DEADLINE, TOP, Sandbox, Smtp, until
 
 # A module of another ABI, or of none at all.
 FOREIGN = """
@@ -43,12 +42,6 @@ def compile_module(folder, name, text):
 def generation(box):
     return int(re.search(r"^server generation (\d+)$",
                          box.ctl("status").stdout, re.M)[1])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Mistakes(unittest.TestCase):
@@ -250,7 +243,7 @@ policy: { when: {
                          r"50-sandbox\.conf:\d+\) listens there already"))
 
     def test_socket_written_in_two_ways(self):
-        port = free_port()
+        port, = free_ports(1)
         self.refused(f'pop3: {{ listen = [ "[::1]:{port}" ]; }};\n'
                      f'imap: {{ listen = [ "[0:0::1]:{port}" ]; }};\n',
                      (2, r"pop3 \(\S+/95-bad\.conf:1\) listens there already"))
@@ -285,7 +278,7 @@ class GoodReload(unittest.TestCase):
             self.assertEqual(box.ctl("reload", check=False).returncode, 1)
             self.assertEqual(old.rcpt("bob@example.test")[0], 250)
             os.unlink(os.path.join(box.dir, "conf.d", "95-bad.conf"))
-            port = free_port()
+            port, = free_ports(1)
             box.snippet("95-good", 'hostname = "new.example.test";\nsmtp_inbound: '
                         '{ listen = [ "127.0.0.1:%s", "127.0.0.1:%d" ]; };'
                         % (box.env["PH_SMTP"], port))
@@ -294,7 +287,7 @@ class GoodReload(unittest.TestCase):
                              f"generation {before + 1}\n")
             # the new name and the new port, at once
             for at in (box.port("smtp"), port):
-                with smtplib.SMTP("127.0.0.1", at, timeout=DEADLINE) as client:
+                with Smtp("127.0.0.1", at) as client:
                     self.assertIn(b"new.example.test",
                                   client.ehlo("client.test")[1])
             # the old session: its transaction, then another, with its old name
@@ -347,7 +340,7 @@ class GoodReload(unittest.TestCase):
 
     def test_a_new_certificate_is_for_new_sessions(self):
         with Sandbox() as box:
-            old = [smtplib.SMTP("localhost", box.port(name), timeout=DEADLINE)
+            old = [Smtp("localhost", box.port(name))
                    for name in ("smtp", "submission")]
             imap = imaplib.IMAP4("localhost", box.port("imap"))
             pop3 = poplib.POP3("localhost", box.port("pop3"), timeout=DEADLINE)

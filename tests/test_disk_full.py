@@ -3,7 +3,6 @@
 delivered, and with room again mail is taken again by itself. Root only: it
 mounts a small file system."""
 import os
-import signal
 import smtplib
 import subprocess
 import tempfile
@@ -84,12 +83,20 @@ class DiskFull(unittest.TestCase):
             client, filler = box.smtp(), os.path.join(box.dir, "filler")
             codes = [self.send(client, 0)]
             box.inbox("bob", 1)
-            for pid in box.kill_role("mail", signal.SIGSTOP):
-                codes += [self.send(client, n) for n in range(1, 40)]
-                self.fill(filler)
-                os.kill(pid, signal.SIGCONT)
-            until(lambda: " deferred " in box.log(), "a delivery without room")
-            os.unlink(filler)
+
+            def deferred():
+                """On a slow machine the mail process is replaced, and
+                delivers, before the disk is full."""
+                with box.stopped("mail"):
+                    first = len(codes)
+                    codes.extend(self.send(client, first + n) for n in range(40))
+                    self.fill(filler)
+                until(lambda: " deferred " in box.log() or
+                      box.log().count(" delivered ") == codes.count(250),
+                      "deliveries, or none for want of room")
+                os.unlink(filler)
+                return " deferred " in box.log()
+            until(deferred, "a delivery without room")
             self.check(box, codes)
 
 

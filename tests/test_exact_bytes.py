@@ -8,12 +8,11 @@ import os
 import random
 import re
 import shutil
-import smtplib
 import tempfile
 import unittest
 
 from remote import Remote
-from sandbox import Dns, Sandbox, until
+from sandbox import Dns, Sandbox, Smtp, until
 
 SEED = int(os.environ.get("PH_BYTES_SEED", str(random.randrange(1 << 30))))
 MESSAGES = int(os.environ.get("PH_BYTES_MESSAGES", "12"))  # of each form
@@ -86,7 +85,7 @@ class ExactBytes(unittest.TestCase):
         cls.box.ctl("reload")
 
     def client(self):
-        client = smtplib.SMTP("127.0.0.1", self.box.port("smtp"), timeout=60)
+        client = Smtp("127.0.0.1", self.box.port("smtp"))
         self.addCleanup(client.close)
         client.ehlo("sender.test")
         return client

@@ -5,12 +5,11 @@ later one sees them as they are stored and reads what an earlier one noted, and
 each message begins anew."""
 import os
 import shutil
-import smtplib
 import subprocess
 import tempfile
 import unittest
 
-from sandbox import DEADLINE, TOP, Sandbox
+from sandbox import TOP, Sandbox, Smtp
 
 # Does what its option tells: "insert N NAME VALUE", "change N NAME VALUE",
 # "remove N NAME", "add NAME VALUE", "note KEY TEXT", "tell KEY" (a field with the
@@ -123,7 +122,7 @@ class Edits(unittest.TestCase):
         return box
 
     def client(self, box):
-        client = smtplib.SMTP("127.0.0.1", box.port("smtp"), timeout=DEADLINE)
+        client = Smtp("127.0.0.1", box.port("smtp"))
         self.addCleanup(client.close)
         return client
 

@@ -3,7 +3,6 @@
 constructor, and in those that meet strangers from its hooks, what is not that
 role's right."""
 import os
-import random
 import re
 import shutil
 import smtplib
@@ -12,6 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
+from ports import free_ports
 from sandbox import BUILD, DEADLINE, TOP, Sandbox
 
 MODULE = r"""
@@ -274,7 +274,7 @@ class Hostile(unittest.TestCase):
     def test_a_check_and_a_listener_are_refused_all_they_should_not_do(self):
         folder = tempfile.mkdtemp(prefix="posthouse-hostile-")
         self.addCleanup(shutil.rmtree, folder)
-        port = random.randint(33000, 50000)
+        port, = free_ports(1)
         with Sandbox() as box:
             self.build(box, folder)
             box.snippet("hostile", (

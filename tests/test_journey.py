@@ -2,6 +2,7 @@
 """Mail goes the whole road: submission and inbound in, POP3 and IMAP out."""
 import os
 import re
+import shutil
 import smtplib
 import subprocess
 import tempfile
@@ -173,13 +174,14 @@ class RealClients(unittest.TestCase):
     def setUpClass(cls):
         cls.box = Sandbox()
         cls.home = tempfile.mkdtemp(prefix="posthouse-clients-")
+        cls.addClassCleanup(shutil.rmtree, cls.home)
 
     @classmethod
     def tearDownClass(cls):
         cls.box.close()
 
     def command(self, *args, stdin=b"", **env):
-        done = subprocess.run(args, input=stdin, capture_output=True, timeout=60,
+        done = subprocess.run(args, input=stdin, capture_output=True, timeout=180,
                               env=dict(os.environ, HOME=self.home, **env))
         self.assertEqual(done.returncode, 0, (args, done.stdout, done.stderr))
         self.assertNotIn(b"arning", done.stdout + done.stderr)

@@ -22,6 +22,14 @@ class Lint(unittest.TestCase):
         self.assertEqual(lint.settings(text),
                          [("a", '"5m"', "A (b)."), ("b", "[]", "C.")])
 
+    def test_knows_what_asks_dns(self):
+        for text in ("smtplib.SMTP(host)", "x = smtplib.SMTP_SSL()", "make_msgid()",
+                     "socket.getfqdn()", "http.server.HTTPServer(at, x)"):
+            self.assertTrue(lint.ASKS_DNS.search(text), text)
+        for text in ("smtplib.SMTPException", "Smtp(host)", "smtplib.SMTP)",
+                     'make_msgid(domain="x.test")'):
+            self.assertFalse(lint.ASKS_DNS.search(text), text)
+
     def test_configures_without_tests_as_the_demo_does(self):
         with tempfile.TemporaryDirectory() as build:
             done = subprocess.run(

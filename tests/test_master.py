@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import unittest
 
+from ports import free_ports
 from sandbox import BUILD, DEADLINE, TOP, Sandbox, until
 
 ROLES = ("queue", "auth", "check", "mail", "relay", "edge")
@@ -141,7 +142,7 @@ class Supervision(unittest.TestCase):
             client.rcpt("bob@example.test")
             client.docmd("DATA")
             client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
-            select.select([client.sock], [], [], 0.02 * attempt)
+            select.select([client.sock], [], [], min(5, 0.01 * 2 ** attempt))
             os.kill(pid, signal.SIGKILL)
             code = client.getreply()[0]  # 250 when it was asked after the end
             self.assertIn(code, (250, 451))
@@ -183,9 +184,7 @@ class Reload(unittest.TestCase):
         client = self.box.smtp()
         client.ehlo("client.test")
         smtp = self.box.env["PH_SMTP"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port, = free_ports(1)
         self.box.snippet("95-good", 'smtp_inbound: { listen = [ "127.0.0.1:%s", '
                          '"127.0.0.1:%d" ]; };' % (smtp, port))
         self.assertEqual(self.box.ctl("reload").stdout,
@@ -287,7 +286,7 @@ class Life(unittest.TestCase):
                               capture_output=True).stdout.split()
         self.assertGreaterEqual(len(pids), len(ROLES))
         child.send_signal(signal.SIGTERM)
-        self.assertEqual(child.wait(60), 0)
+        self.assertEqual(child.wait(DEADLINE), 0)
         self.assertFalse(any(is_alive(p) for p in pids))
         self.assertRegex(self.box.log(), rf" master\[{child.pid}\] stopped")
         self.assertFalse(os.path.exists(

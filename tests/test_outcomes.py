@@ -2,10 +2,7 @@
 """What the queue makes of outcomes that come together, late or never: every
 message is delivered, reported to its sender, or still there."""
 import json
-import os
-import signal
 import threading
-import time
 import unittest
 
 from remote import Remote
@@ -64,16 +61,12 @@ class Outcomes(unittest.TestCase):
             for waiting in gate.waiting.values():
                 self.assertTrue(waiting.wait(DEADLINE))
             # the report needs auth, which is busy, while the other job ends
-            pids = box.kill_role("auth", signal.SIGSTOP)
-            try:
+            with box.stopped("auth"):
                 gate.open["x@one.test"].set()
                 until(lambda: " bounced " in box.log(), "the refusal")
                 gate.open["y@two.test"].set()
                 until(lambda: remote.messages, "the other delivery")
-                time.sleep(0.3)
-            finally:
-                for pid in pids:
-                    os.kill(pid, signal.SIGCONT)
+                until(lambda: " delivered " in box.log(), "its result")
             report = box.inbox("alice", 1)[0]
             self.assertIn(b"x@one.test", report)
             self.assertNotIn(b"y@two.test", report)
@@ -88,14 +81,10 @@ class Outcomes(unittest.TestCase):
             self.send(box, "x@one.test", "y@one.test")
             self.assertTrue(gate.waiting["x@one.test"].wait(DEADLINE))
             # who alice is can't be told while her report is made
-            pids = box.kill_role("auth", signal.SIGSTOP)
-            try:
+            with box.stopped("auth"):
                 gate.open["x@one.test"].set()
                 until(lambda: " report_not_made " in box.log(),
                       "the queue to go on without the report")
-            finally:
-                for pid in pids:
-                    os.kill(pid, signal.SIGCONT)
             box.ctl("queue", "retry", "all")
             report = box.inbox("alice", 1)[0]
             self.assertIn(b"x@one.test", report)

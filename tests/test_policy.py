@@ -4,10 +4,9 @@
 each client the points that its address asks for."""
 import json
 import re
-import smtplib
 import unittest
 
-from sandbox import DEADLINE, Dns, Sandbox, until
+from sandbox import Dns, Sandbox, Smtp, until
 
 # 127.0.0.N has N points of check_rbl, one more of check_helo without a dot.
 ZONE = "\n".join(f"{n}.0.0.127.bit{bit}.test A 127.0.0.2"
@@ -29,7 +28,7 @@ class Policy(unittest.TestCase):
 
     def talk(self, box, n, helo="a.test", to=("bob@example.test",), text="hello"):
         """(step, code, text) of the refusal or of the end of the content."""
-        client = smtplib.SMTP(timeout=DEADLINE, source_address=(f"127.0.0.{n}", 0))
+        client = Smtp(source_address=(f"127.0.0.{n}", 0))
         self.addCleanup(client.close)
         client.connect("127.0.0.1", box.port("smtp"))
         client.helo(helo)
@@ -159,8 +158,7 @@ class When(unittest.TestCase):
         self.addCleanup(self.box.close)
 
     def said(self, address="127.0.0.9", sender="x@remote.test", to="carol@example.test"):
-        with smtplib.SMTP("127.0.0.1", self.box.port("smtp"), timeout=DEADLINE,
-                          source_address=(address, 0)) as client:
+        with Smtp("127.0.0.1", self.box.port("smtp"), source_address=(address, 0)) as client:
             client.ehlo("client.test")
             code, text = client.mail(sender)
             if code == 250:

@@ -6,14 +6,13 @@ import os
 import re
 import shutil
 import signal
-import smtplib
 import subprocess
 import tempfile
 import threading
 import unittest
 
 from remote import Remote
-from sandbox import Dns, Sandbox, until
+from sandbox import Dns, Sandbox, Smtp, until
 
 CONF = ('limits: { connections_per_client = 0; }; '
         'relay_networks = [ "127.0.0.0/8" ]; '
@@ -36,7 +35,7 @@ class Load(threading.Thread):
         self.box, self.acked, self.stopping = box, {}, threading.Event()
 
     def run(self):
-        client = smtplib.SMTP("127.0.0.1", self.box.port("smtp"), timeout=30)
+        client = Smtp("127.0.0.1", self.box.port("smtp"))
         client.ehlo()
         n = 0
         while not self.stopping.is_set():
@@ -50,7 +49,7 @@ class Load(threading.Thread):
 
     def stop(self):
         self.stopping.set()
-        self.join(60)
+        self.join()
 
 
 class QueueBackup(unittest.TestCase):
@@ -86,7 +85,7 @@ class QueueBackup(unittest.TestCase):
         with Sandbox({"load": CONF}) as box:
             load = Load(box)
             load.start()
-            until(lambda: len(load.acked) >= 150, "150 messages", 30)
+            until(lambda: len(load.acked) >= 150, "150 messages")
             deleted = {n for n in load.acked if n % 3 == 1 and n < 100}
             for n in deleted:
                 box.ctl("queue", "delete", load.acked[n])
@@ -128,7 +127,7 @@ class QueueBackup(unittest.TestCase):
 
     def end(self, ctl, reader):
         os.close(reader)
-        out, err = ctl.communicate(timeout=60)
+        out, err = ctl.communicate(timeout=180)
         self.assertNotEqual(ctl.returncode, 0, out)
         self.assertFalse(os.path.exists(self.file("copy")))
         if os.path.exists(self.file("copy.part")):
@@ -139,7 +138,7 @@ class QueueBackup(unittest.TestCase):
         with Sandbox({"load": CONF}) as box:
             load = Load(box)
             load.start()
-            until(lambda: len(load.acked) >= 60, "60 messages", 30)
+            until(lambda: len(load.acked) >= 60, "60 messages")
             ctl, reader = self.stalled(box)
             busy = box.ctl("queue", "backup", self.file("other"), check=False)
             self.assertEqual(busy.returncode, 1)

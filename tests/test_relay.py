@@ -13,7 +13,7 @@ import unittest
 from email.message import EmailMessage
 
 from remote import HangUp, Remote
-from sandbox import Dns, Sandbox, until
+from sandbox import DEADLINE, Dns, Sandbox, until
 
 ZONE = """
 remote.test MX 20 mx2.remote.test
@@ -33,7 +33,7 @@ back.test MX 10 local.remote.test
 local.remote.test A 127.0.0.1
 mail.example.test A 192.0.2.1
 many.test MX 10 six.remote.test
-six.remote.test AAAA ::2
+six.remote.test AAAA ::1
 six.remote.test A 127.0.0.4
 six.remote.test A 127.0.0.3
 smart.test A 127.0.0.2
@@ -62,13 +62,13 @@ def leaves(content):
 class Relay(unittest.TestCase):
     """Each test has a server, a DNS server and remote ones of its own."""
 
-    def box(self, remote, more="", zone=ZONE, loopback=True):
+    def box(self, remote, more="", zone=ZONE, loopback=True, dns_s=20):
         dns = Dns(zone)
         self.addCleanup(dns.close)
         box = Sandbox({"relay": (
             f"transport_smtp: {{ port = {remote.port}; "
             f"allow_loopback = {str(loopback).lower()}; {more} }}; queue: {{ retry = [ \"1s\" ]; }}; "
-            "dns: { timeout = \"2s\"; };")}, dns=dns.address)
+            f"dns: {{ timeout = \"{dns_s}s\"; }};")}, dns=dns.address)
         self.addCleanup(box.close)
         return box
 
@@ -232,7 +232,7 @@ class Relay(unittest.TestCase):
         self.assertEqual(remote.connections, 0)
 
     def test_silence_of_dns_is_no_answer(self):
-        box = self.box(self.remote())
+        box = self.box(self.remote(), dns_s=1)
         self.send(box, "x@slow.test")
         self.wait(box, " deferred ", "to=x@slow.test", "status=4.4.3")
 
@@ -437,7 +437,7 @@ class Relay(unittest.TestCase):
         remote = self.remote(rule=wait_once)
         box = self.box(remote)
         self.send(box, "x@plain.test")
-        self.assertTrue(came.wait(30))
+        self.assertTrue(came.wait(DEADLINE))
         self.assertTrue(box.kill_role("relay"))
         go_on.set()
         self.wait(box, " delivered ")
@@ -460,7 +460,7 @@ class Relay(unittest.TestCase):
             dns=dns.address)
         self.addCleanup(box.close)
         self.send(box, "x@plain.test")
-        self.assertTrue(came.wait(30))
+        self.assertTrue(came.wait(DEADLINE))
         box.stop()
         self.assertEqual(remote.messages, [])
         go_on.set()

@@ -2,7 +2,6 @@
 """The right to relay by network is the connection's: not the word of the process
 that speaks with the client, nor of a front end that nobody named."""
 import os
-import random
 import re
 import shutil
 import socket
@@ -11,6 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
+from ports import free_ports
 from remote import Remote
 from sandbox import DEADLINE, TOP, Sandbox, until
 from smtp_wire import Wire
@@ -149,7 +149,7 @@ class RelayRight(unittest.TestCase):
                         os.path.join(TOP, "sdk", "include"),
                         os.path.join(folder, "liar.c"), "-o",
                         os.path.join(folder, "liar.so")], check=True)
-        port = random.randint(33000, 50000)
+        port, = free_ports(1)
         with Remote() as remote, Sandbox({"a": CONF % ("", remote.port) +
                 f'liar: {{ module = "{folder}/liar.so"; '
                 f'listen = [ "127.0.0.1:{port}" ]; }};'}) as box:

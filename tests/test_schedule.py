@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose mail goes next, and what waits for whom: several destinations, several
 senders, limits. Remote servers answer when the test lets them."""
-import smtplib
 import socket
 import threading
 import time
 import unittest
 
+from ports import free_ports
 from remote import Narrow, Remote
-from sandbox import Dns, Sandbox, until
+from sandbox import Dns, Sandbox, Smtp, until
 
 ZONE = """
 fast.test A 127.0.0.2
@@ -71,11 +71,11 @@ class Schedule(unittest.TestCase):
         """A rule that lets no content pass until the event is set."""
         event = threading.Event()
         self.addCleanup(event.set)
-        return event, lambda verb, line, n: event.wait(60) and None \
+        return event, lambda verb, line, n: event.wait(300) and None \
             if verb == "END" else None
 
     def send(self, box, to, senders=("alice@example.test",), first=0):
-        client = smtplib.SMTP("127.0.0.1", box.port("smtp"), timeout=60)
+        client = Smtp("127.0.0.1", box.port("smtp"))
         for n, sender in enumerate(senders):
             client.sendmail(sender, to if isinstance(to, list) else [to],
                             message(first + n))
@@ -115,8 +115,10 @@ class Schedule(unittest.TestCase):
         self.assertLess(place, 4, senders[:10])
 
     def test_a_dead_destination_is_tried_once_for_all(self):
-        box = self.box(9, 'retry = [ "10m" ]; destination_failures = 1; '
-                       'lifetime = "5s"; destination_limits = '
+        dead, = free_ports(1)
+        # as long as twenty messages may take to be taken
+        box = self.box(dead, 'retry = [ "10m" ]; destination_failures = 1; '
+                       'lifetime = "15s"; destination_limits = '
                        '[ "dead.test start=1" ];')
         self.send(box, "x@dead.test", ["alice@example.test"] * 20)
         until(lambda: " destination_waits " in box.log(), "it to rest")

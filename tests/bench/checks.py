@@ -45,7 +45,7 @@ CHECKS = {
 
 class Rbldnsd:
     def __init__(self, folder):
-        from rival import free_ports
+        from ports import free_ports
         self.port = free_ports(1)[0]
         zones = []
         for name, (kind, text) in ZONES.items():

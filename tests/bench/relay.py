@@ -53,7 +53,8 @@ class Sink:
 
 def main():
     args = arguments()
-    from rival import Rival, free_ports
+    from ports import free_ports
+    from rival import Rival
     from sandbox import Sandbox
     ports = free_ports(2)
     rows = {"posthouse": [], "Postfix": []}

@@ -11,7 +11,6 @@ import argparse
 import os
 import re
 import signal
-import smtplib
 import subprocess
 import sys
 import tempfile
@@ -25,10 +24,10 @@ MESSAGE = (b"From: <x@outside.test>\r\nSubject: count\r\n\r\n" +
            b"".join(b"%070d\r\n" % n for n in range(56)))
 
 
-def send(port, messages, per_session, first_user):
+def send(connect, messages, per_session, first_user):
     done = 0
     while done < messages:
-        client = smtplib.SMTP("127.0.0.1", port, timeout=60)
+        client = connect()
         client.ehlo("outside.test")
         for _ in range(min(per_session, messages - done)):
             done += 1
@@ -53,11 +52,12 @@ def main():
     args = parser.parse_args()
     if args.build:
         os.environ["PH_BUILD"] = os.path.abspath(args.build)
-    from sandbox import Sandbox, until
+    from sandbox import Sandbox, Smtp, until
     with Sandbox({"limits": "limits: { connections_per_client = 0; };"},
                  users=10 * args.sessions) as box:
-        port = box.port("smtp")
-        send(port, 20, 10, 0)
+        def connect():
+            return Smtp("127.0.0.1", box.port("smtp"))
+        send(connect, 20, 10, 0)
         until(lambda: count_files(box.env["PH_MAIL"]) == 20, "warm-up")
         processes = {int(box.env["PH_PID"]): "master"}
         for pid, line in box.children().items():
@@ -71,7 +71,7 @@ def main():
                 stderr=subprocess.DEVNULL)))
         time.sleep(2)
         share = args.messages // args.sessions
-        threads = [threading.Thread(target=send, args=(port, share,
+        threads = [threading.Thread(target=send, args=(connect, share,
                                                        args.per_session, 10 * n))
                    for n in range(args.sessions)]
         for t in threads:

@@ -67,7 +67,7 @@ def main():
         os.environ["PH_BUILD"] = os.path.abspath(words.build)
     from relay import Sink
     from remote import Narrow
-    from rival import free_ports
+    from ports import free_ports
     from sandbox import Dns, Sandbox
     port, rows = free_ports(1)[0], {False: [], True: []}
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from rival import free_ports
+from ports import free_ports
 from sandbox import until
 
 CONF = """

@@ -8,13 +8,13 @@ of their own, where their users and folders exist.
 """
 import os
 import shutil
-import smtplib
 import subprocess
 import sys
 import tempfile
 
-from rival import POSTFIX_MASTER, free_ports
-from sandbox import DEADLINE, until
+from ports import free_ports
+from rival import POSTFIX_MASTER
+from sandbox import DEADLINE, Smtp, until
 
 PRIVATELY = [sys.executable, os.path.join(os.path.dirname(__file__), "namespace.py")]
 UNPACKED = os.environ.get("PH_UNPACKED", "/var/cache/posthouse-test")
@@ -104,7 +104,7 @@ class Mta:
     def smtp(self, sender, to, message):
         def client():
             try:
-                return smtplib.SMTP("127.0.0.1", self.own, timeout=DEADLINE)
+                return Smtp("127.0.0.1", self.own)
             except OSError:
                 return None
         link = until(client, f"port {self.own}")
@@ -115,7 +115,7 @@ class Mta:
         if self.process:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -145,7 +145,7 @@ class Postfix(Mta):
 
 
 # What an unpacked package needs to find: its own users, empty folders of its
-# own. Seen by this process and its children alone.
+# own; and no name server. Seen by this process and its children alone.
 NAMESPACE = """
 set -e
 cp /etc/passwd /etc/group {dir}
@@ -155,6 +155,8 @@ for user in Debian-exim opensmtpd opensmtpq; do
     echo "$user:x:$id:$id::/var/lib/$user/empty:/bin/false" >>{dir}/passwd
     echo "$user:x:$id:" >>{dir}/group; }}
 done
+echo lookup file >{dir}/resolv.conf
+[ ! -e /etc/resolv.conf ] || mount --bind {dir}/resolv.conf /etc/resolv.conf
 mount --bind {dir}/passwd /etc/passwd
 mount --bind {dir}/group /etc/group
 mount -t tmpfs -o mode=755 tmpfs /var/spool

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+from ports import free_ports
+
 POSTFIX_MAIN = """
 compatibility_level = 3.6
 queue_directory = {dir}/spool
@@ -137,16 +139,6 @@ service stats {{
   process_limit = 1
 }}
 """
-
-
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 class Rival:
