@@ -102,11 +102,22 @@ p9.dyn.test A 127.0.0.9
             os.chmod(path + ".new", 0o644)
             os.rename(path + ".new", path)
         write("# ours\ndeny sender @remote.test go away\n")
-        step, code, text = self.talk(box)
-        self.assertEqual((step, code), ("mail", 550))
-        self.assertIn("go away", text)
-        write("allow sender x@remote.test\ndeny sender @remote.test\n")
-        self.assertEqual(self.talk(box)[1], 250)
+        until(lambda: self.talk(box)[:2] == ("mail", 550), "it is read")
+        self.assertIn("go away", self.talk(box)[2])
+        self.assertRegex(box.log(), r"access_rule .*action=deny what=sender "
+                         f"pattern=@remote.test of={path}")
+        write("allow sender x@remote.test\nnonsense\ndeny sender @remote.test\n" +
+              "deny client 192.0.2.1\n" * 2000)  # too many for one go
+        until(lambda: self.talk(box)[1] == 250, "it is read again")
+        self.assertEqual(self.talk(box, sender="y@remote.test")[1], 550)
+        self.assertRegex(box.log(), r"access_file_wrong .*line=nonsense")
+        os.unlink(path)
+        self.assertEqual(self.talk(box, sender="y@remote.test")[1], 550, "it stays")
+
+    def test_the_log_has_the_network(self):
+        box = self.box("", 'check_access: { deny = [ "127.0.0.8/29" ]; };')
+        self.assertEqual(self.talk(box)[1], 554)
+        self.assertRegex(box.log(), r"access_network .*of=deny network=127\.0\.0\.8 bits=29")
 
 
 class Rbl(Checks):

@@ -20,6 +20,6 @@ struct access_lists {
 /* The narrowest network that has the address decides; of two that are the
  * same, the one to allow. */
 enum access_answer access_look_up(const struct access_lists *lists,
-    const struct ph_addr *addr);
+    const struct ph_addr *addr, const struct ph_net **net_out);
 
 #endif

@@ -44,19 +44,20 @@ tell(const struct access_conf *conf, const struct search *search)
 {
 	bool is_over = false;
 
-	if (search->error == 0 && search->wrong_line == 0)
+	if (search->err.status == PH_OK && search->wrong.p == NULL)
 		return;
-	if (ph_kv_rate(PH_LIT("told"), 1, TELL_AGAIN_MS, &is_over) == PH_OK &&
+	if (ph_kv_rate(search->err.status != PH_OK ? PH_LIT("unreadable") :
+	    PH_LIT("wrong"), 1, TELL_AGAIN_MS, &is_over) == PH_OK &&
 	    is_over)
 		return;
-	if (search->error != 0)
+	if (search->err.status != PH_OK)
 		ph_log(PH_ERROR, "access_file_unreadable",
 		    ph_f_str("file", conf->file),
-		    ph_f_str("reason", strerror(search->error)));
+		    ph_f_str("reason", search->err.text));
 	else
 		ph_log(PH_ERROR, "access_file_wrong",
 		    ph_f_str("file", conf->file),
-		    ph_f_int("line", (int64_t)search->wrong_line));
+		    ph_f_slice("line", search->wrong));
 }
 
 static struct search
@@ -73,13 +74,21 @@ look_up(struct ph_call *call, const struct access_conf *conf,
 	return search;
 }
 
+/* Which rule it was is for us to know, not for the client. */
 static enum ph_verdict
-apply(struct ph_call *call, const struct rule *rule)
+apply(struct ph_call *call, const struct access_conf *conf,
+    const struct search *search)
 {
 	const bool is_greeting = ph_call_stage(call) == PH_AT_CONNECT;
+	const struct rule *rule = &search->rule;
 	struct ph_slice text = rule->text.n > 0 ? rule->text :
 	                                          PH_LIT("access denied");
 
+	ph_log(PH_INFO, "access_rule",
+	    ph_f_str("action", rule_action_name(rule->action)),
+	    ph_f_str("what", rule_what_name(rule->what)),
+	    ph_f_slice("pattern", rule->pattern),
+	    ph_f_str("of", search->is_of_file ? conf->file : "rules"));
 	if (rule->action == RULE_ALLOW) {
 		ph_reason(call, "allowed by the rule about %.*s",
 		    PH_SLICE_ARG(rule->pattern));
@@ -92,20 +101,33 @@ apply(struct ph_call *call, const struct rule *rule)
 	    PH_SLICE_ARG(text));
 }
 
+static void
+log_network(const char *option, const struct ph_net *net)
+{
+	char text[PH_ADDR_TEXT_MAX];
+
+	ph_log(PH_INFO, "access_network", ph_f_str("of", option),
+	    ph_f_str("network", ph_addr_format(&net->addr, text)),
+	    ph_f_int("bits", net->bits));
+}
+
 static enum ph_verdict
 access_on_connect(struct ph_call *call, const void *conf)
 {
 	const struct access_conf *c = conf;
 	struct access_session *session = ph_call_session_state(call,
 	    sizeof(*session));
+	const struct ph_net *net;
 	struct search search;
 
-	switch (access_look_up(&c->lists, ph_call_client(call))) {
+	switch (access_look_up(&c->lists, ph_call_client(call), &net)) {
 	case ACCESS_ALLOWED:
 		session->client_is_allowed = true;
 		ph_reason(call, "network is allowed");
+		log_network("allow", net);
 		return PH_ACCEPT;
 	case ACCESS_DENIED:
+		log_network("deny", net);
 		return ph_reject(call, 554, "5.7.1",
 		    "your network is not welcome here");
 	case ACCESS_UNLISTED:
@@ -114,7 +136,7 @@ access_on_connect(struct ph_call *call, const void *conf)
 	search = look_up(call, c, RULE_CLIENT, (struct ph_slice){ NULL, 0 });
 	session->client_is_allowed = search.is_found &&
 	    search.rule.action == RULE_ALLOW;
-	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+	return search.is_found ? apply(call, c, &search) : PH_NEXT;
 }
 
 /* A name of the client's address that has that address; absent: none. */
@@ -157,12 +179,13 @@ access_on_helo(struct ph_call *call, const void *conf)
 		session->client_is_allowed = search.is_found &&
 		    search.rule.action == RULE_ALLOW;
 	}
-	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+	return search.is_found ? apply(call, c, &search) : PH_NEXT;
 }
 
 static enum ph_verdict
 access_on_mail(struct ph_call *call, const void *conf)
 {
+	const struct access_conf *c = conf;
 	struct access_session *session = ph_call_session_state(call,
 	    sizeof(*session));
 	struct search search;
@@ -170,23 +193,24 @@ access_on_mail(struct ph_call *call, const void *conf)
 	session->sender_is_allowed = false;
 	if (session->client_is_allowed)
 		return PH_ACCEPT;
-	search = look_up(call, conf, RULE_SENDER, ph_call_sender(call));
+	search = look_up(call, c, RULE_SENDER, ph_call_sender(call));
 	session->sender_is_allowed = search.is_found &&
 	    search.rule.action == RULE_ALLOW;
-	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+	return search.is_found ? apply(call, c, &search) : PH_NEXT;
 }
 
 static enum ph_verdict
 access_on_rcpt(struct ph_call *call, const void *conf)
 {
+	const struct access_conf *c = conf;
 	struct access_session *session = ph_call_session_state(call,
 	    sizeof(*session));
 	struct search search;
 
 	if (session->client_is_allowed || session->sender_is_allowed)
 		return PH_ACCEPT;
-	search = look_up(call, conf, RULE_RECIPIENT, ph_call_recipient(call));
-	return search.is_found ? apply(call, &search.rule) : PH_NEXT;
+	search = look_up(call, c, RULE_RECIPIENT, ph_call_recipient(call));
+	return search.is_found ? apply(call, c, &search) : PH_NEXT;
 }
 
 static const struct ph_option access_options[] = {
@@ -197,7 +221,7 @@ static const struct ph_option access_options[] = {
 	PH_OPT_LIST("rules", struct access_conf, rules, 0, 100000, "[]",
 	    "rules: \"deny sender @bad.example their text\"; the first decides"),
 	PH_OPT_PATH("file", struct access_conf, file, "",
-	    "a file with more rules, one a line, read when it is needed"),
+	    "a file with more rules, one a line, read again when it changed"),
 	PH_OPT_END,
 };
 

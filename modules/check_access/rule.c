@@ -8,6 +8,18 @@ static const char *const action_words[] = { "allow", "deny", "defer" };
 static const char *const what_words[] = { "client", "host", "helo", "sender",
 	"recipient" };
 
+const char *
+rule_action_name(enum rule_action action)
+{
+	return action_words[action];
+}
+
+const char *
+rule_what_name(enum rule_what what)
+{
+	return what_words[what];
+}
+
 static struct ph_slice
 next_word(struct ph_slice *rest)
 {

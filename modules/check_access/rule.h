@@ -36,6 +36,9 @@ struct rule_question {
 	const struct ph_addr *addr;
 };
 
+const char *rule_action_name(enum rule_action action);
+const char *rule_what_name(enum rule_what what);
+
 enum rule_form { RULE_GOOD, RULE_EMPTY, RULE_WRONG };
 /* A line; comments (#) and empty ones are RULE_EMPTY. Borrows. */
 enum rule_form rule_parse(struct ph_slice line, struct rule *rule_out);

@@ -2,15 +2,13 @@
 /* search.c - see search.h. */
 #include "search.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <posthouse/fiber.h>
+#include <posthouse/lines.h>
+
+enum { LINES_AT_ONCE = 1000 }; /* more would hold other sessions up */
 
 static enum rule_form
-try_line(struct search *search, struct ph_slice line)
+try_line(struct search *search, struct ph_slice line, bool is_of_file)
 {
 	struct rule rule;
 	enum rule_form form = rule_parse(line, &rule);
@@ -20,63 +18,39 @@ try_line(struct search *search, struct ph_slice line)
 	search->asks_host |= rule.what == RULE_HOST;
 	if (!search->is_found && rule_fits(&rule, &search->question)) {
 		search->is_found = true;
+		search->is_of_file = is_of_file;
 		search->rule = rule;
-		search->rule.pattern = ph_arena_slice(search->arena,
-		    rule.pattern);
-		search->rule.text = ph_arena_slice(search->arena, rule.text);
 	}
 	return form;
 }
 
+/* Perhaps in a worker thread: the lines are pinned by the arena. */
 static void
-search_text(struct search *search, struct ph_slice text)
-{
-	unsigned number = 0;
-
-	while (text.p != NULL) {
-		number++;
-		if (try_line(search, ph_slice_cut(&text, '\n')) ==
-		        RULE_WRONG && search->wrong_line == 0)
-			search->wrong_line = number;
-	}
-}
-
-/* In a worker thread. A file that shrinks while it is mapped would be deadly,
- * so it is copied. */
-static void
-search_file(void *arg)
+search_lines(void *arg)
 {
 	struct search *search = arg;
-	int fd = open(search->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	char *text;
-	ssize_t n;
+	const size_t count = ph_lines_count(search->lines);
 
-	search->error = errno;
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) != 0) {
-		search->error = errno;
-	} else if (!S_ISREG(st.st_mode)) {
-		search->error = EINVAL;
-	} else if (st.st_size > SEARCH_FILE_MAX) {
-		search->error = EFBIG;
-	} else {
-		text = ph_arena_alloc(search->arena, (size_t)st.st_size + 1);
-		n = pread(fd, text, (size_t)st.st_size, 0);
-		search->error = n < 0 ? errno : 0;
-		if (n > 0)
-			search_text(search, (struct ph_slice){ text,
-			    (size_t)n });
+	for (size_t i = 0; i < count; i++) {
+		struct ph_slice line = ph_lines_at(search->lines, i);
+
+		if (try_line(search, line, true) == RULE_WRONG &&
+		    search->wrong.p == NULL)
+			search->wrong = line;
 	}
-	close(fd);
 }
 
 void
 search_run(struct search *search)
 {
 	for (const char *const *at = search->rules; *at != NULL; at++)
-		(void)try_line(search, ph_slice_str(*at));
-	if (search->file[0] != '\0' && !search->is_found)
-		ph_work(search_file, search);
+		(void)try_line(search, ph_slice_str(*at), false);
+	if (search->file[0] == '\0' || search->is_found ||
+	    ph_lines_read(search->arena, search->file, &search->lines,
+	        &search->err) != PH_OK)
+		return;
+	if (ph_lines_count(search->lines) > LINES_AT_ONCE)
+		ph_work(search_lines, search);
+	else
+		search_lines(search);
 }

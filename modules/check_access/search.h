@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * search.h - the first rule that fits, in the configuration and then in a file.
- * The file is read at each question, by a worker thread: what an administrator
- * changed in it counts from the next question on, and nothing is to be kept.
+ * The file is in memory, and read again when it changed (posthouse/lines.h).
  */
 #ifndef CHECK_ACCESS_SEARCH_H
 #define CHECK_ACCESS_SEARCH_H
@@ -11,7 +10,7 @@
 
 #include "rule.h"
 
-enum { SEARCH_FILE_MAX = 16 << 20 };
+struct ph_lines;
 
 struct search {
 	struct ph_arena *arena;
@@ -20,13 +19,16 @@ struct search {
 	struct rule_question question;
 	/* the answer */
 	bool is_found;
-	struct rule rule;         /* its texts in the arena */
+	struct rule rule;         /* its texts last as long as arena and rules */
+	bool is_of_file;          /* the rule */
 	bool asks_host;           /* there are rules about hosts */
-	unsigned wrong_line;      /* of the file; 0: none */
-	int error;                /* errno of the file; 0: it was read */
+	struct ph_slice wrong;    /* the first line of the file that is no rule */
+	struct ph_err err;        /* status: PH_OK, the file was read */
+	/* of the search itself */
+	const struct ph_lines *lines;
 };
 
-/* Fills the answer. Suspends when there is a file to read. */
+/* Fills the answer. Suspends when there is a file. */
 void search_run(struct search *search);
 
 #endif
