@@ -6,7 +6,7 @@ five seconds a message: what the other gets, against what it gets alone.
     two_destinations.py [--messages 10000] [--rounds 3] [--build DIR]
 
 Messages of 4 KiB are queued while both destinations are suspended; the clock runs
-from the release until the fast one (Postfix's smtp-sink) has its own. Rounds in
+from the release until the fast one (smtp_sink.c) has its own. Rounds in
 which all are for the fast one alternate with rounds in which half are for the
 slow one, so that the queue is as long; the bar is a ratio of the medians of 0.9.
 Exits 1 when it is missed.
