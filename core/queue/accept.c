@@ -23,7 +23,6 @@ enum {
 	RECIPIENTS_MAX = 10000,
 	ENVELOPE_MAX = 64 << 10,
 	TRACE_MAX = 128 << 10,
-	RIGHT_LIFETIME_S = 24 * 3600, /* no session lasts longer */
 	RELEASE_WITHIN_S = 31 * 86400, /* nothing is held longer by wish */
 };
 
@@ -160,54 +159,47 @@ is_sane_or_absent(struct ph_slice text, size_t max)
 }
 
 /* By its network: edge may say what it likes of a client, but the connection
- * that it passes tells who is there. Once a session. */
-static void
-on_relay_right(struct bus_request *request)
+ * that it passes tells who is there. */
+static int
+right_by_network(const struct bus_request *request, int connection)
 {
-	const struct generation *generation = generation_current();
-	struct ph_slice record = request->message.record;
-	struct ph_slice session = record_get(record, F_SESSION);
-	struct ph_slice client = record_get(record, F_CLIENT);
+	const struct core_conf *core = &generation_current()->core;
+	struct ph_slice client = record_get(request->message.record, F_CLIENT);
 	struct ph_addr peer, named;
-	int fd = request->message.fds[0];
-	int status = fd >= 0 ? peer_of_fd(fd, &peer) : PH_INVALID;
-	struct ph_buf buf;
+	int status = peer_of_fd(connection, &peer);
 
-	if (fd >= 0)
-		close(fd);
 	if (status == PH_OK && (!ph_addr_parse(client, &named) ||
-	        !core_may_relay(&generation->core, &peer, &named)))
+	        !core_may_relay(core, &peer, &named)))
 		status = PH_DENIED;
-	ph_buf_init(&buf, request->arena, 256);
-	if (status == PH_OK)
-		record_put(&buf, F_TOKEN, token_make(request->arena,
-		    generation->key, token_network_name(request->arena, client),
-		    session, ph_wall_time() + RIGHT_LIFETIME_S));
-	else
+	if (status != PH_OK)
 		ph_log(PH_WARN, "relay_right_denied",
-		    ph_f_slice("session", session),
+		    ph_f_slice("session", record_get(request->message.record,
+		        F_SESSION)),
 		    ph_f_slice("client", client),
 		    ph_f_str("reason", ph_status_name(status)));
-	bus_reply(request, status, ph_buf_content(&buf), NULL, 0);
+	return status == PH_INVALID ? PH_DENIED : status;
 }
 
-/* Proven by a token: auth's, or ours for a network. */
-static bool
-may_relay(struct ph_arena *arena, struct ph_slice record)
+/* Proven by auth's token or by the connection, which is closed here. PH_DENIED:
+ * no right; PH_UNAVAILABLE: the connection is gone. */
+static int
+relay_right(struct bus_request *request)
 {
-	const struct generation *generation = generation_current();
+	struct ph_slice record = request->message.record;
 	struct ph_slice user = record_get(record, F_AUTH_USER);
-	struct ph_slice client = record_get(record, F_CLIENT);
-	struct ph_slice name = user.p != NULL ? user :
-	    token_network_name(arena, client);
-	struct ph_addr address;
+	int connection = request->message.fds[0];
+	int status = PH_DENIED;
 
-	if (!token_check(generation->key, record_get(record, F_TOKEN), name,
-	        record_get(record, F_SESSION), ph_wall_time()))
-		return false;
-	/* it may have been taken from the network since */
-	return user.p != NULL || (ph_addr_parse(client, &address) &&
-	    ph_net_list_has(&generation->core.relay_networks, &address));
+	if (user.p != NULL &&
+	    token_check(generation_current()->key, record_get(record, F_TOKEN),
+	        user, record_get(record, F_SESSION), ph_wall_time()))
+		status = PH_OK;
+	if (connection < 0)
+		return status;
+	if (user.p == NULL)
+		status = right_by_network(request, connection);
+	close(connection);
+	return status;
 }
 
 /* What edge, and the routers, say of one recipient. */
@@ -287,6 +279,7 @@ notify_without_success(struct ph_slice notify)
 /* A commit under way. */
 struct accepting {
 	struct bus_request *request;
+	bool relay; /* its right is proven */
 	struct queue_db_message message; /* body.fd is ours to close */
 	struct claim *claims;
 	size_t claim_count;
@@ -496,7 +489,7 @@ take_recipients(struct accepting *accepting)
 	struct queue_db_message *message = &accepting->message;
 	struct ph_slice rest = request->message.record;
 	struct routed r = { .arena = request->arena,
-		.relay = may_relay(request->arena, rest),
+		.relay = accepting->relay,
 		.sender = record_get(rest, F_SENDER) };
 	struct record_field field;
 	struct claim *claims;
@@ -698,9 +691,10 @@ make_durable(struct accepting *accepting)
 	struct bus_request *request = accepting->request;
 	struct queue_db_message *message = &accepting->message;
 	struct queue_db_op *op;
-	int status;
+	int status = relay_right(request);
 
-	if (queue.is_stopping)
+	accepting->relay = status == PH_OK;
+	if (queue.is_stopping || status == PH_UNAVAILABLE)
 		return PH_UNAVAILABLE;
 	status = take_envelope(request, message);
 	if (status == PH_OK)
@@ -776,7 +770,6 @@ accept_serve(void)
 	self.last_id = queue_db_last_id(queue.db);
 	bus_serve(MSG_SPOOL, ROLE_BIT(ROLE_EDGE), on_spool);
 	bus_serve(MSG_SPOOL_DROP, ROLE_BIT(ROLE_EDGE), on_spool_drop);
-	bus_serve(MSG_RELAY_RIGHT, ROLE_BIT(ROLE_EDGE), on_relay_right);
 	bus_serve(MSG_COMMIT, ROLE_BIT(ROLE_EDGE), on_commit);
 	bus_on_peer_down(on_peer_down);
 }

@@ -101,17 +101,15 @@ enum message_type {
 	MSG_SPOOL = 50,
 	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
 	 * F_DSN_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
-	 * F_AUTH_USER? F_TOKEN? (of the user, else of MSG_RELAY_RIGHT) F_HOLD? (then F_TEXT?: why) F_RELEASE_AT? and F_CONTENT, or F_SPOOL F_SIZE
-	 * F_PREFIX? (header fields to go in front of the spooled content);
+	 * F_AUTH_USER? F_TOKEN? (of the user) F_HOLD? (then F_TEXT?: why)
+	 * F_RELEASE_AT? and F_CONTENT, or F_SPOOL F_SIZE F_PREFIX? (header
+	 * fields to go in front of the spooled content); without a user fd?:
+	 * the connection, whose other end the queue asks the kernel for;
 	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
-	 * relay), PH_UNAVAILABLE */
+	 * relay), PH_UNAVAILABLE (so, too, when the connection is gone) */
 	MSG_COMMIT = 51,
 	/* queue to edge: F_FLAG 1: no room, answer 452; notify */
 	MSG_ROOM = 52,
-	/* F_SESSION F_CLIENT, fd: the connection, whose other end the queue asks
-	 * the kernel for; reply F_TOKEN (the right to relay by network), or
-	 * PH_DENIED, PH_UNAVAILABLE (the connection is gone) */
-	MSG_RELAY_RIGHT = 55,
 	/* F_SPOOL: not needed; notify */
 	MSG_SPOOL_DROP = 53,
 	/* from check, edge, relay: the store of values that expire. F_OP

@@ -327,7 +327,7 @@ limit_descriptors(void)
 		{ MSG_PEER, 1, 0 }, { MSG_LISTEN, 1, 0 }, { MSG_LOG_FD, 1, 0 },
 		{ MSG_STAGE, 1, 0 }, { MSG_SPOOL, 0, 1 },
 		{ MSG_HANDOVER, 1, 0 }, { MSG_DELIVER, 1, 0 },
-		{ MSG_ATTEMPT, 1, 0 }, { MSG_RELAY_RIGHT, 1, 0 },
+		{ MSG_ATTEMPT, 1, 0 }, { MSG_COMMIT, 1, 0 },
 	};
 
 	for (uint16_t type = 0; type < BUS_TYPE_LIMIT; type++)

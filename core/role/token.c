@@ -84,10 +84,3 @@ token_check(const uint8_t key[TOKEN_KEY_SIZE], struct ph_slice token,
 		return false;
 	return now < (int64_t)get_number(octets);
 }
-
-struct ph_slice
-token_network_name(struct ph_arena *arena, struct ph_slice client)
-{
-	return ph_slice_str(ph_arena_printf(arena, "\x01network " PH_SLICE_FMT,
-	    PH_SLICE_ARG(client)));
-}

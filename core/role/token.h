@@ -20,9 +20,4 @@ struct ph_slice token_make(struct ph_arena *arena,
 bool token_check(const uint8_t key[TOKEN_KEY_SIZE], struct ph_slice token,
     struct ph_slice user, struct ph_slice session, int64_t now);
 
-/* The name under which a token says that the client of a session may relay by
- * its network: none that a user can have. */
-struct ph_slice token_network_name(struct ph_arena *arena,
-    struct ph_slice client);
-
 #endif

@@ -201,7 +201,6 @@ ph_session_set_client(struct ph_session *session, const struct ph_addr *client,
 
 	session->client = *client;
 	session->client_port = port;
-	session->right = (struct ph_slice){ NULL, 0 };
 	return session->place == NULL || client_place_take(session->place,
 	    client, limits->connections_per_client) ? PH_OK : PH_BUSY;
 }

@@ -43,7 +43,6 @@ struct ph_session {
 	struct last_recipient *last_recipient; /* NULL: none looked up */
 	uint64_t exchange;             /* SASL under way; 0: none */
 	unsigned auth_failures;
-	struct ph_slice right;         /* to relay by network; "": not asked yet */
 	bool was_asked;                /* check may hold state for it */
 	int relay_fd;                  /* handed over behind TLS; else -1 */
 	bool is_handed_over;

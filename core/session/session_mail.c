@@ -208,8 +208,6 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 	if (session->user != NULL) {
 		record_put_str(buf, F_AUTH_USER, session->user);
 		record_put(buf, F_TOKEN, session->token);
-	} else if (session->right.n > 0) {
-		record_put(buf, F_TOKEN, session->right);
 	}
 	if (mail->release_at > 0)
 		record_put_u64(buf, F_RELEASE_AT, (uint64_t)mail->release_at);
@@ -223,40 +221,28 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 	ph_buf_slice(buf, ph_buf_content(&mail->trace));
 }
 
+/* What proves the right to relay, -1: nothing. The queue believes no word of
+ * ours about the client's network, it looks at the connection itself. Without
+ * it, it decides what it may take. */
+static int
+right_by_network(const struct ph_mail *mail)
+{
+	struct ph_session *session = mail->session;
+
+	return mail->is_going_out && session->user == NULL &&
+	    ph_session_may_relay(session) ? stream_fd(session->stream) : -1;
+}
+
 /* In a fiber that nobody cancels. */
 static void
 commit(void *arg)
 {
 	struct commit *c = arg;
+	int fd = right_by_network(c->mail);
 
 	c->status = bus_call(ROLE_QUEUE, 0, MSG_COMMIT,
-	    ph_buf_content(&c->buf), NULL, 0, BUS_COMMIT_MS, c->mail->arena,
-	    &c->reply);
-}
-
-/* The queue believes no word of ours about the client's network, it looks at
- * the connection itself; once a session. Without the right it decides what it
- * may take. */
-static int
-get_right(struct ph_session *session)
-{
-	char client[PH_ADDR_TEXT_MAX];
-	struct bus_message reply;
-	struct ph_buf buf;
-	int status, fd = stream_fd(session->stream);
-
-	if (session->right.n > 0 || session->user != NULL ||
-	    !ph_session_may_relay(session))
-		return PH_OK;
-	ph_buf_init(&buf, session->arena, 256);
-	record_put_str(&buf, F_SESSION, session->id);
-	record_put_str(&buf, F_CLIENT, ph_addr_format(&session->client,
-	    client));
-	status = bus_call(ROLE_QUEUE, 0, MSG_RELAY_RIGHT, ph_buf_content(&buf),
-	    &fd, 1, BUS_LOOKUP_MS, session->arena, &reply);
-	if (status == PH_OK)
-		session->right = record_get(reply.record, F_TOKEN);
-	return status == PH_DENIED || status == PH_INVALID ? PH_OK : status;
+	    ph_buf_content(&c->buf), &fd, fd >= 0, BUS_COMMIT_MS,
+	    c->mail->arena, &c->reply);
 }
 
 static int
@@ -266,8 +252,6 @@ make_durable(struct ph_mail *mail, const char **id_out)
 	struct commit c = { .mail = mail };
 	char *id;
 
-	if (mail->failed == PH_OK && mail->is_going_out)
-		mail->failed = get_right(session);
 	if (mail->failed == PH_OK)
 		mail->failed = mail_content_settle(mail);
 	if (mail->failed != PH_OK)
