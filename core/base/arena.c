@@ -195,14 +195,17 @@ char *
 ph_arena_vprintf(struct ph_arena *arena, const char *fmt, va_list args)
 {
 	va_list again;
-	char *text;
+	char *text, small[256];
 	int n;
 
 	va_copy(again, args);
-	n = vsnprintf(NULL, 0, fmt, args);
+	n = vsnprintf(small, sizeof(small), fmt, args);
 	ph_assert(n >= 0);
 	text = ph_arena_alloc(arena, (size_t)n + 1);
-	vsnprintf(text, (size_t)n + 1, fmt, again);
+	if ((size_t)n < sizeof(small))
+		memcpy(text, small, (size_t)n + 1);
+	else
+		vsnprintf(text, (size_t)n + 1, fmt, again);
 	va_end(again);
 	return text;
 }

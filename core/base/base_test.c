@@ -69,6 +69,12 @@ START_TEST(arena_runs_cleanups_in_reverse_and_ends_children)
 		ck_assert((uintptr_t)p % 16 == 0);
 	}
 	ck_assert_str_eq(ph_arena_printf(arena, "%d-%s", 5, "x"), "5-x");
+	for (int n = 250; n < 260; n++) {
+		const char *text = ph_arena_printf(arena, "%*d", n, 5);
+
+		ck_assert_uint_eq(strlen(text), (size_t)n);
+		ck_assert_int_eq(text[n - 1], '5');
+	}
 	ph_arena_free(arena);
 	ck_assert_int_eq(ended, 3);
 }

@@ -52,15 +52,17 @@ START_TEST(a_line_is_time_level_process_event_ids_fields)
 	const struct log_context context = { .session = "s1", .queue = "q1",
 		.module = "m1", .hook = "connect" };
 	regex_t wanted;
-	char pattern[200];
+	char pattern[300];
 
 	log_init(-1, PH_INFO, "edge");
 	format(PH_NOTICE, &context, (const struct ph_field[]){
 	    ph_f_str("from", "a@b.test"), ph_f_int("size", -12),
-	    ph_f_str("absent", NULL), { 0 } });
+	    ph_f_int("none", 0), ph_f_int("least", INT64_MIN),
+	    ph_f_int("most", INT64_MAX), ph_f_str("absent", NULL), { 0 } });
 	snprintf(pattern, sizeof(pattern), "^20[0-9]{2}-[01][0-9]-[0-3][0-9]T"
 	    "[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3}Z notice edge\\[%d\\] "
-	    "event session=s1 queue=q1 module=m1 from=a@b.test size=-12\n$",
+	    "event session=s1 queue=q1 module=m1 from=a@b.test size=-12 "
+	    "none=0 least=-9223372036854775808 most=9223372036854775807\n$",
 	    (int)getpid());
 	ck_assert_int_eq(regcomp(&wanted, pattern, REG_EXTENDED), 0);
 	ck_assert_msg(regexec(&wanted, line, 0, NULL, 0) == 0, "%s", line);

@@ -75,7 +75,8 @@ smtp_do_ehlo(struct smtp *c)
 
 		if (e->is_offered != NULL && !e->is_offered(c))
 			continue;
-		ph_buf_printf(&text, "\n%s", e->keyword);
+		ph_buf_char(&text, '\n');
+		ph_buf_str(&text, e->keyword);
 		if (e->value == NULL)
 			continue;
 		ph_buf_char(&text, ' ');

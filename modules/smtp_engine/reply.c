@@ -12,17 +12,24 @@ add_line(const struct smtp_reply *reply, struct ph_slice text, bool is_last,
     const char *token, struct ph_buf *out)
 {
 	const size_t start = out->n;
+	const char code[] = { (char)('0' + reply->code / 100 % 10),
+		(char)('0' + reply->code / 10 % 10),
+		(char)('0' + reply->code % 10), is_last ? ' ' : '-' };
 	size_t room;
+	char *to;
 
-	ph_buf_printf(out, "%03d%c", reply->code, is_last ? ' ' : '-');
-	if (reply->enhanced != NULL)
-		ph_buf_printf(out, "%s ", reply->enhanced);
+	ph_buf_add(out, code, sizeof(code));
+	if (reply->enhanced != NULL) {
+		ph_buf_str(out, reply->enhanced);
+		ph_buf_char(out, ' ');
+	}
 	room = REPLY_LINE_MAX - 2 - (out->n - start) - strlen(token);
 	if (text.n > room)
 		text.n = room;
-	for (size_t i = 0; i < text.n; i++)
-		ph_buf_char(out, text.p[i] >= 0x20 && text.p[i] < 0x7f ?
-		        text.p[i] : '?');
+	to = ph_buf_reserve(out, text.n);
+	for (size_t i = 0; to != NULL && i < text.n; i++)
+		to[i] = text.p[i] >= 0x20 && text.p[i] < 0x7f ? text.p[i] : '?';
+	ph_buf_commit(out, to != NULL ? text.n : 0);
 	ph_buf_str(out, token);
 	ph_buf_str(out, "\r\n");
 }
