@@ -15,10 +15,12 @@ enum { LINE_LIMIT = 4096 };
 bool
 is_ascii(struct ph_slice s)
 {
+	unsigned char seen = 0;
+
+	/* no way out in between: so eight and more octets go at once */
 	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
+		seen |= (unsigned char)s.p[i];
+	return seen < 0x80;
 }
 
 bool
