@@ -13,7 +13,7 @@ import socket
 import unittest
 
 from fault import Faulty, build
-from sandbox import BUILD, DEADLINE, Sandbox, until
+from sandbox import BUILD, Sandbox, until
 from test_modules import module
 
 SESSIONS = int(os.environ.get("PH_FAULT_SESSIONS", "40"))
@@ -184,6 +184,23 @@ class Faults(Faulty, unittest.TestCase):
     def test_blocking_sleep_for_ever(self):
         self.crash("for (;;) sleep(1000);", options='hook_timeout = "2s";',
                    died="role_hangs role=check")
+
+    def test_work_for_ever_in_a_thread(self):
+        """It can't be cut short; the loop goes on, and another process comes."""
+        box = self.asked("ph_work(for_ever, 0);", options='hook_timeout = "2s";',
+                         before="static void for_ever(void *p) { (void)p; "
+                         "for (;;) sleep(1000); }")
+        self.storm(box)
+        until(lambda: re.search(
+            r'role_died role=check .*status=75 reason="made way" '
+            r"module=check_fault hook=mail", box.log()), "the process replaced")
+        self.assertRegex(box.log(), r"work_hangs module=check_fault hook=mail ms=\d+")
+        self.assertNotIn("role_hangs", box.log())
+        until(lambda: "check.0 state ready" in box.ctl("status").stdout, "check")
+        self.assertEqual(module(box, "check_fault")["crashes"], 1)
+        with box.smtp() as client:
+            client.sendmail("x@outside.test", ["bob@example.test"],
+                            b"Subject: x\r\n\r\nafter that\r\n")
 
     def test_waiting_for_ever(self):
         box = self.asked("ph_sleep_ms(100000000);",

@@ -76,6 +76,11 @@ void fiber_context_set(void *context);
  * context; NULL: nobody. It must not suspend. One function, the newest. */
 void fiber_on_context(void (*fn)(void *context));
 
+/* Call fn for each work that a thread of the pool is at, with the context of the
+ * fiber that waits for it and for how long. */
+void fiber_each_work(void (*fn)(const void *context, uint64_t ms, void *arg),
+    void *arg);
+
 /* Figures for `posthousectl status` and the tests. */
 size_t fiber_count(void);
 /* Whether that many more can be started. A stack is two mappings, and the

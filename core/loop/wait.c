@@ -185,18 +185,56 @@ ph_scope_end(struct ph_scope *scope)
 /* --- blocking work --- */
 
 struct work {
+	struct work *next, *former;
 	uv_work_t request;
+	uint64_t began_ms; /* the thread's; 0: it waits for one */
 	void (*fn)(void *);
 	void *arg;
 	struct fiber *fiber;
 	bool done;
 };
 
+static struct work *works;
+
+static void
+works_add(struct work *work)
+{
+	work->next = works;
+	if (works != NULL)
+		works->former = work;
+	works = work;
+}
+
+static void
+works_remove(struct work *work)
+{
+	*(work->former != NULL ? &work->former->next : &works) = work->next;
+	if (work->next != NULL)
+		work->next->former = work->former;
+}
+
+void
+fiber_each_work(void (*fn)(const void *context, uint64_t ms, void *arg),
+    void *arg)
+{
+	uint64_t now = ph_now_ms();
+
+	for (const struct work *work = works; work != NULL;
+	     work = work->next) {
+		uint64_t began = __atomic_load_n(&work->began_ms,
+		    __ATOMIC_RELAXED);
+
+		if (began > 0 && began < now)
+			fn(work->fiber->context, now - began, arg);
+	}
+}
+
 static void
 work_run(uv_work_t *request)
 {
 	struct work *work = request->data;
 
+	__atomic_store_n(&work->began_ms, ph_now_ms(), __ATOMIC_RELAXED);
 	work->fn(work->arg);
 }
 
@@ -221,9 +259,11 @@ ph_work(void (*fn)(void *), void *arg)
 		return;
 	}
 	work.request.data = &work;
+	works_add(&work);
 	fiber_work_begin();
 	ph_assert(uv_queue_work(fiber_loop(), &work.request, work_run,
 	    work_after) == 0);
 	while (!work.done)
 		fiber_park_hard();
+	works_remove(&work);
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -19,14 +20,17 @@
 #include "base/record.h"
 #include "master/child.h"
 #include "master/dirs.h"
+#include "master/master.h"
 #include "master/plan.h"
 #include "master/frame.h"
 #include "net/stream.h"
+#include "role/activity.h"
 #include "role/confine.h"
 #include "role/messages.h"
 
 enum {
 	FD_ASKER = 3,
+	FD_PAGE = 4,
 	CHECK_MS = 30000,
 	CHECK_CPU_S = 20,
 	CHECK_LIMIT = 1 << 20, /* octets of a configuration or an answer */
@@ -91,16 +95,21 @@ ask(int fd, struct ph_arena *arena, struct ph_slice request,
 
 /* Why there was no answer, once the child has ended. */
 static void
-explain(const struct child *child, int status, struct conf_errors *errors)
+explain(const struct child *child, int status, struct ph_slice module,
+    struct conf_errors *errors)
 {
+	const char *of = module.p != NULL ? "the module of section " :
+	                                    "a module";
+
 	if (status == PH_TIMEOUT)
 		conf_error_add(errors, NULL, 0,
-		    "the checker did not answer within %d s: a module hangs",
-		    CHECK_MS / 1000);
+		    "the checker did not answer within %d s: %s" PH_SLICE_FMT
+		    " hangs", CHECK_MS / 1000, of, PH_SLICE_ARG(module));
 	else if (child->signal != 0)
 		conf_error_add(errors, NULL, 0,
-		    "the checker ended by signal %d (%s): a module crashes",
-		    child->signal, strsignal(child->signal));
+		    "the checker ended by signal %d (%s): %s" PH_SLICE_FMT
+		    " crashes", child->signal, strsignal(child->signal), of,
+		    PH_SLICE_ARG(module));
 	else
 		conf_error_add(errors, NULL, 0,
 		    "the checker ended with status %lld (%s)",
@@ -108,30 +117,46 @@ explain(const struct child *child, int status, struct conf_errors *errors)
 }
 
 static int
-start(struct child *child, const struct core_conf *core, int *fd_out,
-    struct ph_err *err)
+start(struct child *child, const struct core_conf *core, int page_fd,
+    int *fd_out, struct ph_err *err)
 {
 	struct role_user user;
 	char uid[32], gid[32];
 	const char *argv[] = { "posthouse", "--check-facts", NULL, NULL, NULL };
-	int pair[2], status = dirs_checker_user(core, &user, err);
+	int pair[2], fds[2], status = dirs_checker_user(core, &user, err);
 
 	if (status == PH_OK)
 		status = child_socket_pair(pair, err);
 	if (status != PH_OK)
 		return status;
+	fds[0] = pair[1];
+	fds[1] = page_fd;
 	if (user.drop) {
 		snprintf(uid, sizeof(uid), "--uid=%u", user.uid);
 		snprintf(gid, sizeof(gid), "--gid=%u", user.gid);
 		argv[2] = uid;
 		argv[3] = gid;
 	}
-	status = child_start(child, argv, &pair[1], 1, err);
+	status = child_start(child, argv, fds, 2, err);
 	close(pair[1]);
 	if (status == PH_OK)
 		*fd_out = pair[0];
 	else
 		close(pair[0]);
+	return status;
+}
+
+static int
+run(struct ph_arena *arena, struct child *child, int fd,
+    struct ph_slice request, struct ph_slice *reply_out)
+{
+	int status = ask(fd, arena, request, reply_out);
+
+	if (status == PH_TIMEOUT)
+		child_kill(child);
+	if (child_wait(child, CHECK_MS) == PH_TIMEOUT)
+		child_kill(child);
+	child_wait(child, PH_NO_LIMIT_MS);
 	return status;
 }
 
@@ -141,35 +166,37 @@ checker_run(struct ph_arena *arena, const struct conf *conf,
     struct conf_errors *errors)
 {
 	struct child child = { .pid = 0 };
+	struct activity *page = NULL;
 	struct ph_err err = { 0 };
 	struct ph_slice reply;
 	struct ph_buf request;
-	int fd, status;
+	int fd, page_fd, status;
 
-	status = start(&child, core, &fd, &err);
-	if (status != PH_OK) {
-		conf_error_add(errors, NULL, 0, "%s", err.text);
-		return PH_INVALID;
-	}
 	ph_buf_init(&request, arena, CHECK_LIMIT);
 	conf_encode(conf, NULL, NULL, &request);
-	status = request.full ? PH_TOO_BIG :
-	    ask(fd, arena, ph_buf_content(&request), &reply);
-	if (request.full)
-		close(fd);
-	if (status == PH_TIMEOUT || request.full)
-		child_kill(&child);
-	if (child_wait(&child, CHECK_MS) == PH_TIMEOUT)
-		child_kill(&child);
-	child_wait(&child, PH_NO_LIMIT_MS);
-	if (status == PH_OK)
-		return take_reply(arena, reply, facts_out, errors);
-	if (request.full)
+	if (request.full) {
 		conf_error_add(errors, NULL, 0,
 		    "the configuration is over 1 MiB");
-	else
-		explain(&child, status, errors);
-	return PH_INVALID;
+		return PH_INVALID;
+	}
+	page_fd = watch_make_page(&page, &err);
+	status = page_fd < 0 ? PH_IO :
+	    start(&child, core, page_fd, &fd, &err);
+	if (page_fd >= 0)
+		close(page_fd);
+	if (status == PH_OK) {
+		status = run(arena, &child, fd, ph_buf_content(&request),
+		    &reply);
+		if (status == PH_OK)
+			status = take_reply(arena, reply, facts_out, errors);
+		else
+			explain(&child, status, watch_loading(page), errors);
+	} else {
+		conf_error_add(errors, NULL, 0, "%s", err.text);
+	}
+	if (page != NULL)
+		munmap(page, sizeof(*page));
+	return status == PH_OK ? PH_OK : PH_INVALID;
 }
 
 /* --- the child --- */
@@ -229,6 +256,9 @@ checker_main(const struct role_start *start_as)
 
 	ph_buf_init(&facts, arena, CHECK_LIMIT);
 	ph_buf_init(&reply, arena, 2 * CHECK_LIMIT);
+	if (activity_map(FD_PAGE))
+		module_set_on_load(activity_note_load);
+	close(FD_PAGE);
 	status = frame_receive(FD_ASKER, arena, CHECK_LIMIT, &request);
 	if (status == PH_OK && confine_user(start_as, &err) != PH_OK) {
 		conf_error_add(&errors, NULL, 0, "%s", err.text);
@@ -245,6 +275,30 @@ checker_main(const struct role_start *start_as)
 		status = frame_send(FD_ASKER, ph_buf_content(&reply), -1);
 	ph_arena_free(arena);
 	return status == PH_OK ? EX_OK : EX_IOERR;
+}
+
+/* There is nobody else to look when a person asks. */
+static void
+on_late(int signal_sent)
+{
+	static const char before[] = "posthouse: the module of section ",
+		behind[] = " hangs while it is loaded\n";
+	const char *module = role_activity()->module;
+
+	(void)signal_sent;
+	if (role_activity()->is_inside &&
+	    write(STDERR_FILENO, before, sizeof(before) - 1) > 0 &&
+	    write(STDERR_FILENO, module, strlen(module)) > 0)
+		(void)!write(STDERR_FILENO, behind, sizeof(behind) - 1);
+	_exit(EX_CONFIG);
+}
+
+static void
+watch_self(void)
+{
+	module_set_on_load(activity_note_load);
+	signal(SIGALRM, on_late);
+	alarm(CHECK_MS / 1000);
 }
 
 /* No mistake, but not what the configuration says. */
@@ -292,6 +346,7 @@ checker_test(const char *main_file, struct ph_arena *arena,
 		return PH_INVALID;
 	}
 	confine_judge();
+	watch_self();
 	ph_buf_init(&facts, arena, CHECK_LIMIT);
 	if (facts_check(arena, conf, &core, &facts, errors) != PH_OK)
 		status = PH_INVALID;

@@ -36,6 +36,8 @@ struct process {
 	unsigned data_failures;    /* queue: exits because of a failed fsync */
 	unsigned links_opened, links_closed; /* equal: no link */
 	bool is_hung, is_over;     /* the watchdog killed it: time, memory */
+	int stuck_pid;             /* the last that it killed in a module's load */
+	char stuck_in[48];         /* of that module */
 	uint64_t lost_links[ROLES]; /* that it told of: bit by index */
 	bool is_deaf;              /* its link went down before it did */
 	bool is_excused;           /* a module did it, which the breaker counts */
@@ -88,6 +90,11 @@ void peers_serve(void);
 
 /* --- watch.c --- */
 
+/* A page for a child to tell what it is in: mapped here, read-only; returns the
+ * descriptor to give to it. Negative with err filled. */
+int watch_make_page(struct activity **page_out, struct ph_err *err);
+/* The section whose module the child is loading; absent: none. */
+struct ph_slice watch_loading(const struct activity *page);
 /* Start the fiber that reads the heartbeats. */
 void watch_start(void);
 /* Log a death and count it against the module the process was in. True: it is

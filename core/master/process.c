@@ -66,31 +66,6 @@ process_of(enum role role, unsigned index)
 
 /* --- starting --- */
 
-/* Sealed, so that the process can't shrink it under our feet. */
-static int
-make_page(struct activity **page_out, struct ph_err *err)
-{
-	int fd = memfd_create("posthouse-activity",
-	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *page;
-
-	if (fd >= 0 && ftruncate(fd, sizeof(struct activity)) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
-	        0) {
-		page = mmap(NULL, sizeof(struct activity), PROT_READ,
-		    MAP_SHARED, fd, 0);
-		if (page != MAP_FAILED) {
-			*page_out = page;
-			return fd;
-		}
-	}
-	ph_err_set(err, PH_IO, errno, "can't make a shared page: %s",
-	    strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 static void
 drop_page(struct process *process)
 {
@@ -128,7 +103,7 @@ start(struct process *process, struct ph_err *err)
 
 	if (status != PH_OK)
 		return status;
-	page = make_page(&process->page, err);
+	page = watch_make_page(&process->page, err);
 	status = page < 0 ? PH_IO : exec_role(process, pair[1], page, err);
 	if (page >= 0)
 		close(page);
@@ -192,6 +167,7 @@ process_configure(struct process *process, struct plan *plan,
     struct conf_errors *errors)
 {
 	const struct plan_secrets secrets = { master.key, tickets_keys() };
+	const int pid = process->child.pid;
 	struct bus_message reply;
 	struct ph_buf record;
 	int status;
@@ -213,6 +189,13 @@ process_configure(struct process *process, struct plan *plan,
 	}
 	ph_wipe(record.p, record.n);
 	ph_buf_fini(&record);
+	if (status == PH_UNAVAILABLE && process->stuck_pid == pid) {
+		conf_error_add(errors, NULL, 0,
+		    "%s[%u]: the module of section %s hangs while it is loaded",
+		    role_name(process->role), process->index,
+		    process->stuck_in);
+		status = PH_TIMEOUT;
+	}
 	if (status == PH_OK)
 		process->generation = plan->number;
 	return status;

@@ -77,7 +77,8 @@ roll_back(struct conf_errors *errors)
 	}
 }
 
-/* One that dies meanwhile starts again with the plan that is current then. */
+/* One that dies meanwhile starts again with the plan that is current then. One
+ * that hangs in a module's load would do so again. */
 static int
 tell(struct process *process, struct plan *plan, struct conf_errors *errors)
 {
@@ -87,8 +88,8 @@ tell(struct process *process, struct plan *plan, struct conf_errors *errors)
 	if (process->state != PROCESS_READY)
 		return PH_OK;
 	status = process_configure(process, plan, &gone);
-	if (status == PH_OK || status == PH_UNAVAILABLE ||
-	    process->state != PROCESS_READY)
+	if (status == PH_OK || (status != PH_TIMEOUT &&
+	    (status == PH_UNAVAILABLE || process->state != PROCESS_READY)))
 		return PH_OK;
 	for (size_t n = 0; n < gone.count; n++)
 		conf_error_add(errors, NULL, 0, "%s", gone.error[n].text);

@@ -10,11 +10,17 @@
 
 #include <posthouse/log.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "loop/fiber.h"
 #include "master/breaker.h"
 #include "master/tickets.h"
+#include "role/activity.h"
 #include "role/memory.h"
 
 enum {
@@ -23,6 +29,33 @@ enum {
 	STALE_LEAST_MS = 3000, /* the heart beats every second */
 	LATE_MS = 3000, /* we did not run ourselves: judge nobody */
 };
+
+/* --- pages --- */
+
+/* Sealed, so that the process can't shrink it under our feet. */
+int
+watch_make_page(struct activity **page_out, struct ph_err *err)
+{
+	int fd = memfd_create("posthouse-activity",
+	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *page;
+
+	if (fd >= 0 && ftruncate(fd, sizeof(struct activity)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+	        0) {
+		page = mmap(NULL, sizeof(struct activity), PROT_READ,
+		    MAP_SHARED, fd, 0);
+		if (page != MAP_FAILED) {
+			*page_out = page;
+			return fd;
+		}
+	}
+	ph_err_set(err, PH_IO, errno, "can't make a shared page: %s",
+	    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
 
 /* --- deaths --- */
 
@@ -94,6 +127,15 @@ culprit_of(const struct process *process, struct ph_slice *hook_out)
 	return module;
 }
 
+struct ph_slice
+watch_loading(const struct activity *page)
+{
+	if (!page->is_inside || !ph_slice_eq(page_text(page->hook,
+	        sizeof(page->hook)), PH_LIT(ACTIVITY_LOAD)))
+		return (struct ph_slice){ NULL, 0 };
+	return page_text(page->module, sizeof(page->module));
+}
+
 bool
 watch_note_death(const struct process *process)
 {
@@ -119,26 +161,30 @@ watch_note_death(const struct process *process)
 
 /* --- heartbeats --- */
 
+/* Auth and queue may be busy for long, but not with the loading of a module. */
 static bool
 is_watched(const struct process *process)
 {
 	const unsigned roles = ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_CHECK) |
 	    ROLE_BIT(ROLE_MAIL) | ROLE_BIT(ROLE_RELAY);
 
-	return process->state == PROCESS_READY &&
-	    (ROLE_BIT(process->role) & roles) != 0 && process->page != NULL;
+	if (process->page == NULL || process->state == PROCESS_DOWN)
+		return false;
+	return watch_loading(process->page).p != NULL ||
+	    (process->state == PROCESS_READY &&
+	        (ROLE_BIT(process->role) & roles) != 0);
 }
 
 /* A check that holds its process longer than its hooks may take has no excuse;
  * a machine that is short of time for a moment has one. */
 static uint64_t
-stale_after(struct ph_slice module)
+stale_after(struct ph_slice module, bool is_loading)
 {
 	const struct module_facts *facts = module.p != NULL ?
 	    plan_module(master.plan, module) : NULL;
 	uint64_t ms = STALE_MS;
 
-	if (facts != NULL && (facts->kinds & PH_KIND_CHECK) &&
+	if (!is_loading && facts != NULL && (facts->kinds & PH_KIND_CHECK) &&
 	    facts->timeout_ms < ms)
 		ms = facts->timeout_ms;
 	return ms > STALE_LEAST_MS ? ms : STALE_LEAST_MS;
@@ -169,7 +215,13 @@ static void
 end_process(struct process *process, const char *event)
 {
 	struct ph_slice hook, module = module_of(process, &hook);
+	struct ph_slice loading = watch_loading(process->page);
 
+	if (loading.p != NULL) {
+		process->stuck_pid = process->child.pid;
+		snprintf(process->stuck_in, sizeof(process->stuck_in),
+		    PH_SLICE_FMT, PH_SLICE_ARG(loading));
+	}
 	ph_log(PH_ERROR, event, ph_f_str("role", role_name(process->role)),
 	    ph_f_int("index", process->index),
 	    ph_f_int("pid", process->child.pid), ph_f_slice("module", module),
@@ -189,8 +241,8 @@ look(void)
 		if (!is_watched(process) || process->is_hung ||
 		    process->is_over)
 			continue;
-		if (is_stale(process, now,
-		        stale_after(module_of(process, &hook)))) {
+		if (is_stale(process, now, stale_after(module_of(process,
+		        &hook), watch_loading(process->page).p != NULL))) {
 			process->is_hung = true;
 			end_process(process, "role_hangs");
 		} else if (is_over_memory(process)) {

@@ -63,6 +63,10 @@ int module_set_load(struct ph_arena *arena, const struct conf *conf,
     const struct core_conf *core, unsigned kinds, struct module_set *set_out,
     struct conf_errors *errors);
 
+/* Call fn with the section before a module's own code runs in there (it is
+ * loaded, it looks at its options), and with NULL behind it. NULL: nobody. */
+void module_set_on_load(void (*fn)(const char *section));
+
 /* For posthouse --describe NAME: the snippet with every option and default. */
 void module_describe_snippet(const struct ph_module *module,
     struct ph_buf *buf);

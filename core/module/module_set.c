@@ -80,6 +80,22 @@ section_hint(struct loading *l, const char *name)
 	return "";
 }
 
+/* Around the code that a module runs before it is asked for anything. */
+static void (*on_load)(const char *section);
+
+void
+module_set_on_load(void (*fn)(const char *section))
+{
+	on_load = fn;
+}
+
+static void
+loads(const char *section)
+{
+	if (on_load != NULL)
+		on_load(section);
+}
+
 static const struct ph_module *
 find_module(struct loading *l, const struct conf_section *section,
     const char **path_out)
@@ -195,16 +211,13 @@ fill_own(struct loading *l, const struct ph_module *module,
 }
 
 static struct module_instance *
-load_section(struct loading *l, const struct conf_section *section)
+fill_section(struct loading *l, const struct conf_section *section)
 {
 	static const struct ph_option none[] = { PH_OPT_END };
 	struct module_instance *instance;
-	const struct ph_module *module;
 	const char *file;
+	const struct ph_module *module = find_module(l, section, &file);
 
-	if (!is_enabled(l, section))
-		return NULL;
-	module = find_module(l, section, &file);
 	if (module == NULL)
 		return NULL;
 	instance = ph_arena_alloc(l->arena, sizeof(*instance));
@@ -217,6 +230,19 @@ load_section(struct loading *l, const struct conf_section *section)
 	        &instance->common, l->errors) == PH_OK)
 		check_common(l, instance);
 	instance->conf = fill_own(l, module, section);
+	return instance;
+}
+
+static struct module_instance *
+load_section(struct loading *l, const struct conf_section *section)
+{
+	struct module_instance *instance;
+
+	if (!is_enabled(l, section))
+		return NULL;
+	loads(section->name);
+	instance = fill_section(l, section);
+	loads(NULL);
 	return instance;
 }
 

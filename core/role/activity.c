@@ -41,6 +41,23 @@ note(char *to, size_t size, const char *from)
 }
 
 void
+activity_note_load(const char *section)
+{
+	static char module[sizeof(page->module)], hook[sizeof(page->hook)];
+
+	if (section != NULL) {
+		memcpy(module, page->module, sizeof(module));
+		memcpy(hook, page->hook, sizeof(hook));
+		page->heartbeat_ms = ph_now_ms();
+		role_note(section, ACTIVITY_LOAD);
+		return;
+	}
+	page->is_inside = false;
+	memcpy(page->module, module, sizeof(module));
+	memcpy(page->hook, hook, sizeof(hook));
+}
+
+void
 role_note(const char *module, const char *hook)
 {
 	page->is_inside = module != NULL;

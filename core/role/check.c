@@ -24,6 +24,7 @@ enum {
 	LEAVE_MS = 2000, /* for what still runs */
 	LOOK_MS = 500,
 	UNWIND_MS = 500,
+	WORK_GRACE_MS = 2000, /* beyond the time of a hook */
 };
 
 static struct {
@@ -31,10 +32,11 @@ static struct {
 	unsigned running;
 	bool is_leaving;
 	struct ph_event ended;
-	char greedy[48];
+	char culprit[48];
+	const char *why;
 } check;
 
-/* --- too much memory --- */
+/* --- what only a fresh process mends --- */
 
 static void
 leave(void *arg)
@@ -45,7 +47,16 @@ leave(void *arg)
 	while (check.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&check.ended, (unsigned)(end - ph_now_ms()));
 	ph_sleep_ms(1); /* the last replies leave */
-	role_give_up(check.greedy, "memory");
+	role_give_up(check.culprit, check.why);
+}
+
+static void
+make_way(const char *module, const char *why)
+{
+	check.is_leaving = true;
+	snprintf(check.culprit, sizeof(check.culprit), "%s", module);
+	check.why = why;
+	fiber_start(leave, NULL);
 }
 
 static void
@@ -55,13 +66,32 @@ look_at_memory(void)
 
 	if (check.is_leaving || !memory_is_over(&module))
 		return;
-	check.is_leaving = true;
-	snprintf(check.greedy, sizeof(check.greedy), "%s", module);
 	ph_log(PH_ERROR, "memory_over", ph_f_str("module", module),
 	    ph_f_int("bytes", (int64_t)memory_seen()),
 	    ph_f_int("limit", (int64_t)generation_current()->core.processes.
 	        check_memory_bytes));
-	fiber_start(leave, NULL);
+	make_way(module, "memory");
+}
+
+/* A hook that waits for a thread can't be cut short, and a thread that is stuck
+ * is lost: some of them, and no work is done any more. */
+static void
+look_at_work(const void *context, uint64_t ms, void *arg)
+{
+	const struct log_context *log = context;
+	const struct module_instance *at =
+	    generation_current()->modules.first;
+
+	(void)arg;
+	if (check.is_leaving || log == NULL || log->module == NULL)
+		return;
+	while (at != NULL && strcmp(at->name, log->module) != 0)
+		at = at->next;
+	if (at == NULL || ms <= at->common.timeout_ms + WORK_GRACE_MS)
+		return;
+	ph_log(PH_ERROR, "work_hangs", ph_f_str("module", log->module),
+	    ph_f_str("hook", log->hook), ph_f_int("ms", (int64_t)ms));
+	make_way(log->module, log->hook);
 }
 
 bool
@@ -84,10 +114,11 @@ on_look(uv_timer_t *timer)
 {
 	(void)timer;
 	look_at_memory();
+	fiber_each_work(look_at_work, NULL);
 }
 
 static void
-watch_memory(void)
+watch_self(void)
 {
 	static uv_timer_t timer;
 
@@ -234,7 +265,7 @@ check_start(struct generation *generation, struct ph_err *err)
 	if (status != PH_OK)
 		return status;
 	memory_limit(generation->core.processes.check_memory_bytes);
-	watch_memory();
+	watch_self();
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
 	route_serve();
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);

@@ -401,6 +401,7 @@ role_main(const struct role_start *start)
 	limit_descriptors();
 	serve_master();
 	fiber_on_context(on_context);
+	module_set_on_load(activity_note_load);
 	bus_link(ROLE_MASTER, 0, FD_MASTER);
 	uv_timer_init(fiber_loop(), &heartbeat);
 	uv_timer_start(&heartbeat, on_heartbeat, 0, HEARTBEAT_MS);

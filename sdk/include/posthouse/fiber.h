@@ -66,7 +66,8 @@ PH_EXPORT int ph_event_wait(struct ph_event *event, unsigned ms);
 /*
  * Run fn(arg) in the thread pool and suspend until it returned. fn may block
  * on files, must not call anything that suspends, logs or touches sessions.
- * The wait cannot be cut short: fn and arg stay valid until the return.
+ * The wait cannot be cut short: fn and arg stay valid until the return. In a
+ * check, work 2 s beyond hook_timeout costs the process, as a crash would.
  */
 PH_EXPORT void ph_work(void (*fn)(void *), void *arg);
 
