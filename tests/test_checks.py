@@ -334,6 +334,21 @@ class Greylist(Checks):
         self.assertEqual(self.talk(box, sender="new@remote.test")[1], 250,
                          "the network is trusted")
 
+    def test_known_hosts_are_let_in(self):
+        zone = "".join(f"""{n}.0.0.127.in-addr.arpa PTR {name}
+{name} A 127.0.0.{n}
+""" for n, name in ((9, "a.b.big.test"), (10, "one.test"), (11, "x.one.test"), (12, "big.test")))
+        box = self.box(zone, "")
+        path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check", "hosts")
+        with open(path, "w") as out:
+            out.write("# large\n.BIG.test\n")
+        os.chmod(path, 0o644)
+        box.snippet("92-hosts", f"""check_greylist: {{ exempt = [ ]; hosts = [ "one.test" ];
+            hosts_file = "{path}"; }};""")
+        box.ctl("reload")
+        self.assertEqual([self.talk(box, f"127.0.0.{n}", sender=f"x{n}@remote.test")[1]
+                          for n in (9, 10, 11, 12, 13)], [250, 250, 451, 250, 451])
+
     def test_without_the_store_nobody_is_put_off(self):
         box = self.box("", self.CONF % "")
         with box.stopped("queue"):

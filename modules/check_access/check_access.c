@@ -9,6 +9,7 @@
 #include <posthouse/kv.h>
 
 #include "access.h"
+#include "host.h"
 #include "search.h"
 
 enum { TELL_AGAIN_MS = 600000 };
@@ -139,25 +140,6 @@ access_on_connect(struct ph_call *call, const void *conf)
 	return search.is_found ? apply(call, c, &search) : PH_NEXT;
 }
 
-/* A name of the client's address that has that address; absent: none. */
-static struct ph_slice
-confirmed_name(struct ph_call *call)
-{
-	const struct ph_addr *client = ph_call_client(call);
-	struct ph_arena *arena = ph_call_arena(call);
-	const struct ph_dns_answer *ptr = ph_dns_ptr(arena, client), *host;
-
-	for (size_t i = 0; ptr->result == PH_DNS_OK && i < ptr->count && i < 3;
-	     i++) {
-		host = ph_dns_host(arena, ptr->ptr[i]);
-		for (size_t k = 0; host->result == PH_DNS_OK &&
-		     k < host->count; k++)
-			if (ph_addr_eq(&host->addr[k], client))
-				return ph_slice_str(ptr->ptr[i]);
-	}
-	return (struct ph_slice){ NULL, 0 };
-}
-
 static enum ph_verdict
 access_on_helo(struct ph_call *call, const void *conf)
 {
@@ -173,7 +155,7 @@ access_on_helo(struct ph_call *call, const void *conf)
 	    ph_session_helo(ph_call_session(call)));
 	if (!search.is_found && search.asks_host &&
 	    ph_call_client(call)->family != 0) {
-		name = confirmed_name(call);
+		name = host_confirmed(call);
 		if (name.p != NULL)
 			search = look_up(call, c, RULE_HOST, name);
 		session->client_is_allowed = search.is_found &&

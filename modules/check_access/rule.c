@@ -4,6 +4,8 @@
 
 #include <posthouse/mail.h>
 
+#include "host.h"
+
 static const char *const action_words[] = { "allow", "deny", "defer" };
 static const char *const what_words[] = { "client", "host", "helo", "sender",
 	"recipient" };
@@ -96,25 +98,6 @@ rule_parse(struct ph_slice line, struct rule *rule_out)
 	return RULE_GOOD;
 }
 
-/* ".x" is x and all below it; else the name itself. */
-static bool
-name_fits(struct ph_slice pattern, struct ph_slice name)
-{
-	struct ph_slice tail;
-
-	if (name.n > 0 && name.p[name.n - 1] == '.')
-		name.n--;
-	if (pattern.n == 0 || pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, name);
-	if (name.n + 1 == pattern.n)
-		return ph_slice_eq_nocase((struct ph_slice){ pattern.p + 1,
-		    name.n }, name);
-	if (name.n < pattern.n)
-		return false;
-	tail = (struct ph_slice){ name.p + name.n - pattern.n, pattern.n };
-	return ph_slice_eq_nocase(tail, pattern);
-}
-
 static bool
 address_fits(struct ph_slice pattern, struct ph_slice address)
 {
@@ -127,7 +110,7 @@ address_fits(struct ph_slice pattern, struct ph_slice address)
 	        ph_address_local(address)))
 		return false;
 	return domain.n == 0 ? local.n > 0 :
-	                       name_fits(domain, ph_address_domain(address));
+	                       host_fits(domain, ph_address_domain(address));
 }
 
 bool
@@ -141,7 +124,7 @@ rule_fits(const struct rule *rule, const struct rule_question *question)
 	case RULE_HOST:
 	case RULE_HELO:
 		return question->text.n > 0 &&
-		    name_fits(rule->pattern, question->text);
+		    host_fits(rule->pattern, question->text);
 	case RULE_SENDER:
 	case RULE_RECIPIENT:
 		return address_fits(rule->pattern, question->text);

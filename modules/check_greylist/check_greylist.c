@@ -7,16 +7,22 @@
 #include <posthouse/check.h>
 
 #include <posthouse/kv.h>
+#include <posthouse/lines.h>
 #include <posthouse/mail.h>
 
+#include "host.h"
 #include "stranger.h"
 #include "triplet.h"
+
+enum { TELL_AGAIN_MS = 600000 };
 
 struct grey_conf {
 	unsigned delay_ms, window_ms, keep_ms;
 	unsigned v4_bits, v6_bits;
 	unsigned trust_after;
 	const char *const *spare;
+	const char *const *hosts;
+	const char *hosts_file;
 	struct ph_net_list exempt;
 };
 
@@ -39,6 +45,49 @@ is_spared(const struct grey_conf *conf, struct ph_slice recipient)
 			return true;
 	}
 	return false;
+}
+
+/* The name, or ".x" for x and all below it. */
+static bool
+file_has(struct ph_call *call, const char *path, struct ph_slice name)
+{
+	struct ph_arena *arena = ph_call_arena(call);
+	const struct ph_lines *lines;
+	struct ph_err err = { 0 };
+	bool has, is_told = false;
+
+	if (ph_lines_read(arena, path, &lines, &err) != PH_OK) {
+		(void)ph_kv_rate(PH_LIT("told"), 1, TELL_AGAIN_MS, &is_told);
+		if (!is_told)
+			ph_log(PH_ERROR, "hosts_file_unreadable",
+			    ph_f_str("reason", err.text));
+		return false;
+	}
+	has = ph_lines_has(lines, name);
+	while (!has && name.n > 0) {
+		has = ph_lines_has(lines, ph_slice_str(ph_arena_printf(arena,
+		    ".%.*s", PH_SLICE_ARG(name))));
+		(void)ph_slice_cut(&name, '.');
+	}
+	return has;
+}
+
+/* Large senders come from many networks; they are known by name. */
+static bool
+is_known_host(struct ph_call *call, const struct grey_conf *conf)
+{
+	struct ph_slice name;
+
+	if (conf->hosts[0] == NULL && conf->hosts_file[0] == '\0')
+		return false;
+	name = host_confirmed(call);
+	if (name.p == NULL)
+		return false;
+	for (const char *const *at = conf->hosts; *at != NULL; at++)
+		if (host_fits(ph_slice_str(*at), name))
+			return true;
+	return conf->hosts_file[0] != '\0' &&
+	    file_has(call, conf->hosts_file, name);
 }
 
 static struct ph_slice
@@ -115,12 +164,16 @@ grey_on_rcpt(struct ph_call *call, const void *conf)
 	switch (grey_judge(status == PH_OK && grey_row_parse(text, &row) ?
 	    &row : NULL, ph_wall_time(), delay_s)) {
 	case GREY_NEW:
+		if (is_known_host(call, c))
+			return PH_NEXT;
 		row = (struct grey_row){ false, ph_wall_time() };
 		if (ph_kv_put(key, grey_row_format(arena, &row),
 		        c->window_ms) != PH_OK)
 			return PH_NEXT; /* it would never be let in */
 		return put_off(call, delay_s);
 	case GREY_EARLY:
+		if (is_known_host(call, c))
+			return PH_NEXT;
 		return put_off(call, row.since_s + delay_s - ph_wall_time());
 	case GREY_PASS:
 		let_pass(call, c, key, &row, network);
@@ -158,6 +211,10 @@ static const struct ph_option grey_options[] = {
 	PH_OPT_LIST("spare", struct grey_conf, spare, 0, 1000,
 	    "[\"postmaster\", \"abuse\"]",
 	    "recipients whose mail is not put off: address, @domain, local part"),
+	PH_OPT_LIST("hosts", struct grey_conf, hosts, 0, 10000, "[]",
+	    "clients not to put off, by name; \".example.org\": it, and all below"),
+	PH_OPT_PATH("hosts_file", struct grey_conf, hosts_file, "",
+	    "a file with more of them, one a line, read again when it changed"),
 	PH_OPT_NETS("exempt", struct grey_conf, exempt, 0, 10000,
 	    STRANGER_EXEMPT, "clients not to look at"),
 	PH_OPT_END,

@@ -13,14 +13,16 @@ extern const struct ph_module check_greylist_LTX_ph_module;
 /* As in check_greylist.c. */
 struct grey_conf {
 	unsigned delay_ms, window_ms, keep_ms, v4_bits, v6_bits, trust_after;
-	const char *const *spare;
+	const char *const *spare, *const *hosts;
+	const char *hosts_file;
 	struct ph_net_list exempt;
 };
 
 static const char *const spare[] = { "postmaster", "@open.test",
 	"eve@example.test", NULL };
+static const char *const hosts[] = { ".big.test", "one.test", NULL };
 static const struct grey_conf usual = { 300000, 7200000, 864000000, 24, 64, 2,
-	spare, { NULL, 0 } };
+	spare, hosts, "", { NULL, 0 } };
 
 START_TEST(clients_of_one_network_are_one)
 {
@@ -135,6 +137,36 @@ START_TEST(who_comes_back_in_time_is_let_in)
 }
 END_TEST
 
+START_TEST(known_hosts_are_not_put_off)
+{
+	static const struct {
+		const char *client;
+		enum ph_verdict verdict;
+	} row[] = {
+		{ "192.0.2.1", PH_NEXT },      /* a.big.test */
+		{ "198.51.100.2", PH_NEXT },   /* one.test */
+		{ "203.0.113.3", PH_DEFER },   /* below one.test */
+		{ "203.0.114.4", PH_DEFER },   /* it says it is a.big.test */
+		{ "203.0.115.5", PH_DEFER },   /* no name */
+	};
+
+	fake_check_begin();
+	fake_check.zone = "1.2.0.192.in-addr.arpa PTR a.big.test\n"
+	    "a.big.test A 192.0.2.1\n"
+	    "2.100.51.198.in-addr.arpa PTR one.test\n"
+	    "one.test A 198.51.100.2\n"
+	    "3.113.0.203.in-addr.arpa PTR x.one.test\n"
+	    "x.one.test A 203.0.113.3\n"
+	    "4.114.0.203.in-addr.arpa PTR a.big.test\n";
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		fake_check_client(row[i].client);
+		ck_assert_msg(try("x@a.test", "bob@example.test") ==
+		    row[i].verdict, "%s", row[i].client);
+	}
+	fake_check_end();
+}
+END_TEST
+
 START_TEST(a_network_that_always_comes_back_is_trusted)
 {
 	fake_check_begin();
@@ -175,6 +207,7 @@ main(void)
 	tcase_add_test(tc, keys_fold_case_and_numbers_and_fit);
 	tcase_add_test(tc, rows_are_read_back_and_others_refused);
 	tcase_add_test(tc, who_comes_back_in_time_is_let_in);
+	tcase_add_test(tc, known_hosts_are_not_put_off);
 	tcase_add_test(tc, a_network_that_always_comes_back_is_trusted);
 	tcase_add_test(tc, some_are_never_put_off);
 	return fake_check_run(tc);
