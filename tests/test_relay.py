@@ -21,6 +21,7 @@ remote.test MX 10 mx1.remote.test
 mx1.remote.test A 127.0.0.2
 mx2.remote.test A 127.0.0.3
 plain.test A 127.0.0.2
+xn--bcher-kva.test A 127.0.0.2
 null.test MX 0 .
 broken.test RCODE SERVFAIL
 slow.test RCODE TIMEOUT
@@ -425,6 +426,15 @@ class Relay(unittest.TestCase):
         self.wait(box, " delivered ", "host=plain.test")
         self.assertIn("SMTPUTF8", remote.messages[0][0])
         self.assertIn("RCPT TO:<j\u00f6rg@plain.test>", remote.messages[0][1])
+
+    def test_a_domain_outside_ascii_needs_no_smtputf8(self):
+        remote = self.remote(offer=["8BITMIME"])
+        box = self.box(remote)
+        self.send(box, "bob@b\u00fccher.test", message(),
+                  mail_options=["SMTPUTF8"])
+        self.wait(box, " delivered ", "to=\"bob@b")
+        self.assertNotIn("SMTPUTF8", remote.messages[0][0])
+        self.assertIn("RCPT TO:<bob@xn--bcher-kva.test>", remote.messages[0][1])
 
     def test_a_killed_relay_loses_nothing(self):
         came, go_on = threading.Event(), threading.Event()

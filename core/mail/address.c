@@ -9,6 +9,8 @@
  */
 #include <posthouse/mail.h>
 
+#include <idn2.h>
+
 #include "mail/octet.h"
 
 enum {
@@ -97,6 +99,26 @@ ph_domain_is_valid(struct ph_slice domain)
 		if (!label_is_valid(ph_slice_cut(&rest, '.')))
 			return false;
 	return true;
+}
+
+struct ph_slice
+ph_address_to_ascii(struct ph_arena *arena, struct ph_slice address)
+{
+	const struct ph_slice none = { NULL, 0 };
+	struct ph_slice local = ph_address_local(address);
+	struct ph_slice domain = ph_address_domain(address), whole;
+	char *ascii;
+
+	if (!octet_any_high(address))
+		return address;
+	if (domain.p == NULL || octet_any_high(local) ||
+	    idn2_to_ascii_8z(ph_arena_slice(arena, domain).p, &ascii,
+	        IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return none;
+	whole = ph_slice_str(ph_arena_printf(arena, PH_SLICE_FMT "@%s",
+	    PH_SLICE_ARG(local), ascii));
+	idn2_free(ascii);
+	return ph_domain_is_valid(ph_address_domain(whole)) ? whole : none;
 }
 
 /*

@@ -210,6 +210,30 @@ START_TEST(formats_addresses_for_smtp)
 }
 END_TEST
 
+START_TEST(writes_an_address_in_ascii_where_it_can_be)
+{
+	static const char *const cases[][2] = {
+		{ "a@b.test", "a@b.test" },
+		{ "a@b\303\274cher.test", "a@xn--bcher-kva.test" },
+		{ "a b@x@B\303\234CHER.test", "a b@x@xn--bcher-kva.test" },
+		{ "b\303\274@x.test", NULL },
+		{ "b\303\274@b\303\274cher.test", NULL },
+		{ "a@\303\274-.test", NULL },
+		{ "a@x\342\200\246y.test", NULL },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ph_slice ascii = ph_address_to_ascii(arena,
+		    ph_slice_str(cases[i][0]));
+
+		ck_assert_int_eq(ascii.p != NULL, cases[i][1] != NULL);
+		if (ascii.p != NULL)
+			ck_assert_slice(ascii, cases[i][1]);
+	}
+}
+END_TEST
+
 START_TEST(finds_fields_and_the_body)
 {
 	struct ph_slice rest = PH_LIT("Subject: a\r\n b\r\nno field\r\n"
@@ -522,6 +546,7 @@ main(void)
 	tcase_add_test(t, refuses_nul_in_a_path);
 	tcase_add_test(t, holds_the_limits_of_a_path);
 	tcase_add_test(t, formats_addresses_for_smtp);
+	tcase_add_test(t, writes_an_address_in_ascii_where_it_can_be);
 	tcase_add_test(t, finds_fields_and_the_body);
 	tcase_add_test(t, header_ends_where_the_text_does);
 	LOOP(t, reads_address_lists, address_lists);

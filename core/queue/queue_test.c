@@ -346,6 +346,50 @@ START_TEST(reports_in_utf8_to_who_came_with_smtputf8)
 }
 END_TEST
 
+START_TEST(names_only_what_has_a_name)
+{
+	static const struct {
+		const char *host, *user, *remote; /* NULL: none */
+		const char *diagnostic;
+	} cases[] = {
+		{ "mx.far.test", NULL, "Remote-MTA: dns; mx.far.test\r\n",
+		    "Diagnostic-Code: smtp; 550 5.1.1 no\r\n" },
+		{ "192.0.2.1", NULL, "Remote-MTA: dns; [192.0.2.1]\r\n",
+		    "Diagnostic-Code: smtp; 550 5.1.1 no\r\n" },
+		{ "2001:db8::1", NULL,
+		    "Remote-MTA: dns; [IPv6:2001:db8::1]\r\n",
+		    "Diagnostic-Code: smtp; 550 5.1.1 no\r\n" },
+		{ "/usr/bin/tool", NULL, NULL,
+		    "Diagnostic-Code: smtp; 550 5.1.1 no\r\n" },
+		{ "mailbox", "x@example.test", NULL,
+		    "Diagnostic-Code: X-Posthouse; no\r\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct queue_db_recipient one = recipient(0,
+		    "o d@example.test", cases[i].user, NULL);
+		struct entry *entry = make(9, "a b@b\303\274cher.test", &one,
+		    1);
+		struct report report = { .about = entry,
+			.action = REPORT_FAILED, .content = PH_LIT("\r\n") };
+		struct ph_slice text;
+
+		recipient_say(&entry->recipients[0], 550, PH_LIT("5.1.1"),
+		    ph_slice_str(cases[i].host), PH_LIT("no"));
+		text = text_of(&report, "smtputf8=1");
+		ck_assert(has(text, "To: <\"a b\"@xn--bcher-kva.test>\r\n"));
+		ck_assert(has(text,
+		    "Final-Recipient: rfc822; \"o d\"@example.test\r\n"));
+		ck_assert_msg(has(text, "Remote-MTA") ==
+		    (cases[i].remote != NULL), "%zu", i);
+		ck_assert(cases[i].remote == NULL ||
+		    has(text, cases[i].remote));
+		ck_assert_msg(has(text, cases[i].diagnostic), "%zu", i);
+		entry_free(entry);
+	}
+}
+END_TEST
+
 START_TEST(returns_as_much_as_was_asked_for_and_fits)
 {
 	static const struct {
@@ -527,6 +571,7 @@ main(void)
 	tcase_add_test(all, reports_to_who_wants_to_hear);
 	tcase_add_test(all, makes_a_report_that_parses);
 	tcase_add_test(all, reports_in_utf8_to_who_came_with_smtputf8);
+	tcase_add_test(all, names_only_what_has_a_name);
 	tcase_add_test(all, returns_as_much_as_was_asked_for_and_fits);
 	tcase_add_test(all, says_what_became_of_a_delivery);
 	tcase_add_test(all, understands_selections);

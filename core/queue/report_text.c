@@ -71,7 +71,7 @@ put_recipient_line(const struct report *report, size_t i, struct ph_buf *buf)
 	if (report->action == REPORT_DELIVERED ||
 	    report->action == REPORT_EXPANDED)
 		ph_buf_printf(buf, ": %s", outcome_of(report, i));
-	if (r->said->host != NULL)
+	if (r->said->host != NULL && r->user == NULL)
 		ph_buf_printf(buf, ": host %s said", r->said->host);
 	if (r->said->reason != NULL)
 		ph_buf_printf(buf, ":\r\n    %s", r->said->reason);
@@ -210,14 +210,32 @@ put_original(const struct text *text, const char *orcpt, struct ph_buf *buf)
 		    PH_SLICE_ARG(rest));
 }
 
+/* RFC 3464 s2.3.5, s9.1: who took part as an MTA, and has a name in DNS or an
+ * address. Programs, sockets and mailboxes are none. */
+static void
+put_remote(const struct queue_recipient *r, struct ph_buf *buf)
+{
+	struct ph_slice host = ph_slice_str(r->said->host);
+	struct ph_addr addr;
+
+	if (host.p == NULL || r->user != NULL)
+		return;
+	if (ph_addr_parse(host, &addr))
+		ph_buf_printf(buf, "Remote-MTA: dns; [%s" PH_SLICE_FMT "]\r\n",
+		    addr.family == 6 ? "IPv6:" : "", PH_SLICE_ARG(host));
+	else if (ph_domain_is_valid(host))
+		ph_buf_printf(buf, "Remote-MTA: dns; " PH_SLICE_FMT "\r\n",
+		    PH_SLICE_ARG(host));
+}
+
+/* RFC 3464 s2.3.6: "smtp" is what a server said, in its own words. */
 static void
 put_details(const struct queue_recipient *r, struct ph_buf *buf)
 {
 	const struct said *said = r->said;
 
-	if (said->host != NULL && r->user == NULL)
-		ph_buf_printf(buf, "Remote-MTA: dns; %s\r\n", said->host);
-	if (said->reason != NULL && said->code != 0)
+	put_remote(r, buf);
+	if (said->reason != NULL && said->code != 0 && r->user == NULL)
 		ph_buf_printf(buf, "Diagnostic-Code: smtp; %d %s %s\r\n",
 		    said->code, said->enhanced != NULL ? said->enhanced : "",
 		    said->reason);
@@ -232,13 +250,14 @@ put_recipient(const struct text *text, size_t i, const struct values *values,
 {
 	const struct report *report = text->report;
 	const struct queue_recipient *r = &report->about->recipients[i];
-	struct ph_slice address = ph_slice_str(r->address);
+	struct ph_slice address = ph_path_format(text->arena,
+	    ph_slice_str(r->address));
 
 	if (r->more->orcpt != NULL && buf->n < DETAILS_MAX)
 		put_original(text, r->more->orcpt, buf);
 	if (!octet_any_high(address))
-		ph_buf_printf(buf, "Final-Recipient: rfc822; %s\r\n",
-		    r->address);
+		ph_buf_printf(buf, "Final-Recipient: rfc822; " PH_SLICE_FMT
+		    "\r\n", PH_SLICE_ARG(address));
 	else
 		put_utf8_address(text, "Final-Recipient", address, buf);
 	ph_buf_printf(buf, "Action: %s\r\nStatus: %s\r\n",
@@ -380,6 +399,7 @@ put_header(struct text *text, const struct notice *notice,
 {
 	char id[ID_TEXT_MAX], date[PH_DATE_MAX];
 	struct ph_buf *buf = &text->buf;
+	struct ph_slice sender = ph_slice_str(text->report->about->sender), to;
 
 	id_format(id_create(), id);
 	snprintf(text->boundary, sizeof(text->boundary), "=_%s_%s", id,
@@ -388,8 +408,11 @@ put_header(struct text *text, const struct notice *notice,
 	ph_buf_printf(buf, "Date: %s\r\n", date);
 	ph_buf_str(buf, "From: ");
 	put_value(text, notice->from, notice, values);
-	ph_buf_printf(buf, "To: <%s>\r\nSubject: ",
-	    text->report->about->sender);
+	/* in ASCII if it can be: then any host may take the report */
+	to = ph_address_to_ascii(text->arena, sender);
+	ph_buf_printf(buf, "To: <" PH_SLICE_FMT ">\r\nSubject: ",
+	    PH_SLICE_ARG(ph_path_format(text->arena,
+	        to.p != NULL ? to : sender)));
 	put_value(text, notice->subject, notice, values);
 	ph_buf_printf(buf, "Message-ID: <%s@%s>\r\n"
 	    "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"

@@ -9,6 +9,7 @@
  */
 #include "session.h"
 
+#include <posthouse/mail.h>
 #include <stdio.h>
 
 enum {
@@ -34,6 +35,21 @@ host_of(const struct session *session)
 
 /* --- what can go to this host at all --- */
 
+/* As this host may read it; absent: it may not (RFC 6531 s3.2). */
+static struct ph_slice
+address_for(const struct session *session, struct ph_slice address)
+{
+	return session->offer.smtputf8 ? address :
+	    ph_address_to_ascii(session->arena, address);
+}
+
+static struct ph_slice
+recipient_for(const struct session *session, size_t i)
+{
+	return address_for(session,
+	    ph_attempt_recipient(session->delivery->attempt, i));
+}
+
 static bool
 utf8_is_refused(struct session *session, size_t i)
 {
@@ -41,8 +57,8 @@ utf8_is_refused(struct session *session, size_t i)
 
 	if (session->offer.smtputf8)
 		return false;
-	if (!is_ascii(ph_attempt_recipient(delivery->attempt, i)) ||
-	    !is_ascii(delivery->envelope.sender))
+	if (recipient_for(session, i).p == NULL ||
+	    address_for(session, delivery->envelope.sender).p == NULL)
 		delivery_refuse(delivery, i, "5.6.7", host_of(session),
 		    "the host does not take addresses outside ASCII");
 	else if (delivery->envelope.has_utf8_header)
@@ -113,6 +129,7 @@ send_mail(struct session *session, const struct transaction *transaction)
 {
 	struct smtp_envelope envelope = session_envelope(session);
 
+	envelope.sender = address_for(session, envelope.sender);
 	session_send(session, command_mail(session->arena, &envelope,
 	    &session->offer,
 	    transaction->with_utf8));
@@ -126,7 +143,7 @@ send_rcpt(struct session *session, const struct transaction *transaction,
 	size_t i = transaction->recipient[k];
 
 	session_send(session, command_rcpt(session->arena,
-	    ph_attempt_recipient(attempt, i), ph_attempt_notify(attempt, i),
+	    recipient_for(session, i), ph_attempt_notify(attempt, i),
 	    ph_attempt_orcpt(attempt, i), &session->offer,
 	    transaction->with_utf8));
 }

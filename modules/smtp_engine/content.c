@@ -93,6 +93,8 @@ ask(struct smtp *c, enum ph_stage stage)
 static void
 add_trace(struct smtp *c, struct ph_buf *out)
 {
+	struct ph_arena *arena = ph_mail_arena(c->mail);
+	struct ph_slice to = { NULL, 0 };
 	struct smtp_trace trace = {
 		.helo = ph_session_helo(c->session),
 		.client = ph_session_client(c->session),
@@ -112,9 +114,12 @@ add_trace(struct smtp *c, struct ph_buf *out)
 		.hide_client = c->conf->hide_client,
 	};
 
+	/* in ASCII or not at all: a trace must not be why a message that could
+	 * do without it needs SMTPUTF8 on its way */
 	if (c->recipient_count == 1)
-		trace.rcpt = ph_path_format(ph_mail_arena(c->mail),
-		    c->recipients->address);
+		to = ph_address_to_ascii(arena, c->recipients->address);
+	if (to.p != NULL)
+		trace.rcpt = ph_path_format(arena, to);
 	smtp_trace_format(&trace, out);
 }
 

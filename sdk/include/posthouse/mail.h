@@ -42,6 +42,13 @@ PH_EXPORT struct ph_slice ph_path_format(struct ph_arena *arena,
 PH_EXPORT struct ph_slice ph_address_domain(struct ph_slice address);
 /* What is before the last @ of local@domain, or absent. */
 PH_EXPORT struct ph_slice ph_address_local(struct ph_slice address);
+/*
+ * local@domain with A-labels in place of U-labels (IDNA 2008), as it may stand
+ * where SMTPUTF8 is not spoken; an address in ASCII comes back as it is. Absent:
+ * the local part is outside ASCII, or the domain has no such form. Pure.
+ */
+PH_EXPORT struct ph_slice ph_address_to_ascii(struct ph_arena *arena,
+    struct ph_slice address);
 /* A host name: labels of letters, digits, "-", "_" or UTF-8; 1..255 octets,
  * labels 1..63. */
 PH_EXPORT bool ph_domain_is_valid(struct ph_slice domain);
