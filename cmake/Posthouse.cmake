@@ -74,7 +74,7 @@ function(ph_module name)
 	if(PH_TESTS AND sessions)
 		add_test(NAME session_${name} COMMAND posthouse_sdk run
 			$<TARGET_FILE:${name}> ${sessions})
-		set_tests_properties(session_${name} PROPERTIES TIMEOUT 300)
+		set_tests_properties(session_${name} PROPERTIES TIMEOUT 900)
 	endif()
 	file(GLOB man CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.8)
 	install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
@@ -92,6 +92,6 @@ function(ph_unit_test name)
 	target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
 	target_link_libraries(${name} PRIVATE ${T_LIBS} PkgConfig::CHECK)
 	add_test(NAME ${name} COMMAND ${name})
-	set_tests_properties(${name} PROPERTIES TIMEOUT 300
-		ENVIRONMENT "CK_DEFAULT_TIMEOUT=60;UBSAN_OPTIONS=print_stacktrace=1")
+	set_tests_properties(${name} PROPERTIES TIMEOUT 900
+		ENVIRONMENT "CK_DEFAULT_TIMEOUT=200;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()

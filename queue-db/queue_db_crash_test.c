@@ -759,7 +759,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tc, setting("PH_QUEUE_ROUNDS", 20) + 110);
+	tcase_set_timeout(tc, setting("PH_QUEUE_ROUNDS", 20) * 10 + 400);
 	tcase_add_test(tc, loses_nothing_answered_to_kill_9);
 	tcase_add_test(tc, loses_nothing_durable_to_power_failure);
 	tcase_add_test(tc, loses_nothing_answered_at_any_step);

@@ -318,7 +318,7 @@ main(void)
 	int failed;
 
 	suite_add_tcase(suite, tcase);
-	tcase_set_timeout(tcase, 120);
+	tcase_set_timeout(tcase, 200);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, what_is_exported_is_imported_octet_for_octet);
 	tcase_add_test(tcase, states_of_recipients_are_kept);

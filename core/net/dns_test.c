@@ -771,7 +771,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 200);
 	tcase_add_test(tcase, reverses_addresses);
 	tcase_add_test(tcase, any_damage_of_a_packet_is_survived);
 	tcase_add_test(tcase, refuses_servers_that_are_no_address);

@@ -86,19 +86,33 @@ START_TEST(calls_alone)
 }
 END_TEST
 
+/* Who is confined can't remove them any more. */
+static char own[32], other[32];
+
+static void
+make_folders(void)
+{
+	snprintf(own, sizeof(own), "/tmp/confine_test.XXXXXX");
+	snprintf(other, sizeof(other), "/tmp/confine_test.XXXXXX");
+	ck_assert(mkdtemp(own) != NULL && mkdtemp(other) != NULL);
+}
+
+static void
+remove_folders(void)
+{
+	rmdir(own);
+	rmdir(other);
+}
+
 /* As root, too: the paths alone. */
 START_TEST(paths_alone)
 {
 	enum role role = (enum role)_i;
 	struct core_conf core = { .module_dir = "/nonexistent",
 		.tls = { .ca_file = "" } };
-	char other[] = "/tmp/confine_test.XXXXXX";
-	char own[] = "/tmp/confine_test.XXXXXX";
 	char path[100];
 	int error;
 
-	ck_assert_ptr_nonnull(mkdtemp(other));
-	ck_assert_ptr_nonnull(mkdtemp(own));
 	confine_user(&(struct role_start){ .role = role }, NULL);
 	error = confine_paths(role, &core, own, NULL);
 	if (error == ENOSYS || error == EOPNOTSUPP)
@@ -153,10 +167,13 @@ main(void)
 	int failed;
 
 #ifndef __SANITIZE_ADDRESS__
+	tcase_add_unchecked_fixture(tcase, make_folders, remove_folders);
 	tcase_add_loop_test(tcase, calls_alone, ROLE_EDGE, ROLES);
 	tcase_add_loop_test(tcase, paths_alone, ROLE_EDGE, ROLES);
 	tcase_add_test(tcase, user_alone);
 #else
+	(void)make_folders;
+	(void)remove_folders;
 	(void)calls_alone;
 	(void)paths_alone;
 	(void)user_alone;

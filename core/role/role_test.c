@@ -196,22 +196,37 @@ START_TEST(check_may_ask_dns_and_nothing_raw)
 }
 END_TEST
 
+/* Who is confined can't remove them any more. */
+static char own[32], other[32];
+
+static void
+make_folders(void)
+{
+	snprintf(own, sizeof(own), "/tmp/role_test.XXXXXX");
+	snprintf(other, sizeof(other), "/tmp/role_test.XXXXXX");
+	ck_assert(mkdtemp(own) != NULL && mkdtemp(other) != NULL);
+}
+
+static void
+remove_folders(void)
+{
+	rmdir(own);
+	rmdir(other);
+}
+
 START_TEST(queue_sees_only_its_own_folder)
 {
-	char dir[] = "/tmp/role_test.XXXXXX", other[] = "/tmp/role_test.XXXXXX";
 	struct core_conf core = { .module_dir = "/nonexistent",
 		.tls = { .ca_file = "" } };
 	char path[64];
 	int error;
 
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_ptr_nonnull(mkdtemp(other));
 	confine_user(&(struct role_start){ .role = ROLE_QUEUE }, NULL);
-	error = confine_paths(ROLE_QUEUE, &core, dir, NULL);
+	error = confine_paths(ROLE_QUEUE, &core, own, NULL);
 	if (error == ENOSYS || error == EOPNOTSUPP)
 		return;
 	ck_assert_int_eq(error, 0);
-	snprintf(path, sizeof(path), "%s/file", dir);
+	snprintf(path, sizeof(path), "%s/file", own);
 	ck_assert_int_ge(open(path, O_RDWR | O_CREAT, 0600), 0);
 	ck_assert_int_eq(unlink(path), 0);
 	snprintf(path, sizeof(path), "%s/file", other);
@@ -240,6 +255,7 @@ main(void)
 	tcase_add_test(tcase, edge_loses_the_calls_it_never_needs);
 	tcase_add_test(tcase, only_who_runs_programs_may_fork_or_kill);
 	tcase_add_test(tcase, check_may_ask_dns_and_nothing_raw);
+	tcase_add_unchecked_fixture(tcase, make_folders, remove_folders);
 	tcase_add_test(tcase, queue_sees_only_its_own_folder);
 #else
 	(void)expect_denied;

@@ -242,7 +242,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 200);
 	tcase_add_test(tcase, encodes_what_needs_it_and_nothing_else);
 	tcase_add_test(tcase, has_no_plan_for_what_has_no_other_form);
 	tcase_add_test(tcase, leaves_what_is_signed_alone);

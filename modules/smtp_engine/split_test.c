@@ -218,7 +218,7 @@ split_suite(void)
 	Suite *suite = suite_create("split");
 	TCase *tcase = tcase_create("split");
 
-	tcase_set_timeout(tcase, 120);
+	tcase_set_timeout(tcase, 200);
 	tcase_add_test(tcase, random_splits_give_the_same_replies);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -759,7 +759,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 200);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, delivers_with_pipelining);
 	tcase_add_test(tcase, falls_back_to_helo_step_by_step);
