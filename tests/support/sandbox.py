@@ -7,6 +7,7 @@ import contextlib
 import imaplib
 import os
 import poplib
+import re
 import shutil
 import signal
 import smtplib
@@ -69,7 +70,11 @@ class Sandbox:
         if dns:
             self.args += ["--dns", dns]
         if start:
-            self.run("start", *self.args)
+            try:
+                self.run("start", *self.args)
+            except AssertionError:
+                self._remove()
+                raise
 
     def run(self, command, *args, check=True):
         done = subprocess.run(
@@ -97,14 +102,19 @@ class Sandbox:
         """Stop and remove; a sanitizer's report or a defect in the log fails."""
         self.run("stop")
         text = self.stderr()
-        state = os.path.dirname(os.path.dirname(self.env.get("PH_MAIL", "")))
-        shutil.rmtree(self.dir, ignore_errors=True)
-        if state.startswith("/var/tmp/posthouse-sandbox."):
-            shutil.rmtree(state, ignore_errors=True)
+        self._remove()
         for word in ("AddressSanitizer", "runtime error:", "LeakSanitizer",
                      "bug:"):
             if word in text:
                 raise AssertionError("standard error of the server:\n" + text)
+
+    def _remove(self):
+        """The folder, and the one beside it where other users could not pass."""
+        found = re.search(r"(?m)^state=(/var/tmp/posthouse-sandbox\..*)",
+                          self._read("settings"))
+        shutil.rmtree(self.dir, ignore_errors=True)
+        if found:
+            shutil.rmtree(found[1], ignore_errors=True)
 
     def __enter__(self):
         return self
