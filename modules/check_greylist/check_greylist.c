@@ -90,28 +90,67 @@ is_known_host(struct ph_call *call, const struct grey_conf *conf)
 	    file_has(call, conf->hosts_file, name);
 }
 
+/* What the store has of one question: the network's trust, and the three. */
+struct grey_known {
+	struct ph_slice trust_key, count_key, row_key;
+	struct grey_row trust, row;
+	bool has_trust, has_row;
+};
+
 static struct ph_slice
-trust_key(struct ph_call *call, const char *network)
+network_key(struct ph_call *call, char what, const char *network)
 {
-	return ph_slice_str(ph_arena_printf(ph_call_arena(call), "c %s",
+	return ph_slice_str(ph_arena_printf(ph_call_arena(call), "%c %s", what,
 	    network));
 }
 
-/* Networks whose mail came back often enough are not put off any more. */
+static int
+remember(struct ph_call *call, const struct grey_conf *conf,
+    struct grey_known *known_out)
+{
+	struct ph_arena *arena = ph_call_arena(call);
+	const char *network = grey_network(arena, ph_call_client(call),
+	    conf->v4_bits, conf->v6_bits);
+	struct grey_known known = {
+		.trust_key = network_key(call, 'n', network),
+		.count_key = network_key(call, 'c', network),
+		.row_key = grey_key(arena, network, ph_call_sender(call),
+		    ph_call_recipient(call)),
+	};
+	struct ph_slice keys[] = { known.trust_key, known.row_key }, values[2];
+	int status = ph_kv_get_many(arena, keys, 2, values);
+
+	if (status != PH_OK)
+		return status;
+	known.has_trust = conf->trust_after > 0 && values[0].p != NULL &&
+	    grey_row_parse(values[0], &known.trust);
+	known.has_row = values[1].p != NULL &&
+	    grey_row_parse(values[1], &known.row);
+	*known_out = known;
+	return PH_OK;
+}
+
+static int
+put_row(struct ph_call *call, struct ph_slice key, bool has_passed,
+    unsigned ttl_ms)
+{
+	const struct grey_row row = { has_passed, ph_wall_time() };
+
+	return ph_kv_put(key, grey_row_format(ph_call_arena(call), &row),
+	    ttl_ms);
+}
+
+/* Networks whose mail came back often enough are not put off any more, for as
+ * long as mail comes. */
 static bool
 is_trusted(struct ph_call *call, const struct grey_conf *conf,
-    const char *network)
+    const struct grey_known *known)
 {
-	struct ph_slice count;
-	uint64_t passed = 0;
-
-	if (conf->trust_after == 0 ||
-	    ph_kv_get(ph_call_arena(call), trust_key(call, network), &count) !=
-	        PH_OK || count.n != 8)
+	if (!known->has_trust)
 		return false;
-	for (unsigned i = 8; i-- > 0;)
-		passed = passed << 8 | (uint8_t)count.p[i];
-	return passed >= conf->trust_after;
+	if (grey_judge(&known->trust, ph_wall_time(), 0) != GREY_KNOWN)
+		(void)put_row(call, known->trust_key, true, conf->keep_ms);
+	return true;
 }
 
 static enum ph_verdict
@@ -124,64 +163,60 @@ put_off(struct ph_call *call, int64_t wait_s)
 
 static void
 let_pass(struct ph_call *call, const struct grey_conf *conf,
-    struct ph_slice key, const struct grey_row *row, const char *network)
+    const struct grey_known *known)
 {
-	const struct grey_row passed = { true, ph_wall_time() };
 	int64_t sum;
 
-	(void)ph_kv_put(key, grey_row_format(ph_call_arena(call), &passed),
-	    conf->keep_ms);
-	if (row->has_passed)
+	(void)put_row(call, known->row_key, true, conf->keep_ms);
+	if (known->row.has_passed)
 		return;
 	ph_reason(call, "came back after %lld seconds",
-	    (long long)(passed.since_s - row->since_s));
-	if (conf->trust_after > 0)
-		(void)ph_kv_add(trust_key(call, network), 1, conf->keep_ms,
-		    &sum);
+	    (long long)(ph_wall_time() - known->row.since_s));
+	if (conf->trust_after > 0 &&
+	    ph_kv_add(known->count_key, 1, conf->keep_ms, &sum) == PH_OK &&
+	    sum >= conf->trust_after)
+		(void)put_row(call, known->trust_key, true, conf->keep_ms);
+}
+
+static enum ph_verdict
+judge(struct ph_call *call, const struct grey_conf *conf,
+    const struct grey_known *known)
+{
+	const unsigned delay_s = conf->delay_ms / 1000;
+
+	switch (grey_judge(known->has_row ? &known->row : NULL,
+	    ph_wall_time(), delay_s)) {
+	case GREY_NEW:
+		if (is_known_host(call, conf) || put_row(call, known->row_key,
+		        false, conf->window_ms) != PH_OK)
+			return PH_NEXT; /* else it would never be let in */
+		return put_off(call, delay_s);
+	case GREY_EARLY:
+		if (is_known_host(call, conf))
+			return PH_NEXT;
+		return put_off(call, known->row.since_s + delay_s -
+		    ph_wall_time());
+	case GREY_PASS:
+		let_pass(call, conf, known);
+		break;
+	case GREY_KNOWN:
+		break;
+	}
+	return PH_NEXT;
 }
 
 static enum ph_verdict
 grey_on_rcpt(struct ph_call *call, const void *conf)
 {
 	const struct grey_conf *c = conf;
-	const unsigned delay_s = c->delay_ms / 1000;
-	struct ph_arena *arena = ph_call_arena(call);
-	struct ph_slice recipient = ph_call_recipient(call), key, text;
-	struct grey_row row = { false, ph_wall_time() };
-	const char *network;
-	int status;
+	struct grey_known known;
 
-	if (!is_stranger(call, &c->exempt) || is_spared(c, recipient))
+	if (!is_stranger(call, &c->exempt) ||
+	    is_spared(c, ph_call_recipient(call)) ||
+	    remember(call, c, &known) != PH_OK || /* no memory, no greylist */
+	    is_trusted(call, c, &known))
 		return PH_NEXT;
-	network = grey_network(arena, ph_call_client(call), c->v4_bits,
-	    c->v6_bits);
-	if (is_trusted(call, c, network))
-		return PH_NEXT;
-	key = grey_key(arena, network, ph_call_sender(call), recipient);
-	status = ph_kv_get(arena, key, &text);
-	if (status != PH_OK && status != PH_NOT_FOUND)
-		return PH_NEXT; /* no memory, no greylist */
-	switch (grey_judge(status == PH_OK && grey_row_parse(text, &row) ?
-	    &row : NULL, ph_wall_time(), delay_s)) {
-	case GREY_NEW:
-		if (is_known_host(call, c))
-			return PH_NEXT;
-		row = (struct grey_row){ false, ph_wall_time() };
-		if (ph_kv_put(key, grey_row_format(arena, &row),
-		        c->window_ms) != PH_OK)
-			return PH_NEXT; /* it would never be let in */
-		return put_off(call, delay_s);
-	case GREY_EARLY:
-		if (is_known_host(call, c))
-			return PH_NEXT;
-		return put_off(call, row.since_s + delay_s - ph_wall_time());
-	case GREY_PASS:
-		let_pass(call, c, key, &row, network);
-		break;
-	case GREY_KNOWN:
-		break;
-	}
-	return PH_NEXT;
+	return judge(call, c, &known);
 }
 
 static int

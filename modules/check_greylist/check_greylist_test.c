@@ -176,7 +176,16 @@ START_TEST(a_network_that_always_comes_back_is_trusted)
 	ck_assert_int_eq(try("x@a.test", "bob@example.test"), PH_NEXT);
 	ck_assert_int_eq(try("z@a.test", "bob@example.test"), PH_DEFER);
 	ck_assert_int_eq(try("y@a.test", "bob@example.test"), PH_NEXT);
+	fake_check.kv_trips = 0;
+	for (unsigned i = 0; i < 5; i++) { /* as long as mail comes */
+		ck_assert_int_eq(try("new@a.test", "bob@example.test"),
+		    PH_NEXT);
+		fake_check.wall_s += 6 * 86400;
+	}
+	ck_assert_uint_eq(fake_check.kv_trips, 5 + 4); /* it was renewed */
 	ck_assert_int_eq(try("new@a.test", "bob@example.test"), PH_NEXT);
+	fake_check.wall_s += 11 * 86400;
+	ck_assert_int_eq(try("new@a.test", "bob@example.test"), PH_DEFER);
 	fake_check_end();
 }
 END_TEST
