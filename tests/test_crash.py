@@ -142,7 +142,7 @@ class Crash(unittest.TestCase):
                 found = mailbox_numbers(box.env["PH_MAIL"])
                 return run.acked <= set(found)
             try:
-                until(all_there, "all answered messages in mailboxes", 120)
+                until(all_there, "all answered messages in mailboxes", 300)
             except AssertionError:
                 missing = sorted(run.acked - set(found))
                 self.fail(f"seed {SEED}: lost {len(missing)}: {missing[:20]}")

@@ -167,12 +167,12 @@ class Roles(unittest.TestCase):
                 found |= {number for number, _ in arrivals(remote)}
                 return run.acked <= found
             try:
-                until(all_there, "all answered messages", 180)
+                until(all_there, "all answered messages", 300)
             except AssertionError:
                 lost = sorted(run.acked - found)
                 self.fail(f"seed {SEED}: lost {len(lost)}: {lost[:20]}")
             until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
-                  "the queue empty", 120)
+                  "the queue empty", 300)
             copies = copies_in(box.env["PH_MAIL"])
             self.assertEqual([q for q, n in copies.items() if n > 1], [],
                              f"seed {SEED}: twice in a mailbox")

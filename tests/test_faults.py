@@ -120,7 +120,7 @@ class Faults(Faulty, unittest.TestCase):
                           (s.number, s.refusals[-1:]))
         accepted = sum(s.answer == 250 for s in sessions)
         until(lambda: len(re.findall(r" delivered ", box.log())) >= accepted,
-              "all that was accepted is delivered", 120)
+              "all that was accepted is delivered", 300)
         self.assertEqual(len(box.inbox("bob", accepted)), accepted)
         until(lambda: "check.0 state ready" in box.ctl("status").stdout, "check")
         back = self.come_back(box)

@@ -66,14 +66,14 @@ class QueueBackup(unittest.TestCase):
         """number -> how often, of what a server made from the copy sends."""
         with Remote() as remote, Dns(zone) as dns, Sandbox(
                 {"relay": "transport_smtp: { port = %d; allow_loopback = true; };"
-                 % remote.port}, dns=dns.address) as new:
+                 "queue: { retry = [ \"1s\" ]; };" % remote.port}, dns=dns.address) as new:
             new.stop()
             done = new.posthouse("--queue-import", self.file(name))
             self.assertEqual(done.returncode, 0, done.stderr)
             new.restart()
             new.ctl("queue", "retry", "all", check=False)
             until(lambda: "queue.0 messages 0\n" in new.ctl("status").stdout,
-                  "all sent", 120)
+                  "all sent", 300)
             found = {}
             for _, _, got in list(remote.messages):
                 n = int(re.search(rb"Subject: number (\d+)", got).group(1))

@@ -78,7 +78,7 @@ class Soak(unittest.TestCase):
             until(lambda: descriptors(master) == before,
                   f"as many descriptors as before: {before}")
             until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
-                  "the queue empty", 120)
+                  "the queue empty", 300)
             taken = sum(s.count for s in senders)
             self.assertGreaterEqual(len(box.inbox("bob", taken)), taken)
             print(f"seed {SEED}: {taken} answered, {KILLS} kills, 0 lost")
