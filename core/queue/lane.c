@@ -17,7 +17,7 @@
 #include "loop/fiber.h"
 
 enum {
-	BUCKETS = 4096,
+	BUCKETS_MIN = 4096,     /* a power of two */
 	REST_MAX_MS = 600000,   /* of a destination that does not answer */
 	NOBODY_MS = 500,        /* until a process of ours was started again */
 	SILENT_AT_ONCE = 64,    /* jobs that ask nobody */
@@ -30,7 +30,8 @@ struct lane_timer {
 };
 
 static struct {
-	struct lane *bucket[BUCKETS];
+	struct lane **bucket; /* no fewer than lanes */
+	size_t buckets;
 	struct pool *pools; /* one for each transport that ever had mail */
 	struct job *silent, **silent_last;
 	unsigned silent_running;
@@ -40,11 +41,44 @@ static struct {
 } all;
 
 static struct lane **
+bucket_of(const char *name)
+{
+	return &all.bucket[record_crc(0, name, strlen(name)) &
+	    (all.buckets - 1)];
+}
+
+/* A mailing may go to a million domains. */
+static void
+make_room(void)
+{
+	struct lane **before = all.bucket;
+	size_t count = all.buckets;
+
+	if (all.count < count)
+		return;
+	all.buckets = count > 0 ? 2 * count : BUCKETS_MIN;
+	all.bucket = calloc(all.buckets, sizeof(struct lane *));
+	ph_assert(all.bucket != NULL);
+	for (size_t i = 0; i < count; i++)
+		while (before[i] != NULL) {
+			struct lane *lane = before[i], **to;
+
+			before[i] = lane->next_hash;
+			to = bucket_of(lane->name);
+			lane->next_hash = *to;
+			*to = lane;
+		}
+	free(before);
+}
+
+/* There is a place for one more. */
+static struct lane **
 find(const char *name)
 {
-	struct lane **at = &all.bucket[record_crc(0, name, strlen(name)) %
-	    BUCKETS];
+	struct lane **at;
 
+	make_room();
+	at = bucket_of(name);
 	while (*at != NULL && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next_hash;
 	return at;
@@ -467,7 +501,7 @@ lane_job_done(struct job *job, enum pace_end end, bool nobody)
 void
 lane_reload(void)
 {
-	for (size_t i = 0; i < BUCKETS; i++)
+	for (size_t i = 0; i < all.buckets; i++)
 		for (struct lane *lane = all.bucket[i]; lane != NULL;
 		     lane = lane->next_hash)
 			lane_offer(lane);
@@ -490,7 +524,7 @@ lane_set_suspended(const char *name, bool on)
 void
 lane_forgive_all(void)
 {
-	for (size_t i = 0; i < BUCKETS; i++)
+	for (size_t i = 0; i < all.buckets; i++)
 		for (struct lane *lane = all.bucket[i]; lane != NULL;
 		     lane = lane->next_hash) {
 			if (lane->pace.rests == 0)

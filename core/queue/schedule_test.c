@@ -454,6 +454,25 @@ START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
 }
 END_TEST
 
+START_TEST(finds_destinations_again_however_many_there_are)
+{
+	enum { DOMAINS = 9000 };
+	struct entry *first[DOMAINS];
+
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < DOMAINS; i++) {
+			struct entry *entry = send("news@a.test",
+			    ph_arena_printf(arena, "d%u.test", i), 1);
+
+			if (round == 0)
+				first[i] = entry;
+			ck_assert_ptr_eq(entry->recipients[0].lane,
+			    first[i]->recipients[0].lane);
+		}
+	ck_assert_uint_eq(lane_count(), DOMAINS);
+}
+END_TEST
+
 START_TEST(what_is_old_is_tried_when_its_destination_works)
 {
 	struct entry *entry = NULL;
@@ -494,6 +513,8 @@ main(void)
 	tcase_add_test(all, keeps_to_limits_of_destination_and_transport);
 	tcase_add_test(all,
 	    who_waited_too_long_at_a_dead_destination_hears_of_it);
+	tcase_add_test(all,
+	    finds_destinations_again_however_many_there_are);
 	tcase_add_test(all, what_is_old_is_tried_when_its_destination_works);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);

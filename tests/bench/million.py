@@ -21,8 +21,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
-# recipients of a message, state
-SHAPES = {"one": (1, "deferred"), "ten": (10, "deferred"), "due": (1, "due")}
+# recipients of a message, state, how many recipients share a domain (0: many)
+SHAPES = {"one": (1, "deferred", 0), "ten": (10, "deferred", 0),
+          "due": (1, "due", 0), "domains": (1, "deferred", 1)}
 BARS = {"first_s": 5.0, "list_ms": 100.0, "rss_mib": 400.0}
 
 
@@ -34,11 +35,12 @@ def rss_mib(pid, what="VmRSS"):
     return 0.0
 
 
-def load(box, build, messages, recipients, state):
+def load(box, build, messages, recipients, state, domains):
     folder = box.env["PH_QUEUE"]
     owner = os.stat(folder)
     subprocess.run([os.path.join(build, "core", "queue", "queue_load"), folder,
-                    str(messages), str(recipients), state], check=True)
+                    str(messages), str(recipients), state, str(domains)],
+                   check=True)
     for path in [folder] + glob.glob(folder + "/**", recursive=True):
         os.chown(path, owner.st_uid, owner.st_gid)
 
@@ -61,11 +63,12 @@ def timed_list(box, *words):
 
 def measure(build, shape, total):
     from sandbox import Sandbox, until
-    recipients, state = SHAPES[shape]
+    recipients, state, share = SHAPES[shape]
+    domains = total // share if share else 2000
     with Sandbox() as box:
         box.stop()
         start = time.monotonic()
-        load(box, build, total // recipients, recipients, state)
+        load(box, build, total // recipients, recipients, state, domains)
         print(f"{shape}: loaded in {time.monotonic() - start:.1f} s", flush=True)
         seen = len(box.log())
         start = time.monotonic()
