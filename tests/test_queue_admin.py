@@ -69,6 +69,9 @@ class QueueAdmin(unittest.TestCase):
         why = self.queue("why", self.ids("--domain=away.test")[0])
         self.assertIn("the next attempt is in", why)
         self.assertRegex(why, r"attempt 1: ")
+        shown = self.queue("show", self.ids("--domain=away.test")[0])
+        self.assertRegex(shown, r"to=<x2@away.test> state=deferred attempts=1 "
+                                r"next=\S+ class=repeated\n")
 
     def test_3_holds_and_releases(self):
         self.queue("hold", "--domain=far.test")

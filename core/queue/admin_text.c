@@ -334,8 +334,9 @@ text_counts(const struct selection *s, struct ph_buf *buf)
 
 /* Why one in line is not at work. */
 static void
-put_turn(const struct lane *lane, struct ph_buf *buf)
+put_turn(struct queue_recipient *r, struct ph_buf *buf)
 {
+	const struct lane *lane = r->lane;
 	uint64_t now = ph_now_ms();
 
 	if (lane->pace.rest_until_ms > now)
@@ -349,13 +350,13 @@ put_turn(const struct lane *lane, struct ph_buf *buf)
 		    (unsigned long long)
 		    ((lane->pace.slow_until_ms - now + 999) / 1000));
 	else
-		ph_buf_printf(buf, "it waits for its turn (%u at work for %s, "
-		    "%zu in line)", lane->pace.running, lane->name,
-		    lane->line.count);
+		ph_buf_printf(buf, "it waits for its turn as %s mail (%u at "
+		    "work for %s, %zu in line)", fair_class(r),
+		    lane->pace.running, lane->name, lane->line.count);
 }
 
 static void
-put_holder(const struct entry *entry, const struct queue_recipient *r,
+put_holder(const struct entry *entry, struct queue_recipient *r,
     int64_t now, struct ph_buf *buf)
 {
 	const struct lane *lane = r->lane;
@@ -379,7 +380,7 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 		    lane->is_suspended ? ph_slice_str(lane->name) :
 		    ph_address_domain(ph_slice_str(r->address))));
 	else if (r->where == IN_LINE)
-		put_turn(lane, buf);
+		put_turn(r, buf);
 	else if (r->next_ms > now)
 		ph_buf_printf(buf, "the next attempt is in %lld s",
 		    (long long)((r->next_ms - now + 999) / 1000));
@@ -388,7 +389,7 @@ put_holder(const struct entry *entry, const struct queue_recipient *r,
 }
 
 void
-text_why(const struct entry *entry, struct ph_buf *buf)
+text_why(struct entry *entry, struct ph_buf *buf)
 {
 	int64_t now = fiber_wall_ms();
 
@@ -397,7 +398,7 @@ text_why(const struct entry *entry, struct ph_buf *buf)
 	    (long long)((now - id_wall_ms(entry->id)) / 1000));
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 4096 < ADMIN_TEXT_MAX; i++) {
-		const struct queue_recipient *r = &entry->recipients[i];
+		struct queue_recipient *r = &entry->recipients[i];
 
 		ph_buf_printf(buf, "to=<%s> %s: ", r->address,
 		    select_state(entry, r));
@@ -453,7 +454,7 @@ put_facts(struct ph_slice envelope, struct ph_buf *buf)
 }
 
 void
-text_show(const struct entry *entry, const struct queue_db_message *message,
+text_show(struct entry *entry, const struct queue_db_message *message,
     bool with_content, struct ph_buf *buf)
 {
 	struct ph_slice content = message->body.octets;
@@ -473,12 +474,14 @@ text_show(const struct entry *entry, const struct queue_db_message *message,
 	put_facts(message->envelope, buf);
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 64 * 1024 < ADMIN_TEXT_MAX; i++) {
-		const struct queue_recipient *r = &entry->recipients[i];
+		struct queue_recipient *r = &entry->recipients[i];
 
 		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u", r->address,
 		    select_state(entry, r), r->attempts);
 		if (r->state == QUEUE_DB_WAITING && r->attempts > 0)
 			ph_buf_printf(buf, " next=%s", next_of(r, text));
+		if (r->state == QUEUE_DB_WAITING)
+			ph_buf_printf(buf, " class=%s", fair_class(r));
 		ph_buf_char(buf, '\n');
 		put_said(r, buf);
 	}

@@ -105,6 +105,15 @@ kind_of(struct queue_recipient *r)
 	    entry->size_bytes > SMALL_OCTETS ? KIND_LARGE : KIND_SMALL;
 }
 
+const char *
+fair_class(struct queue_recipient *r)
+{
+	static const char *const names[] = { [KIND_SMALL] = "small",
+		[KIND_LARGE] = "large", [KIND_LATER] = "repeated" };
+
+	return names[kind_of(r)];
+}
+
 static unsigned
 payer_of(struct queue_recipient *r)
 {

@@ -24,6 +24,9 @@ struct fair_line {
 /* Senders are told apart by this much; two of them may share a number. The
  * user when one logged in, else the address without an extension. */
 uint16_t fair_payer(struct ph_slice user, struct ph_slice sender);
+/* Of its sender's mail, which kind it is served as: "small" (fresh), "large"
+ * (fresh) or "repeated". */
+const char *fair_class(struct queue_recipient *recipient);
 void fair_add(struct fair_line *line, struct queue_recipient *recipient);
 void fair_remove(struct fair_line *line, struct queue_recipient *recipient);
 /* How much the sender of what is next was served; false: nothing waits. Lines
