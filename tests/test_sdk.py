@@ -87,18 +87,24 @@ class Sdk(unittest.TestCase):
     def test_the_tracer_is_asked_at_every_stage(self):
         with open(TOP + "/sdk/include/posthouse/session.h",
                   encoding="ascii") as f:
-            stages = re.findall(r"^\tPH_AT_(\w+),", f.read(), re.M)
-        self.assertEqual(len(stages), 8)
+            stages = re.findall(r"^\tPH_AT_(\w+)(?:,| = PH_STAGES,)",
+                                f.read(), re.M)
+        self.assertEqual(len(stages), 13)
         source = self.example("tracer", "check_tracer")
         run("make", "-C", source, env=self.env)
         with Sandbox({"tracer": "check_tracer: { module = "
                       f'"{source}/check_tracer.so"; add_header = true; }};'}) \
                 as box:
             client = box.submission("alice")
-            client.sendmail("alice@example.test", ["alice@example.test"],
+            client.sendmail("alice@example.test",
+                            ["alice@example.test", "x@far.invalid"],
                             b"From: alice@example.test\r\n"
                             b"Subject: traced\r\n\r\nhello\r\n")
             client.quit()
+            box.lines(" trace_after ", "stage=deferred", "rcpt=x@far.invalid")
+            box.ctl("queue", "bounce", "all")
+            box.lines(" trace_after ", "stage=bounced", "rcpt=x@far.invalid")
+            box.lines(" trace_after ", "stage=delivered")
             self.assertIn(b"X-Tracer: message 1", box.inbox("alice", 1)[0])
             log = box.log()
             for stage in stages:

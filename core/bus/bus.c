@@ -604,14 +604,14 @@ bus_call(enum role role, uint32_t shard, uint16_t type,
 	return reply_out->status = status;
 }
 
-void
+bool
 bus_notify(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record)
 {
-	bus_notify_fd(role, shard, type, record, -1);
+	return bus_notify_fd(role, shard, type, record, -1);
 }
 
-void
+bool
 bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record, int fd)
 {
@@ -623,9 +623,11 @@ bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
 		.length = (uint32_t)record.n,
 	};
 
-	if (peer != NULL && record.n <= BUS_MESSAGE_LIMIT &&
-	    link_queued(peer->link) < LINK_OUT_SOFT)
-		link_send(peer->link, &header, record, &fd);
+	if (peer == NULL || record.n > BUS_MESSAGE_LIMIT ||
+	    link_queued(peer->link) >= LINK_OUT_SOFT)
+		return false;
+	link_send(peer->link, &header, record, &fd);
+	return true;
 }
 
 /* --- answering --- */

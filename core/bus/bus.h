@@ -55,11 +55,12 @@ struct bus_message {
 int bus_call(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record, const int *fds, size_t fd_count,
     unsigned timeout_ms, struct ph_arena *arena, struct bus_message *reply_out);
-/* Send without an answer; dropped when nobody is there. Never suspends. */
-void bus_notify(enum role role, uint32_t shard, uint16_t type,
+/* Send without an answer. False: dropped, nobody is there or who is there does
+ * not keep up. Never suspends. */
+bool bus_notify(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record);
 /* The same with a descriptor, sent and not closed; -1: none. */
-void bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
+bool bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record, int fd);
 /* How many processes of the role are linked now, and their configured count. */
 unsigned bus_peers(enum role role);

@@ -163,6 +163,8 @@ put_counts(struct report *report, const struct module_facts *facts,
 	for (unsigned i = 0; i < TALLY_WORKED; i++)
 		if (facts->kinds & PH_KIND_CHECK)
 			put_number(report, end_names[i], sum->ends[i]);
+	if (facts->stages >> PH_AT_DELIVERED != 0)
+		put_number(report, "missed", sum->missed);
 	if (facts->kinds & counted)
 		put_number(report, "lost", ward->lost);
 	put_number(report, "crashes", ward->crashes);

@@ -379,6 +379,8 @@ plan_encode(const struct plan *plan, enum role role,
 {
 	const unsigned with_key = ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_MAIL) |
 	    ROLE_BIT(ROLE_QUEUE);
+	const unsigned with_checks = ROLE_BIT(ROLE_EDGE) |
+	    ROLE_BIT(ROLE_CHECK) | ROLE_BIT(ROLE_QUEUE);
 
 	encode_conf(plan, role, record);
 	record_put_u64(record, F_GENERATION, plan->number);
@@ -388,6 +390,8 @@ plan_encode(const struct plan *plan, enum role role,
 		record_put(record, F_KEY,
 		    (struct ph_slice){ (const char *)secrets->key,
 		        TOKEN_KEY_SIZE });
+	if (ROLE_BIT(role) & with_checks)
+		encode_checks(plan, record);
 	if (role == ROLE_QUEUE) {
 		record_put(record, F_NOTICES, plan->notices);
 		record_put_u64(record, F_ROUTES_SUM, routes_sum(plan));
@@ -398,5 +402,4 @@ plan_encode(const struct plan *plan, enum role role,
 	record_put(record, F_CERT_KEY, plan->tls.key);
 	ph_buf_slice(record, plan->tls.more);
 	record_put(record, F_TICKETS, secrets->tickets);
-	encode_checks(plan, record);
 }

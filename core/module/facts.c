@@ -27,8 +27,8 @@ stages_of(const struct ph_module *module)
 {
 	unsigned stages = 0;
 
-	for (unsigned i = 0; module->check != NULL && i < PH_STAGES; i++)
-		if (module->check->at[i] != NULL)
+	for (unsigned i = 0; i < PH_STAGES_ALL; i++)
+		if (module_hook(module, (enum ph_stage)i) != NULL)
 			stages |= 1u << i;
 	return stages;
 }

@@ -5,6 +5,8 @@
  */
 #include "module/loader.h"
 
+#include "module/module_conf.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +66,10 @@ has_ops(const struct ph_module *module)
 		const void *ops;
 	} all[] = {
 		{ PH_KIND_LISTENER, module->listener },
-		{ PH_KIND_AUTH, module->auth }, { PH_KIND_CHECK, module->check },
+		{ PH_KIND_AUTH, module->auth },
+		{ PH_KIND_CHECK, module->check != NULL ?
+		    (const void *)module->check :
+		    (const void *)module_delivery(module) },
 		{ PH_KIND_STORE, module->store },
 		{ PH_KIND_TRANSPORT, module->transport },
 		{ PH_KIND_ROUTER, module->abi.minor >= 1 ? module->router :
@@ -81,7 +86,8 @@ bool
 loader_accepts(const struct ph_module *module, struct ph_err *err)
 {
 	const struct ph_abi *abi = &module->abi;
-	size_t wanted = abi->minor >= 1 ? sizeof(*module) :
+	size_t wanted = abi->minor >= 4 ? sizeof(*module) :
+	    abi->minor >= 1 ? offsetof(struct ph_module, delivery) :
 	    offsetof(struct ph_module, router);
 
 	if (abi->major != PH_ABI_MAJOR || abi->minor > PH_ABI_MINOR) {

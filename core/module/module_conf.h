@@ -7,7 +7,7 @@
 #ifndef CORE_MODULE_MODULE_CONF_H
 #define CORE_MODULE_MODULE_CONF_H
 
-#include <posthouse/check.h>
+#include <posthouse/delivery.h>
 #include <posthouse/module.h>
 
 #include "conf/core_conf.h"
@@ -66,6 +66,11 @@ int module_set_load(struct ph_arena *arena, const struct conf *conf,
 /* Call fn with the section before a module's own code runs in there (it is
  * loaded, it looks at its options), and with NULL behind it. NULL: nobody. */
 void module_set_on_load(void (*fn)(const char *section));
+
+/* The hook of a stage; NULL: none. */
+ph_hook *module_hook(const struct ph_module *module, enum ph_stage stage);
+/* Of those behind the queue; NULL also of what was built before they were. */
+const struct ph_delivery_ops *module_delivery(const struct ph_module *module);
 
 /* For posthouse --describe NAME: the snippet with every option and default. */
 void module_describe_snippet(const struct ph_module *module,

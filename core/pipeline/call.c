@@ -7,7 +7,7 @@
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 
-enum { TEXT_MAX = 400 };
+enum { TEXT_MAX = 400, NOTE_KEY_MAX = 64 };
 
 struct ph_arena *
 ph_call_arena(struct ph_call *call)
@@ -31,6 +31,12 @@ const struct ph_addr *
 ph_call_client(const struct ph_call *call)
 {
 	return &call->session->client;
+}
+
+const struct ph_delivery_facts *
+ph_call_delivery(const struct ph_call *call)
+{
+	return call->delivery;
 }
 
 struct ph_slice
@@ -160,9 +166,15 @@ ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 	value = clean(call, fmt, args);
 	va_end(args);
 	ph_buf_init(&field, call->arena, FIELD_MAX);
-	if (field_put(&field, name, value))
+	if (call->stage < PH_STAGES && field_put(&field, name, value))
 		record_put(&call->changes, F_ADD_HEADER,
 		    ph_buf_content(&field));
+}
+
+static bool
+may_change(const struct ph_call *call)
+{
+	return call->stage == PH_AT_DATA || call->stage == PH_AT_MESSAGE;
 }
 
 static void
@@ -171,7 +183,7 @@ change_field(struct ph_call *call, enum field_change change, unsigned at,
 {
 	const char *value = clean(call, fmt, args);
 
-	if (call->stage >= PH_AT_DATA)
+	if (may_change(call))
 		field_put_change(&call->changes, change, at, name, value);
 }
 
@@ -200,7 +212,7 @@ ph_change_header(struct ph_call *call, const char *name, unsigned n,
 void
 ph_remove_header(struct ph_call *call, const char *name, unsigned n)
 {
-	if (call->stage >= PH_AT_DATA)
+	if (may_change(call))
 		field_put_removal(&call->changes, name, n);
 }
 
@@ -208,6 +220,21 @@ static bool
 is_shadow(const struct ph_call *call)
 {
 	return call->instance->common.mode == MODE_SHADOW;
+}
+
+/* On the way to the queue, where a hook behind it may ask for it. */
+static void
+keep_note(struct ph_call *call, const char *key, const char *text)
+{
+	struct ph_buf note;
+
+	if (call->session->generation->stages >> PH_STAGES == 0 ||
+	    call->stage >= PH_STAGES || strlen(key) > NOTE_KEY_MAX)
+		return;
+	ph_buf_init(&note, call->arena, 1024);
+	record_put_str(&note, F_NAME, key);
+	record_put_str(&note, F_TEXT, text);
+	record_put(&call->changes, F_NOTE, ph_buf_content(&note));
 }
 
 void
@@ -220,6 +247,7 @@ ph_note(struct ph_call *call, const char *key, const char *fmt, ...)
 	text = clean(call, fmt, args);
 	va_end(args);
 	session_state_note(call->state, key, text, is_shadow(call));
+	keep_note(call, key, text);
 }
 
 const char *

@@ -10,7 +10,7 @@
 #ifndef CORE_PIPELINE_PIPELINE_H
 #define CORE_PIPELINE_PIPELINE_H
 
-#include <posthouse/check.h>
+#include <posthouse/delivery.h>
 
 #include "role/role.h"
 #include "session/session.h"
@@ -27,6 +27,7 @@ struct ph_call {
 	struct session_state *state;
 	int content_fd;        /* what content maps; -1: octets of the arena */
 	size_t content_skip;   /* of it, before the body */
+	const struct ph_delivery_facts *delivery; /* NULL: before the queue */
 	/* the answer */
 	enum ph_verdict verdict;
 	int code;
@@ -47,6 +48,8 @@ void pipeline_run(const struct generation *generation,
     const struct ph_call *request, struct ph_buf *reply);
 /* Which of two verdicts wins. Pure. */
 enum ph_verdict pipeline_stronger(enum ph_verdict a, enum ph_verdict b);
+/* Whether a stage is one that hears of an outcome and decides nothing. Pure. */
+bool pipeline_is_told(enum ph_stage stage);
 /* Whether a stage honours a verdict. Pure. */
 bool pipeline_honours(enum ph_stage stage, enum ph_verdict verdict);
 

@@ -39,10 +39,18 @@ pipeline_stronger(enum ph_verdict a, enum ph_verdict b)
 }
 
 bool
+pipeline_is_told(enum ph_stage stage)
+{
+	return stage >= PH_AT_DELIVERED;
+}
+
+bool
 pipeline_honours(enum ph_stage stage, enum ph_verdict verdict)
 {
 	if ((unsigned)verdict > PH_QUARANTINE)
 		return false;
+	if (pipeline_is_told(stage))
+		return verdict == PH_NEXT;
 	return (verdict != PH_DISCARD && verdict != PH_QUARANTINE) ||
 	    stage >= PH_AT_RCPT;
 }
@@ -57,6 +65,10 @@ fail(struct ph_call *call, const char *why)
 	call->text = NULL;
 	call->score = 0;
 	call->changes.n = 0;
+	if (pipeline_is_told(call->stage)) {
+		call->verdict = PH_NEXT;
+		return;
+	}
 	switch (call->instance->common.on_failure) {
 	case ON_FAILURE_NEXT:
 		call->verdict = PH_NEXT;
@@ -120,11 +132,17 @@ judge(struct ph_call *call)
 	return (enum tally_end)verdict;
 }
 
+static const char *
+queue_id_of(const struct ph_call *call)
+{
+	return call->delivery != NULL ? call->delivery->queue_id : NULL;
+}
+
 static void
 run_hook(struct ph_call *call)
 {
 	const struct module_instance *instance = call->instance;
-	ph_hook *hook = instance->module->check->at[call->stage];
+	ph_hook *hook = module_hook(instance->module, call->stage);
 	uint64_t start = tally_micros();
 
 	if (role_module_is_out(instance->name)) {
@@ -133,6 +151,7 @@ run_hook(struct ph_call *call)
 		return;
 	}
 	call->log = (struct log_context){ .session = call->session->id,
+		.queue = queue_id_of(call),
 		.module = instance->name, .hook = ph_stage_name(call->stage) };
 	fiber_context_set(&call->log);
 	ph_deadline_push(instance->common.timeout_ms);
@@ -204,6 +223,7 @@ log_verdict(const struct ph_call *call)
 	    call->verdict == PH_ACCEPT ? PH_INFO : PH_NOTICE;
 
 	ph_log(level, "verdict", ph_f_str("session", call->session->id),
+	    ph_f_str("queue", queue_id_of(call)),
 	    ph_f_str("module", instance->name),
 	    ph_f_str("stage", ph_stage_name(call->stage)),
 	    ph_f_str("verdict", ph_verdict_name(call->verdict)),
@@ -318,7 +338,8 @@ put_outcome(const struct ph_call *best, int64_t points, struct ph_buf *reply)
 	record_put_u64(reply, F_CODE, (uint64_t)best->code);
 	record_put_str(reply, F_ENHANCED, best->enhanced);
 	record_put_str(reply, F_TEXT, ph_arena_printf(best->arena, "%s (%s)",
-	    best->text, best->session->id));
+	    best->text, best->delivery != NULL ? best->delivery->queue_id :
+	        best->session->id));
 }
 
 static struct when_facts
@@ -340,7 +361,7 @@ hooks(const struct module_instance *instance, const struct ph_call *request)
 	struct when_facts known;
 
 	if ((instance->module->kinds & PH_KIND_CHECK) == 0 ||
-	    instance->module->check->at[request->stage] == NULL ||
+	    module_hook(instance->module, request->stage) == NULL ||
 	    role_module_state(instance->name) == MODULE_OFF)
 		return false;
 	if (!when_is_set(&instance->common.when))

@@ -21,7 +21,8 @@ enum {
 	SPOOLS_MAX = 4096,
 	SPOOL_LIFE_MS = 4 * 3600 * 1000, /* of one that nobody commits */
 	RECIPIENTS_MAX = 10000,
-	ENVELOPE_MAX = 64 << 10,
+	ENVELOPE_MAX = 128 << 10,
+	ORIGIN_MAX = 64 << 10,
 	TRACE_MAX = 128 << 10,
 	RELEASE_WITHIN_S = 31 * 86400, /* nothing is held longer by wish */
 };
@@ -607,6 +608,15 @@ report_expanded(struct accepting *accepting, struct queue_db_op *op)
 	return result == REPORT_LATER ? PH_UNAVAILABLE : PH_OK;
 }
 
+/* Looked at again by whom it is shown to. */
+static void
+put_origin(struct ph_buf *buf, struct ph_slice origin)
+{
+	if (origin.p != NULL && origin.n <= ORIGIN_MAX &&
+	    record_is_sound(origin))
+		record_put(buf, ENV_ORIGIN, origin);
+}
+
 static int
 take_envelope(struct bus_request *request, struct queue_db_message *message)
 {
@@ -640,6 +650,7 @@ take_envelope(struct bus_request *request, struct queue_db_message *message)
 	if (release_at(record) > 0)
 		record_put_u64(&buf, ENV_RELEASE_AT,
 		    (uint64_t)release_at(record));
+	put_origin(&buf, record_get(record, F_ORIGIN));
 	while (record_next(&rest, &field)) {
 		if (field.tag == F_FACT &&
 		    routing_is_sane(record_get(field.value, F_NAME), 32) &&

@@ -3,10 +3,7 @@
  * attempt.c - one job: hand an entry's recipients to mail or relay, record what
  * came of it, report what the sender must hear, forget what is done.
  */
-#include "queue/queue.h"
-
-#include <strings.h>
-#include <sys/random.h>
+#include "queue/attempt.h"
 
 #include <posthouse/transport.h>
 
@@ -22,25 +19,17 @@ enum {
 	TROUBLE_MS = 60000,     /* the store would not take the outcome */
 };
 
-/* What is known while a job runs. */
-struct attempt {
-	struct job *job;
-	struct entry *entry;
-	struct ph_arena *arena;
-	struct ph_slice facts;
-	struct ph_slice octets; /* of the content, in front of the file */
-	int fd;
-	enum pace_end end;
-	bool is_nobody;         /* of ours took the job */
-	bool any_delivered;
-	bool *changed;          /* by index of the recipient */
-	uint8_t *onward;        /* the same: enum ph_onward */
-};
-
-static bool
-is_mine(const struct attempt *a, const struct queue_recipient *r)
+bool
+attempt_has(const struct attempt *a, const struct queue_recipient *r)
 {
 	return r->where == AT_WORK && r->job == a->job;
+}
+
+/* His outcome is the next one's to say. */
+static bool
+is_open(const struct attempt *a, const struct queue_recipient *r)
+{
+	return attempt_has(a, r) && !hooks_decided(a, r);
 }
 
 /* --- asking --- */
@@ -54,15 +43,21 @@ find_content(struct attempt *a)
 
 	a->fd = -1;
 	if (kept != NULL) {
-		a->facts = (struct ph_slice){ kept->octets, kept->facts_n };
-		a->octets = (struct ph_slice){ kept->octets + kept->facts_n,
-			kept->content_n };
+		const char *at = kept->octets;
+
+		a->facts = (struct ph_slice){ at, kept->facts_n };
+		if (kept->origin_n > 0)
+			a->origin = (struct ph_slice){ at + kept->facts_n,
+				kept->origin_n };
+		a->octets = (struct ph_slice){ at + kept->facts_n +
+			kept->origin_n, kept->content_n };
 		return PH_OK;
 	}
 	status = queue_read(a->entry->id, a->arena, &message);
 	if (status != PH_OK)
 		return status;
 	a->facts = envelope_facts(a->arena, message.envelope);
+	a->origin = envelope_origin(message.envelope);
 	a->octets = message.body.octets.p != NULL ? message.body.octets :
 	    PH_LIT("");
 	a->fd = message.body.fd;
@@ -76,7 +71,7 @@ put_recipients(const struct attempt *a, struct ph_buf *buf)
 		const struct queue_recipient *r = &a->entry->recipients[i];
 		size_t mark;
 
-		if (!is_mine(a, r))
+		if (!is_open(a, r))
 			continue;
 		mark = record_begin(buf, F_RCPT);
 		record_put_u64(buf, F_NUMBER, r->number);
@@ -159,57 +154,6 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	            (long long)(r->next_ms - fiber_wall_ms())))));
 }
 
-/* "come back in five minutes", in the forms that servers use. */
-static enum core_retry
-retry_kind(const struct attempt *a, const struct queue_recipient *r)
-{
-	const struct said *said = r->said;
-
-	if (said->code == 0)
-		return a->job->lane->is_local ? CORE_RETRY_REPLY :
-		                                CORE_RETRY_UNREACHABLE;
-	if (said->code == 421 || (said->reason != NULL &&
-	        (strcasestr(said->reason, "greylist") != NULL ||
-	        strcasestr(said->reason, "graylist") != NULL)))
-		return CORE_RETRY_GREYLISTED;
-	return (said->code == 450 || said->code == 451) &&
-	    said->enhanced != NULL && strcmp(said->enhanced, "4.7.1") == 0 ?
-	    CORE_RETRY_GREYLISTED : CORE_RETRY_REPLY;
-}
-
-/* Up to a tenth more, so that what failed together is not tried together. */
-static int64_t
-jitter(unsigned wait_ms)
-{
-	uint32_t noise = 0;
-
-	return getrandom(&noise, sizeof(noise), 0) == sizeof(noise) ?
-	    wait_ms + noise % (wait_ms / 10 + 1) : wait_ms;
-}
-
-/* Try again later, or never when it is too old or an operator said so. */
-static void
-defer(struct attempt *a, struct queue_recipient *r)
-{
-	const struct core_conf *core = &generation_current()->core;
-	int64_t now = fiber_wall_ms();
-	int64_t end = (int64_t)a->entry->begun_at * 1000 + core->queue.lifetime_ms;
-
-	if (end <= now || a->entry->is_bounced) {
-		r->state = QUEUE_DB_FAILED;
-		if (r->said->enhanced == NULL || r->said->enhanced[0] != '4')
-			recipient_say(r, r->said->code, PH_LIT("4.4.7"),
-			    ph_slice_str(r->said->host), ph_slice_str(
-			        r->said->reason != NULL ? r->said->reason :
-			        "delivery time expired"));
-		return;
-	}
-	r->next_ms = now + jitter(core_retry_ms(core, retry_kind(a, r),
-	    r->attempts > 0 ? r->attempts - 1 : 0));
-	if (r->next_ms > end)
-		r->next_ms = end;
-}
-
 static void
 take_local(struct attempt *a, struct queue_recipient *r,
     struct ph_slice result)
@@ -229,7 +173,7 @@ take_local(struct attempt *a, struct queue_recipient *r,
 	    status == PH_FULL || status == PH_DEFECT) {
 		recipient_say(r, 451, PH_LIT("4.2.0"), PH_LIT("mailbox"),
 		    text);
-		defer(a, r);
+		attempt_defer(a, r);
 	} else {
 		recipient_say(r, 550, PH_LIT("5.2.0"), PH_LIT("mailbox"),
 		    text);
@@ -272,7 +216,7 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 			a->end = PACE_BUSY;
 		else if (code != 0) /* somebody was there and said so */
 			a->end = PACE_ANSWERED;
-		defer(a, r);
+		attempt_defer(a, r);
 		if (was_one_too_many(a, r))
 			r->next_ms = fiber_wall_ms();
 	}
@@ -304,7 +248,7 @@ find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (r->number == number && is_mine(a, r)) {
+		if (r->number == number && attempt_has(a, r)) {
 			*index_out = i;
 			return r;
 		}
@@ -322,6 +266,56 @@ count_outcome(const struct attempt *a, const struct queue_recipient *r,
 	log_outcome(a, r, uid);
 }
 
+/* A check is done with it, and nobody is to hear. */
+static void
+discard(struct attempt *a, struct queue_recipient *r,
+    const struct hook_answer *answer)
+{
+	r->state = QUEUE_DB_DELIVERED;
+	a->onward[r->index] = PH_ONWARD_REPORTS; /* so we don't */
+	ph_log(PH_NOTICE, "discarded",
+	    ph_f_str("queue", entry_name(a->entry)),
+	    ph_f_str("session", entry_session(a->entry)),
+	    ph_f_str("from", a->entry->sender),
+	    ph_f_str("to", r->address),
+	    ph_f_slice("module", answer->module),
+	    ph_f_slice("reason", answer->text));
+}
+
+static void
+take_verdict(struct attempt *a, struct queue_recipient *r,
+    const struct hook_answer *answer)
+{
+	a->changed[r->index] = true;
+	if (answer->verdict == PH_QUARANTINE) { /* it goes on as another */
+		r->state = QUEUE_DB_REPLACED;
+		return;
+	}
+	if (answer->verdict == PH_DISCARD) {
+		discard(a, r, answer);
+		return;
+	}
+	recipient_tried(r);
+	recipient_say(r, answer->code, answer->enhanced,
+	    (struct ph_slice){ NULL, 0 }, answer->text);
+	if (answer->verdict == PH_REJECT)
+		r->state = QUEUE_DB_FAILED;
+	else
+		attempt_defer(a, r);
+	count_outcome(a, r, (struct ph_slice){ NULL, 0 });
+}
+
+static void
+take_verdicts(struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (attempt_has(a, r) && hooks_decided(a, r))
+			take_verdict(a, r, &a->answers[i]);
+	}
+}
+
 /* For those of whom the answer says nothing; else they would be due at once,
  * again and again. */
 static void
@@ -330,13 +324,13 @@ defer_rest(struct attempt *a, const char *reason)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (!is_mine(a, r) || a->changed[i])
+		if (!attempt_has(a, r) || a->changed[i])
 			continue;
 		a->changed[i] = true;
 		recipient_tried(r);
 		recipient_say(r, 0, PH_LIT("4.3.0"),
 		    (struct ph_slice){ NULL, 0 }, ph_slice_str(reason));
-		defer(a, r);
+		attempt_defer(a, r);
 		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
 	}
 }
@@ -398,7 +392,7 @@ not_taken(struct attempt *a, int status)
 	a->end = PACE_NOTHING;
 	a->is_nobody = true;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
-		if (is_mine(a, &a->entry->recipients[i]))
+		if (attempt_has(a, &a->entry->recipients[i]))
 			a->entry->recipients[i].next_ms = next_ms;
 	ph_log(PH_WARN, "not_handed_over", ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("to", a->job->lane->name),
@@ -562,8 +556,11 @@ submit_outcome(struct attempt *a, struct entry *made[ACTIONS],
 		queue_db_op_remove(op, a->entry->id);
 	else
 		put_updates(a, op);
-	if (!a->job->lane->is_local || any)
+	onward_add(a, op);
+	if (!a->job->lane->is_local || any || onward_any(a))
 		return queue_submit(op, QUEUE_DB_DURABLE);
+	if (hooks_are_told()) /* of what has happened */
+		return queue_submit(op, QUEUE_DB_LAZY);
 	queue_submit_later(op, a->entry->id);
 	return PH_OK;
 }
@@ -582,6 +579,7 @@ record_outcome(struct attempt *a)
 		    ph_f_str("reason", ph_status_name(status)));
 		for (size_t i = 0; i < ACTIONS; i++)
 			entry_free(made[i]);
+		onward_done(a, false);
 		take_back(a);
 		return false;
 	}
@@ -590,6 +588,8 @@ record_outcome(struct attempt *a)
 			continue;
 		schedule_new(made[i]);
 	}
+	onward_done(a, true);
+	hooks_tell(a);
 	return finished;
 }
 
@@ -609,7 +609,7 @@ bounce(struct attempt *a)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (!is_mine(a, r))
+		if (!attempt_has(a, r))
 			continue;
 		r->state = QUEUE_DB_FAILED;
 		if (r->said->reason == NULL)
@@ -632,7 +632,7 @@ give_up_waiting(struct attempt *a)
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
-		if (!is_mine(a, r))
+		if (!attempt_has(a, r))
 			continue;
 		if (r->said->reason == NULL && said != NULL && !r->is_nobody)
 			recipient_say(r, said->code,
@@ -641,7 +641,7 @@ give_up_waiting(struct attempt *a)
 			    ph_slice_str(said->reason));
 		a->changed[i] = true;
 		if (!r->is_nobody) {
-			defer(a, r);
+			attempt_defer(a, r);
 		} else {
 			recipient_say(r, 550, PH_LIT("5.1.1"),
 			    (struct ph_slice){ NULL, 0 },
@@ -662,9 +662,18 @@ set_aside(struct attempt *a, int status)
 	if (status == PH_DEFECT || status == PH_NOT_FOUND)
 		a->entry->is_held = true;
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
-		if (is_mine(a, &a->entry->recipients[i]))
+		if (attempt_has(a, &a->entry->recipients[i]))
 			a->entry->recipients[i].next_ms = fiber_wall_ms() +
 			    TROUBLE_MS;
+}
+
+static bool
+any_open(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (is_open(a, &a->entry->recipients[i]))
+			return true;
+	return false;
 }
 
 /* Ask, and take what was answered; on return the outcome is begun. */
@@ -675,13 +684,26 @@ try_once(struct attempt *a)
 	struct bus_message reply;
 	int status = entry->is_removed || entry->is_held ? PH_CANCELED :
 	    find_content(a);
-	bool is_asked = status == PH_OK && !a->job->is_silent;
+	bool is_asked, is_open = false;
 
+	if (status == PH_OK)
+		status = hooks_begin(a);
+	is_asked = status == PH_OK && !a->job->is_silent;
 	if (is_asked)
+		status = hooks_ask(a);
+	if (is_asked && status == PH_OK) {
+		onward_prepare(a);
+		is_open = any_open(a);
+	}
+	if (is_open)
 		status = ask(a, &reply);
 	outcome_begin(entry);
 	if (is_asked && status == PH_OK)
+		take_verdicts(a);
+	if (is_open && status == PH_OK)
 		take_results(a, reply.record);
+	else if (is_asked && status == PH_OK)
+		; /* checks said it all */
 	else if (is_asked)
 		not_taken(a, status);
 	else if (status == PH_OK && entry->is_bounced)
@@ -711,7 +733,7 @@ attempt_main(void *arg)
 		finished = record_outcome(&a);
 	outcome_end(entry);
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (is_mine(&a, &entry->recipients[i]))
+		if (attempt_has(&a, &entry->recipients[i]))
 			entry->recipients[i].where = AT_REST;
 	entry->jobs--;
 	if (finished || entry->is_removed) {

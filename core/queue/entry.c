@@ -92,26 +92,36 @@ entry_remove(struct entry *entry)
 		entry_free(entry);
 }
 
+static size_t
+kept_octets(const struct kept *kept)
+{
+	return kept->facts_n + kept->origin_n + kept->content_n;
+}
+
 void
 entry_keep_content(struct entry *entry, struct ph_slice envelope,
     struct ph_slice content)
 {
+	const struct ph_slice origin = envelope_origin(envelope);
 	struct ph_slice facts;
 	struct kept *kept;
 
 	if (content.p == NULL || queue.memory + content.n > MEMORY_MAX)
 		return;
 	facts = envelope_facts(NULL, envelope);
-	kept = malloc(sizeof(*kept) + facts.n + content.n);
+	kept = malloc(sizeof(*kept) + facts.n + origin.n + content.n);
 	ph_assert(kept != NULL);
 	kept->facts_n = facts.n;
+	kept->origin_n = origin.n;
 	kept->content_n = content.n;
 	if (facts.n > 0) {
 		memcpy(kept->octets, facts.p, facts.n);
 		free((char *)(uintptr_t)facts.p);
 	}
-	memcpy(kept->octets + facts.n, content.p, content.n);
-	queue.memory += kept->facts_n + kept->content_n;
+	if (origin.n > 0)
+		memcpy(kept->octets + facts.n, origin.p, origin.n);
+	memcpy(kept->octets + facts.n + origin.n, content.p, content.n);
+	queue.memory += kept_octets(kept);
 	entry->kept = kept;
 }
 
@@ -122,7 +132,7 @@ entry_drop_content(struct entry *entry)
 
 	if (kept == NULL)
 		return;
-	queue.memory -= kept->facts_n + kept->content_n;
+	queue.memory -= kept_octets(kept);
 	free(kept);
 	entry->kept = NULL;
 }
@@ -208,6 +218,12 @@ envelope_facts(struct ph_arena *arena, struct ph_slice envelope)
 		if (field.tag == ENV_FACT)
 			record_put(&buf, F_FACT, field.value);
 	return ph_buf_content(&buf);
+}
+
+struct ph_slice
+envelope_origin(struct ph_slice envelope)
+{
+	return record_get(envelope, ENV_ORIGIN);
 }
 
 struct ph_slice

@@ -28,6 +28,7 @@ enum envelope_tag {
 	/* of the message */
 	ENV_QUARANTINE,  /* why it was held when it came */
 	ENV_RELEASE_AT,  /* n: seconds since 1970: not tried before */
+	ENV_ORIGIN,      /* r: F_ORIGIN */
 };
 
 #endif

@@ -19,7 +19,7 @@
 enum {
 	QUEUE_RCPT_MAX = 320,     /* octets of an address */
 	QUEUE_JOB_RCPTS = 100,    /* recipients of one attempt */
-	ATTEMPTS_MAX = (1 << 11) - 1,
+	ATTEMPTS_MAX = (1 << 10) - 1,
 	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
 };
 
@@ -60,13 +60,14 @@ struct queue_recipient {
 	bool is_warned : 1;       /* its sender was told of the delay */
 	bool is_nobody : 1;       /* routes lead it nowhere any more */
 	unsigned index : 14;      /* in its entry */
-	unsigned attempts : 11;   /* no more than ATTEMPTS_MAX are counted */
+	unsigned attempts : 10;   /* no more than ATTEMPTS_MAX are counted */
+	bool is_routed : 1;       /* hooks were asked where it goes */
 };
 
 /* In memory from the acceptance to the first attempt: what is else read. */
 struct kept {
-	size_t facts_n, content_n;
-	char octets[];            /* facts, content */
+	size_t facts_n, origin_n, content_n;
+	char octets[];            /* facts, origin, content */
 };
 
 /* One allocation with its recipients and all texts. */
@@ -185,6 +186,9 @@ struct ph_slice recipient_record(struct ph_arena *arena,
  * arena NULL: malloc'd, to be freed. */
 struct ph_slice envelope_facts(struct ph_arena *arena,
     struct ph_slice envelope);
+/* Its session and notes as they came from edge; absent where no hook wanted
+ * them then. */
+struct ph_slice envelope_origin(struct ph_slice envelope);
 /* One of them; absent. */
 struct ph_slice fact_of(struct ph_slice facts, const char *name);
 

@@ -268,6 +268,7 @@ check_start(struct generation *generation, struct ph_err *err)
 	watch_self();
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
 	route_serve();
+	check_delivery_serve();
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
 	return PH_OK;
 }
@@ -298,6 +299,7 @@ check_status(struct ph_buf *items)
 	    (unsigned long long)check.stages);
 	role_status_item(items, "running", "%u", check.running);
 	role_status_item(items, "connections_kept", "%zu", kept_count());
+	check_delivery_status(items);
 }
 
 const struct role_ops role_check = {

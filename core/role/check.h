@@ -10,6 +10,11 @@
 bool check_begin(void);
 void check_end(void);
 
+/* Serve the hooks behind the queue. */
+void check_delivery_serve(void);
+/* What it did, for `posthousectl status`. */
+void check_delivery_status(struct ph_buf *items);
+
 /* bus_call to a check process; one that makes way is waited for. */
 int check_ask(uint32_t shard, uint16_t type, struct ph_slice record, int fd,
     unsigned timeout_ms, struct ph_arena *arena,

@@ -94,8 +94,10 @@ take_checks(struct generation *generation, struct ph_slice record)
 	generation->checks = checks;
 	generation->check_count = n;
 	while (record_next(&record, &field))
-		if (field.tag == F_CHECK)
-			*checks++ = take_check(generation->arena, field.value);
+		if (field.tag == F_CHECK) {
+			*checks = take_check(generation->arena, field.value);
+			generation->stages |= checks++->stages;
+		}
 }
 
 static void

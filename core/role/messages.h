@@ -84,7 +84,7 @@ enum message_type {
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
-	 * F_ADD_HEADER* F_EDIT* (in the order of their application) F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
+	 * F_ADD_HEADER* F_EDIT* (in the order of their application) F_NOTE* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
 	 * F_MICROSECONDS F_SHADOW F_SCORE?: its share) */
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */
@@ -96,13 +96,22 @@ enum message_type {
 	 * for each and in their order */
 	MSG_ROUTE = 42,
 
+	/* from queue: hooks before an attempt. F_QUEUE_ID F_SENDER F_RECEIVED_AT
+	 * F_ORIGIN F_RCPT* (at most 16; nested: F_NUMBER F_ADDRESS F_STAGES
+	 * F_USER? F_DESTINATION? F_ATTEMPTS F_CODE? F_ENHANCED? F_HOST?
+	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
+	 * F_NUMBER, and what MSG_STAGE replies) */
+	MSG_DELIVERY_ASK = 43,
+	/* from queue: hooks after it; the same without content. Notify */
+	MSG_DELIVERY_TELL = 44,
+
 	/* --- to queue, from edge --- */
 	/* reply F_SPOOL, fd: an unlinked file to write the content to */
 	MSG_SPOOL = 50,
 	/* F_SESSION F_CLIENT F_SENDER F_RCPT* (nested: F_ADDRESS F_USER?
 	 * F_DSN_NOTIFY? F_ORCPT?) F_FACT* (nested: F_NAME F_TEXT) F_TRACE*
-	 * F_AUTH_USER? F_TOKEN? (of the user) F_HOLD? (then F_TEXT?: why)
-	 * F_RELEASE_AT? and F_CONTENT, or F_SPOOL F_SIZE F_PREFIX? (header
+	 * F_ORIGIN? F_AUTH_USER? F_TOKEN? (of the user)
+	 * F_HOLD? (then F_TEXT?: why) F_RELEASE_AT? and F_CONTENT, or F_SPOOL F_SIZE F_PREFIX? (header
 	 * fields to go in front of the spooled content); without a user fd?:
 	 * the connection, whose other end the queue asks the kernel for;
 	 * reply F_QUEUE_ID when durable, PH_FULL, PH_DENIED (no right to
@@ -245,6 +254,10 @@ enum field_tag {
 	                  * F_TEXT?: the field */
 	F_TRANSACTION,   /* n: which message of the session, from 1 */
 	F_PEER,          /* the front end that named the client */
+	F_ORIGIN,        /* r: the session of a message as at MSG_STAGE, and
+	                  * F_NOTE* */
+	F_NOTE,          /* r: F_NAME F_TEXT: of a check */
+	F_ATTEMPTS,      /* n */
 };
 
 #endif

@@ -39,8 +39,9 @@ struct generation {
 	struct ph_slice client_ca;
 	struct ph_slice tickets; /* wiped when taken */
 	struct ph_slice certificates;  /* edge: F_CERT_MORE fields as sent */
-	const struct check_facts *checks; /* edge: by order */
+	const struct check_facts *checks; /* edge, check, queue: by order */
 	size_t check_count;
+	unsigned stages;               /* a bit for each that a check hooks */
 	unsigned router_count;         /* of the whole configuration */
 	uint64_t routes_sum;           /* queue: of what routes are made from */
 	const struct notices *notices; /* queue: the words of reports */

@@ -93,10 +93,18 @@ tally_skip(struct tally *tally)
 }
 
 void
+tally_miss(struct tally *tally)
+{
+	if (tally != NULL)
+		tally->missed++;
+}
+
+void
 tally_add(struct tally *sum, const struct tally *page)
 {
 	sum->begun += page->begun;
 	sum->ended += page->ended;
+	sum->missed += page->missed;
 	sum->grown += page->grown;
 	for (unsigned i = 0; i < TALLY_ENDS; i++)
 		sum->ends[i] += page->ends[i];

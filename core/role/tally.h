@@ -11,7 +11,7 @@
 
 enum {
 	TALLIES = 64,           /* modules of one process that are counted */
-	TALLY_WORK = PH_STAGES, /* the hook of what is no check */
+	TALLY_WORK = PH_STAGES_ALL, /* the hook of what is no check */
 	TALLY_HOOKS,
 	TALLY_BUCKETS = 116,    /* of latencies: up to 17 minutes */
 };
@@ -35,6 +35,7 @@ struct tally {
 	char module[48];        /* its section; "": free */
 	uint64_t begun, ended;  /* calls; what lies between, a death cut off */
 	uint64_t ends[TALLY_ENDS];
+	uint64_t missed;        /* told, and there was no room */
 	uint64_t grown;         /* octets, while memory was watched */
 	struct tally_hook hook[TALLY_HOOKS];
 };
@@ -47,6 +48,8 @@ struct tally *tally_of(const char *module);
 void tally_begin(struct tally *tally);
 void tally_end(struct tally *tally, unsigned hook, uint64_t micros,
     enum tally_end end);
+/* It would have been told of something. */
+void tally_miss(struct tally *tally);
 /* A call that was not made: TALLY_OUT. */
 void tally_skip(struct tally *tally);
 uint64_t tally_micros(void);

@@ -8,6 +8,8 @@
 /* Fields that checks added before data; F_TRACE fields. */
 struct ph_buf *mail_headers(struct ph_mail *mail);
 struct ph_buf *mail_trace(struct ph_mail *mail);
+/* F_NOTEs of checks, for hooks behind the queue. */
+struct ph_buf *mail_notes(struct ph_mail *mail);
 /* From data on: put those, and the session's, in front of the header section.
  * Once. */
 void mail_begin_header(struct ph_mail *mail);

@@ -13,7 +13,7 @@ struct ph_mail {
 	struct ph_session *session;
 	struct ph_arena *arena;
 	struct ph_slice sender;
-	struct ph_buf facts, recipients, headers, trace;
+	struct ph_buf facts, recipients, headers, trace, notes;
 	uint64_t number;            /* in its session */
 	struct ph_slice *addresses; /* of the recipients, for the pipeline */
 	size_t recipient_count, address_room;

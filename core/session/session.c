@@ -10,6 +10,7 @@
 
 enum {
 	TRACE_LIMIT = 64 << 10,
+	NOTES_LIMIT = 16 << 10,
 	HEADERS_LIMIT = 64 << 10,
 	HANDSHAKE_MS = 60000,
 };
@@ -30,6 +31,7 @@ session_create(struct generation *generation,
 		session->service = instance->module->listener->service;
 	}
 	ph_buf_init(&session->trace, arena, TRACE_LIMIT);
+	ph_buf_init(&session->notes, arena, NOTES_LIMIT);
 	ph_buf_init(&session->headers, arena, HEADERS_LIMIT);
 	return session;
 }
@@ -157,10 +159,11 @@ ph_session_hostname(const struct ph_session *session)
 const char *
 ph_stage_name(enum ph_stage stage)
 {
-	static const char *const names[PH_STAGES] = { "connect", "tls",
-		"helo", "auth", "mail", "rcpt", "data", "message" };
+	static const char *const names[PH_STAGES_ALL] = { "connect", "tls",
+		"helo", "auth", "mail", "rcpt", "data", "message", "route",
+		"deliver", "delivered", "deferred", "bounced" };
 
-	return (unsigned)stage < PH_STAGES ? names[stage] : "unknown";
+	return (unsigned)stage < PH_STAGES_ALL ? names[stage] : "unknown";
 }
 
 const char *

@@ -48,6 +48,7 @@ struct ph_session {
 	bool is_handed_over;
 	struct ph_buf trace;           /* F_TRACE fields so far */
 	struct ph_buf headers;         /* fields that checks add */
+	struct ph_buf notes;           /* F_NOTEs of checks */
 	uint64_t transactions;         /* begun so far */
 	struct score score;            /* of all its messages */
 

@@ -15,6 +15,7 @@ enum {
 	RECIPIENTS_MAX = 384 << 10,
 	HEADERS_MAX = 32 << 10,
 	TRACE_MAX = 48 << 10,
+	NOTES_MAX = 24 << 10,
 };
 
 struct ph_mail *
@@ -30,6 +31,7 @@ ph_mail_begin(struct ph_session *session, struct ph_slice sender)
 	ph_buf_init(&mail->recipients, arena, RECIPIENTS_MAX);
 	ph_buf_init(&mail->headers, arena, HEADERS_MAX);
 	ph_buf_init(&mail->trace, arena, TRACE_MAX);
+	ph_buf_init(&mail->notes, arena, NOTES_MAX);
 	mail->number = ++session->transactions;
 	mail_content_init(mail);
 	return mail;
@@ -118,6 +120,12 @@ mail_headers(struct ph_mail *mail)
 }
 
 struct ph_buf *
+mail_notes(struct ph_mail *mail)
+{
+	return &mail->notes;
+}
+
+struct ph_buf *
 mail_trace(struct ph_mail *mail)
 {
 	return &mail->trace;
@@ -194,6 +202,22 @@ struct commit {
 	int status;
 };
 
+/* For hooks behind the queue, where there are any. */
+static void
+put_origin(struct ph_mail *mail, struct ph_buf *buf)
+{
+	struct ph_session *session = mail->session;
+	size_t mark;
+
+	if (session->generation->stages >> PH_STAGES == 0)
+		return;
+	mark = record_begin(buf, F_ORIGIN);
+	session_put(session, buf);
+	ph_buf_slice(buf, ph_buf_content(&session->notes));
+	ph_buf_slice(buf, ph_buf_content(&mail->notes));
+	record_end(buf, mark);
+}
+
 static void
 put_commit(struct ph_mail *mail, struct ph_buf *buf)
 {
@@ -215,6 +239,7 @@ put_commit(struct ph_mail *mail, struct ph_buf *buf)
 		record_put_u64(buf, F_HOLD, 1);
 		record_put_str(buf, F_TEXT, mail->held_for);
 	}
+	put_origin(mail, buf);
 	ph_buf_slice(buf, ph_buf_content(&mail->recipients));
 	ph_buf_slice(buf, ph_buf_content(&mail->facts));
 	ph_buf_slice(buf, ph_buf_content(&session->trace));

@@ -5,37 +5,19 @@
  */
 #include "session/session.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/record.h"
+#include "pipeline/asked.h"
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/header_edit.h"
 #include "role/check.h"
 #include "session/mail.h"
 
-enum { STAGE_MARGIN_MS = 2000 };
-
-/* What the F_CHECK facts say of one stage. */
-struct stage_facts {
-	bool is_hooked;
-	unsigned budget_ms;
-	unsigned on_failure; /* the strictest of the enforcing modules */
-};
-
-static unsigned
-stricter(unsigned a, unsigned b)
-{
-	static const unsigned strictness[] = { [ON_FAILURE_NEXT] = 0,
-		[ON_FAILURE_DEFER] = 1, [ON_FAILURE_REJECT] = 2 };
-
-	if (a > ON_FAILURE_REJECT || b > ON_FAILURE_REJECT)
-		return ON_FAILURE_DEFER;
-	return strictness[a] >= strictness[b] ? a : b;
-}
+enum { NOTE_ROOM = 16 }; /* octets of a field beside its value */
 
 /* Whom the conditions are about: the session, the message if there is one. */
 static struct when_facts
@@ -58,46 +40,6 @@ known_of(const struct ph_session *session, struct ph_mail *mail,
 	return known;
 }
 
-static bool
-is_asked(const struct check_facts *check, const struct when_facts *known)
-{
-	enum module_standing state = role_module_state(check->section);
-
-	return state != MODULE_OFF &&
-	    (state != MODULE_BROKEN || check->on_failure != ON_FAILURE_NEXT) &&
-	    (!check->has_when || when_holds(&check->when, known));
-}
-
-/* Modules of one order run together, orders one after the other. */
-static struct stage_facts
-facts_of(const struct generation *generation, enum ph_stage stage,
-    const struct when_facts *known)
-{
-	struct stage_facts facts = { .on_failure = ON_FAILURE_NEXT };
-	unsigned slowest = 0, order = UINT_MAX;
-
-	for (size_t i = 0; i < generation->check_count; i++) {
-		const struct check_facts *check = &generation->checks[i];
-
-		if ((check->stages >> stage & 1) == 0 ||
-		    !is_asked(check, known))
-			continue;
-		facts.is_hooked = true;
-		if (check->order != order) {
-			order = check->order;
-			facts.budget_ms += slowest;
-			slowest = 0;
-		}
-		slowest = check->timeout_ms > slowest ? check->timeout_ms :
-		                                        slowest;
-		if (check->mode == MODE_ENFORCE)
-			facts.on_failure = stricter(facts.on_failure,
-			    check->on_failure);
-	}
-	facts.budget_ms += slowest + STAGE_MARGIN_MS;
-	return facts;
-}
-
 unsigned
 session_stages(const struct ph_session *session, struct ph_mail *mail)
 {
@@ -109,7 +51,7 @@ session_stages(const struct ph_session *session, struct ph_mail *mail)
 	for (size_t i = 0; i < generation->check_count; i++) {
 		const struct check_facts *check = &generation->checks[i];
 
-		if (check->mode == MODE_ENFORCE && is_asked(check, &known))
+		if (check->mode == MODE_ENFORCE && asked_is(check, &known))
 			stages |= check->stages;
 	}
 	return stages;
@@ -158,6 +100,28 @@ too_much(const struct ph_session *session)
 		.text = ph_arena_printf(session->arena,
 		    "Too much mail at a time, try again later (%s)",
 		    session->id) };
+}
+
+/* The last word under each key; when there is no room, it is dropped whole. */
+static void
+keep_note(struct ph_buf *notes, struct ph_slice note)
+{
+	const struct ph_slice key = record_get(note, F_NAME);
+	struct ph_slice rest = ph_buf_content(notes);
+	struct record_field field;
+	const char *at = rest.p;
+
+	while (record_next(&rest, &field)) {
+		if (ph_slice_eq(record_get(field.value, F_NAME), key)) {
+			memmove(notes->p + (at - notes->p), rest.p, rest.n);
+			notes->n -= (size_t)(rest.p - at);
+			break;
+		}
+		at = rest.p;
+	}
+	if (key.p != NULL && record_is_sound(note) &&
+	    notes->n + note.n + NOTE_ROOM <= notes->limit)
+		record_put(notes, F_NOTE, note);
 }
 
 /* Those that can be applied. */
@@ -222,6 +186,8 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 {
 	struct ph_buf *trace = mail != NULL ? mail_trace(mail) :
 	    &session->trace;
+	struct ph_buf *notes = mail != NULL ? mail_notes(mail) :
+	    &session->notes;
 	struct score *score = mail != NULL ? mail_score(mail) :
 	    &session->score;
 	struct ph_arena *arena = mail != NULL ? ph_mail_arena(mail) :
@@ -230,6 +196,8 @@ keep_notes(struct ph_session *session, struct ph_mail *mail,
 
 	score_add_sum(score, (int64_t)record_get_u64(record, F_SCORE, 0));
 	while (record_next(&record, &field)) {
+		if (field.tag == F_NOTE)
+			keep_note(notes, field.value);
 		if (field.tag != F_TRACE)
 			continue;
 		record_put(trace, F_TRACE, field.value);
@@ -300,7 +268,7 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
     struct ph_slice recipient)
 {
 	const struct when_facts known = known_of(session, mail, &recipient);
-	struct stage_facts facts = facts_of(session->generation, stage,
+	const struct asked facts = asked_at(session->generation, stage,
 	    &known);
 	struct ph_outcome outcome = { .verdict = PH_ACCEPT };
 	struct bus_message reply;
@@ -308,7 +276,7 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 	struct ph_buf buf;
 	int status = PH_OK, fd = -1;
 
-	if (!facts.is_hooked)
+	if (!facts.is_any)
 		return outcome;
 	if (stage == PH_AT_MESSAGE && mail != NULL)
 		status = mail_content_get(mail, &fd);

@@ -191,6 +191,7 @@ end_session(struct run *run)
 	session_state_drop(ph_slice_str(run->session->id));
 	session_free(run->session);
 	run->session = NULL;
+	run->taken = (struct ph_slice){ NULL, 0 };
 	end_mail(run);
 }
 
@@ -333,7 +334,74 @@ step_message(struct run *run, const struct script_command *step,
 		.content = as_mail(arena, header, step->block) };
 
 	run_stage(run, step, PH_AT_MESSAGE, &call, outcome);
+	run->taken_sender = run->sender;
+	run->taken = call.content;
+	run->taken_header = header;
 	end_mail(run);
+}
+
+/* "ADDRESS [user NAME] [to DESTINATION] [attempts N] [code N] [enhanced X]
+ * [host NAME]", and the reply's text below. False: something else. */
+static bool
+take_delivery(struct ph_arena *arena, const struct script_command *step,
+    struct ph_call *call, struct ph_delivery_facts *facts)
+{
+	const char *rest = step->rest, *key;
+	uint64_t number;
+
+	call->recipient = path_of(arena, script_word(arena, &rest));
+	while (*(key = script_word(arena, &rest)) != '\0') {
+		struct ph_slice value = ph_slice_str(script_word(arena,
+		    &rest));
+
+		if (strcmp(key, "user") == 0)
+			facts->user = value;
+		else if (strcmp(key, "to") == 0)
+			facts->destination = value;
+		else if (strcmp(key, "enhanced") == 0)
+			facts->enhanced = value;
+		else if (strcmp(key, "host") == 0)
+			facts->host = value;
+		else if (ph_slice_number(value, 1000, &number) &&
+		    strcmp(key, "attempts") == 0)
+			facts->attempts = (unsigned)number;
+		else if (ph_slice_number(value, 999, &number) &&
+		    strcmp(key, "code") == 0)
+			facts->code = (int)number;
+		else
+			return false;
+	}
+	if (*step->block != '\0')
+		facts->text = ph_slice_trim(ph_slice_str(step->block));
+	return call->recipient.n > 0;
+}
+
+/* Of the last message, for one recipient. */
+static void
+step_delivery(struct run *run, const struct script_command *step,
+    enum ph_stage stage, struct run_outcome *outcome)
+{
+	struct ph_delivery_facts facts = { .queue_id = run->session->id,
+		.received_at = ph_wall_time() };
+	struct ph_call call = { .delivery = &facts };
+
+	if (!take_delivery(run->session->arena, step, &call, &facts)) {
+		run_fail(run, step->line, "%s: wanted ADDRESS [user NAME] "
+		    "[to DESTINATION] [attempts N] [code N] [enhanced X.Y.Z] "
+		    "[host NAME]", step->word);
+		return;
+	}
+	if (run->taken.p == NULL) {
+		run_fail(run, step->line, "%s: there was no message",
+		    step->word);
+		return;
+	}
+	call.sender = run->taken_sender;
+	if (!pipeline_is_told(stage)) {
+		call.header = run->taken_header;
+		call.content = run->taken;
+	}
+	run_stage(run, step, stage, &call, outcome);
 }
 
 /* A step of the session by its stage. */
@@ -344,6 +412,10 @@ run_step(struct run *run, const struct script_command *step,
 	struct ph_arena *arena = run->session->arena;
 	struct ph_call call = { 0 };
 
+	if (stage >= PH_STAGES) {
+		step_delivery(run, step, stage, outcome);
+		return;
+	}
 	switch (stage) {
 	case PH_AT_TLS:
 		step_tls(run, step, outcome);
@@ -412,7 +484,7 @@ stage_of(const char *word)
 {
 	unsigned stage = 0;
 
-	while (stage < PH_STAGES &&
+	while (stage < PH_STAGES_ALL &&
 	    strcmp(ph_stage_name((enum ph_stage)stage), word) != 0)
 		stage++;
 	return (enum ph_stage)stage;
@@ -436,7 +508,7 @@ run_command(struct run *run, const struct script_command *command)
 	struct run_outcome outcome = { 0 };
 	const char *wrong;
 
-	if (stage < PH_STAGES) {
+	if (stage < PH_STAGES_ALL) {
 		if (stage == PH_AT_CONNECT && !begin_session(run, command))
 			return;
 		if (run->session == NULL) {

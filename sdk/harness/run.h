@@ -63,6 +63,8 @@ struct run {
 	uint64_t transactions; /* begun so far */
 	uint64_t transaction;  /* the one under way, or the last; 0: none */
 	struct ph_slice sender, header;
+	struct ph_slice taken_sender, taken_header, taken; /* the last message, for what is
+	                       * behind the queue; absent: none */
 	struct ph_slice *recipients;
 	size_t recipient_count;
 	double score;

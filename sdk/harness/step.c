@@ -199,9 +199,11 @@ run_stage(struct run *run, const struct script_command *at,
 	session_state_message(call.state, run->transaction);
 	session_state_get(call.state);
 	call.stage = stage;
-	call.sender = run->sender;
-	call.recipient_count = run->recipient_count;
-	if (stage >= PH_AT_DATA) {
+	if (stage < PH_STAGES) {
+		call.sender = run->sender;
+		call.recipient_count = run->recipient_count;
+	}
+	if (stage == PH_AT_DATA || stage == PH_AT_MESSAGE) {
 		call.recipients = run->recipients;
 		call.recipients_known = run->recipient_count;
 	}

@@ -4,7 +4,7 @@
  * nobody: an example of all that a check may look at, and of memory that lasts
  * for the session. Not for a server that has secrets to keep from its log.
  */
-#include <posthouse/check.h>
+#include <posthouse/delivery.h>
 #include <posthouse/mail.h>
 
 struct tracer_conf {
@@ -118,9 +118,47 @@ tracer_on_message(struct ph_call *call, const void *conf)
 	    ph_f_int("messages", ++session->messages),
 	    ph_f_int("ms", (int64_t)(ph_now_ms() - session->began_ms)));
 	ph_reason(call, "traced by %u hooks", session->hooks);
+	ph_note(call, "tracer.message", "%u", session->messages);
 	if (c->add_header)
 		ph_add_header(call, "X-Tracer", "message %u of the session",
 		    session->messages);
+	return PH_NEXT;
+}
+
+/* route, deliver: the message is in the queue, its client gone. */
+static enum ph_verdict
+tracer_before(struct ph_call *call, const void *conf)
+{
+	const struct ph_delivery_facts *delivery = ph_call_delivery(call);
+
+	(void)conf;
+	ph_log(PH_INFO, "trace_before",
+	    ph_f_str("stage", ph_stage_name(ph_call_stage(call))),
+	    ph_f_slice("from", ph_call_sender(call)),
+	    ph_f_slice("rcpt", ph_call_recipient(call)),
+	    ph_f_slice("mailbox", delivery->user),
+	    ph_f_slice("destination", delivery->destination),
+	    ph_f_str("login", ph_session_user(ph_call_session(call))),
+	    ph_f_str("tracer", ph_call_note(call, "tracer.message")),
+	    ph_f_int("octets", (int64_t)ph_call_content(call).n),
+	    ph_f_int("attempts", delivery->attempts));
+	return PH_NEXT;
+}
+
+/* delivered, deferred, bounced: what came of it. */
+static enum ph_verdict
+tracer_after(struct ph_call *call, const void *conf)
+{
+	const struct ph_delivery_facts *delivery = ph_call_delivery(call);
+
+	(void)conf;
+	ph_log(PH_INFO, "trace_after",
+	    ph_f_str("stage", ph_stage_name(ph_call_stage(call))),
+	    ph_f_slice("rcpt", ph_call_recipient(call)),
+	    ph_f_slice("host", delivery->host),
+	    ph_f_int("code", delivery->code),
+	    ph_f_slice("text", delivery->text),
+	    ph_f_int("attempts", delivery->attempts));
 	return PH_NEXT;
 }
 
@@ -138,6 +176,12 @@ static const struct ph_check_ops tracer_ops = {
 	    [PH_AT_MESSAGE] = tracer_on_message },
 };
 
+static const struct ph_delivery_ops tracer_delivery = {
+	.route = tracer_before, .deliver = tracer_before,
+	.delivered = tracer_after, .deferred = tracer_after,
+	.bounced = tracer_after,
+};
+
 PH_MODULE(check_tracer) = {
 	.abi = PH_ABI,
 	.name = "check_tracer",
@@ -146,4 +190,5 @@ PH_MODULE(check_tracer) = {
 	.options = tracer_options,
 	.doc = "says what it sees at every stage",
 	.check = &tracer_ops,
+	.delivery = &tracer_delivery,
 };

@@ -41,7 +41,7 @@ PH_EXPORT const struct ph_addr *ph_call_client(const struct ph_call *call);
 /* The envelope, all without angle brackets; absent before its stage. The null
  * sender is present and empty. */
 PH_EXPORT struct ph_slice ph_call_sender(const struct ph_call *call);
-/* At rcpt: the recipient asked about. */
+/* At rcpt, and behind the queue: the recipient asked about. */
 PH_EXPORT struct ph_slice ph_call_recipient(const struct ph_call *call);
 /* How many recipients were accepted so far. */
 PH_EXPORT size_t ph_call_recipient_count(const struct ph_call *call);
@@ -49,15 +49,15 @@ PH_EXPORT size_t ph_call_recipient_count(const struct ph_call *call);
 PH_EXPORT struct ph_slice ph_call_recipient_at(const struct ph_call *call,
     size_t i);
 /*
- * The header section with the empty line behind it, at data and message; for
- * ph_header_next. It is what would be stored now: with what the listener put in
- * front (Received; at a submission also Date and Message-ID) and with all that
- * modules of earlier stages and orders added and changed; modules of one order
- * see the same. Borrowed for the call.
+ * The header section with the empty line behind it, at data, message, route and
+ * deliver; for ph_header_next. It is what would be stored now: with what the
+ * listener put in front (Received; at a submission also Date and Message-ID) and
+ * with all that modules of earlier stages and orders added and changed; modules
+ * of one order see the same. Borrowed for the call.
  */
 PH_EXPORT struct ph_slice ph_call_header(const struct ph_call *call);
-/* That header section and the body, at message: a read-only mapping. After the
- * last order come only the field of the score (section policy) and, at the
+/* That header section and the body, at message, route and deliver: a read-only
+ * mapping. After the last order come only the field of the score (section policy) and, at the
  * delivery, Return-Path and Delivered-To in front. Borrowed for the call. */
 PH_EXPORT struct ph_slice ph_call_content(const struct ph_call *call);
 

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define PH_ABI_MAJOR 1
-#define PH_ABI_MINOR 3
+#define PH_ABI_MINOR 4
 
 /* What the loader reads before anything else; major must agree, minor must
  * not be newer than the server's, size must be at least that minor's. */
@@ -42,6 +42,7 @@ struct ph_check_ops;
 struct ph_store_ops;
 struct ph_transport_ops;
 struct ph_router_ops;
+struct ph_delivery_ops;
 
 struct ph_module {
 	struct ph_abi abi;
@@ -64,6 +65,8 @@ struct ph_module {
 	const struct ph_store_ops *store;
 	const struct ph_transport_ops *transport;
 	const struct ph_router_ops *router; /* since minor 1 */
+	/* A check's hooks behind the queue; NULL: none. Since minor 4. */
+	const struct ph_delivery_ops *delivery;
 };
 
 #define PH_ABI { PH_ABI_MAJOR, PH_ABI_MINOR, sizeof(struct ph_module) }

@@ -25,7 +25,14 @@ enum ph_stage {
 	PH_AT_RCPT,    /* once for each recipient */
 	PH_AT_DATA,    /* all header fields are in */
 	PH_AT_MESSAGE, /* the whole content is in */
-	PH_STAGES,
+	PH_STAGES,     /* those for which a client waits */
+	/* Behind the queue, since minor 4: hooks of struct ph_delivery_ops. */
+	PH_AT_ROUTE = PH_STAGES, /* where a recipient's mail goes is known */
+	PH_AT_DELIVER,   /* it is about to be delivered */
+	PH_AT_DELIVERED, /* it was */
+	PH_AT_DEFERRED,  /* it is tried again later */
+	PH_AT_BOUNCED,   /* it never will be */
+	PH_STAGES_ALL,
 };
 /* "connect" ...; never NULL. */
 PH_EXPORT const char *ph_stage_name(enum ph_stage stage);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * onward.c - messages that an attempt gives rise to because a check said so: a
+ * recipient's copy that is held. Each is a message of its own, put into the
+ * transaction that records the outcome of whom it is about: a crash neither
+ * loses nor doubles it. Whatever may fail is done before that.
+ */
+#include "queue/attempt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/record.h"
+#include "log/log.h"
+#include "queue/envelope.h"
+#include "queue/routing.h"
+
+enum {
+	ENVELOPE_MAX = 128 << 10,
+	BLOCK = 64 << 10,
+};
+
+struct onward {
+	struct onward *next;
+	const struct queue_recipient *of;
+	struct queue_db_message message;
+	struct entry *entry; /* NULL: not in the op */
+};
+
+/* --- the content, once more --- */
+
+struct copying {
+	int from, to, status;
+	uint64_t bytes;
+};
+
+/* In the thread pool. */
+static void
+copy_file(void *arg)
+{
+	struct copying *copying = arg;
+	char *block = malloc(BLOCK);
+
+	ph_assert(block != NULL);
+	copying->status = queue_db_spool(queue.db, &copying->to);
+	while (copying->status == PH_OK) {
+		ssize_t got = pread(copying->from, block, BLOCK,
+		    (off_t)copying->bytes);
+
+		if (got == 0)
+			break;
+		if (got < 0 || pwrite(copying->to, block, (size_t)got,
+		        (off_t)copying->bytes) != got)
+			copying->status = errno == ENOSPC ? PH_FULL : PH_IO;
+		else
+			copying->bytes += (uint64_t)got;
+	}
+	free(block);
+}
+
+/* A file belongs to one message: another needs its own. */
+static int
+copy_body(struct attempt *a, struct queue_db_body *body)
+{
+	struct copying copying = { .from = body->fd, .to = -1 };
+
+	if (body->fd < 0)
+		return PH_OK;
+	if (queue.db == NULL)
+		return PH_UNAVAILABLE;
+	queue.users++;
+	ph_work(copy_file, &copying);
+	queue.users--;
+	ph_event_signal(&queue.moved);
+	if (copying.to >= 0)
+		ph_arena_own_fd(a->arena, copying.to);
+	body->fd = copying.to;
+	body->file_bytes = copying.bytes;
+	return copying.status;
+}
+
+/* --- held --- */
+
+static const struct queue_db_recipient *
+row_of(const struct queue_db_message *parent, uint32_t number)
+{
+	for (size_t i = 0; i < parent->recipient_count; i++)
+		if (parent->recipients[i].number == number)
+			return &parent->recipients[i];
+	return NULL;
+}
+
+static struct ph_slice
+held_envelope(struct attempt *a, struct ph_slice envelope,
+    const struct hook_answer *answer)
+{
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, a->arena, ENVELOPE_MAX);
+	ph_buf_slice(&buf, envelope);
+	record_put_str(&buf, ENV_QUARANTINE, ph_arena_printf(a->arena,
+	    PH_SLICE_FMT ": " PH_SLICE_FMT, PH_SLICE_ARG(answer->module),
+	    PH_SLICE_ARG(answer->text)));
+	return ph_buf_content(&buf);
+}
+
+/* The message again, for him alone, and nobody tries it. */
+static int
+hold(struct attempt *a, const struct queue_db_message *parent,
+    const struct queue_recipient *r)
+{
+	const struct queue_db_recipient *row = row_of(parent, r->number);
+	struct queue_db_recipient *to = ph_arena_alloc(a->arena, sizeof(*to));
+	struct onward *onward = ph_arena_alloc(a->arena, sizeof(*onward));
+
+	if (row == NULL)
+		return PH_DEFECT;
+	*to = *row;
+	to->number = 0;
+	to->state = QUEUE_DB_WAITING;
+	to->next_ms = 0;
+	onward->of = r;
+	onward->message = *parent;
+	onward->message.order = QUEUE_DB_HELD;
+	onward->message.recipients = to;
+	onward->message.recipient_count = 1;
+	onward->message.envelope = held_envelope(a, parent->envelope,
+	    &a->answers[r->index]);
+	onward->next = a->made;
+	a->made = onward;
+	return copy_body(a, &onward->message.body);
+}
+
+/* --- for the attempt --- */
+
+static void
+prepare(struct attempt *a, const struct queue_db_message *parent,
+    const struct queue_recipient *r)
+{
+	struct hook_answer *answer = &a->answers[r->index];
+	int status;
+
+	if (a->entry->quarantine != NULL) { /* somebody let it go */
+		ph_log(PH_NOTICE, "not_held_again",
+		    ph_f_str("queue", entry_name(a->entry)),
+		    ph_f_str("to", r->address),
+		    ph_f_slice("module", answer->module));
+		answer->verdict = PH_NEXT;
+		return;
+	}
+	status = parent->id != 0 ? hold(a, parent, r) : PH_UNAVAILABLE;
+	if (status == PH_OK)
+		return;
+	ph_log(PH_ERROR, "not_set_aside",
+	    ph_f_str("queue", entry_name(a->entry)),
+	    ph_f_str("reason", ph_status_name(status)));
+	if (a->made != NULL && a->made->of == r)
+		a->made = a->made->next;
+	*answer = (struct hook_answer){ .verdict = PH_DEFER, .code = 451,
+		.enhanced = PH_LIT("4.3.0"),
+		.text = PH_LIT("the message can't be set aside now") };
+}
+
+void
+onward_prepare(struct attempt *a)
+{
+	struct queue_db_message parent = { .body.fd = -1 };
+	bool is_read = false;
+
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		if (a->answers == NULL ||
+		    a->answers[i].verdict != PH_QUARANTINE)
+			continue;
+		if (!is_read && queue_read(a->entry->id, a->arena, &parent) !=
+		    PH_OK)
+			parent.id = 0;
+		is_read = true;
+		prepare(a, &parent, &a->entry->recipients[i]);
+	}
+}
+
+void
+onward_add(struct attempt *a, struct queue_db_op *op)
+{
+	for (struct onward *at = a->made; at != NULL; at = at->next) {
+		at->message.id = id_create_above(a->entry->id);
+		queue_db_op_message(op, &at->message);
+		at->entry = entry_create(&at->message);
+		ph_assert(at->entry != NULL);
+	}
+}
+
+bool
+onward_any(const struct attempt *a)
+{
+	return a->made != NULL;
+}
+
+void
+onward_done(struct attempt *a, bool happened)
+{
+	for (struct onward *at = a->made; at != NULL; at = at->next) {
+		if (at->entry == NULL)
+			continue;
+		if (!happened) {
+			entry_free(at->entry);
+			continue;
+		}
+		ph_log(PH_NOTICE, "quarantined",
+		    ph_f_str("queue", entry_name(at->entry)),
+		    ph_f_str("of", entry_name(a->entry)),
+		    ph_f_str("session", entry_session(a->entry)),
+		    ph_f_str("from", a->entry->sender),
+		    ph_f_str("to", at->of->address),
+		    ph_f_str("reason", at->entry->quarantine));
+		schedule_new(at->entry);
+	}
+}

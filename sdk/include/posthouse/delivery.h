@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posthouse/delivery.h - hooks behind the queue: what becomes of a message
+ * that was taken, recipient by recipient.
+ *
+ * A check module has them beside, or instead of, those of <posthouse/check.h>,
+ * and all that is said there of hooks holds: one is a fiber with a deadline,
+ * what it can't answer counts as on_failure, a shadow changes nothing. The
+ * client is gone: ph_call_session tells what was known of it when the message
+ * was taken, ph_call_note what modules noted until then, while one of these
+ * modules was on. A session state or message state lasts for the recipient's
+ * hooks of one attempt. Header changes are not made here.
+ */
+#ifndef POSTHOUSE_DELIVERY_H
+#define POSTHOUSE_DELIVERY_H
+
+#include <posthouse/check.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * NULL where the module has nothing to say. Before an attempt, once for each
+ * recipient, with the whole content (ph_call_content): route first, when it was
+ * decided where his mail goes, that is before the first attempt and again after
+ * a restart or when routes changed; deliver before every attempt. Their
+ * verdicts are about that recipient alone: reject returns the message to its
+ * sender with this reply (RFC 3464), defer tries it again later, discard is done
+ * with it and tells nobody, quarantine moves it into a message of its own that
+ * is held; what was held once and released is not held again. A crash of the
+ * server before the outcome is on disk repeats the hook.
+ *
+ * The other three hear of an outcome when it is on disk, without the content.
+ * They are not waited for, decide nothing (any verdict but PH_NEXT is a fault),
+ * and may be missed, or told twice, where a process dies.
+ */
+struct ph_delivery_ops {
+	ph_hook *route;
+	ph_hook *deliver;
+	ph_hook *delivered; /* a mailbox has it, or the next server */
+	ph_hook *deferred;  /* it is tried again */
+	ph_hook *bounced;   /* for good; its sender is told, if he wants it */
+};
+
+/* What is known of a recipient's delivery; made by the core, grows at its end.
+ * All borrowed for the call. */
+struct ph_delivery_facts {
+	const char *queue_id;        /* as in the log */
+	struct ph_slice user;        /* whose mailbox; absent: it goes on */
+	struct ph_slice destination; /* of a remote one: a domain, or what a
+	                              * router said; else absent */
+	int64_t received_at;         /* seconds since 1970 */
+	unsigned attempts;           /* so far; when told: with this one */
+	/* The reply of the last attempt; when told: of this one. */
+	int code;                    /* 0: nobody replied */
+	struct ph_slice enhanced, host, text; /* absent: not known */
+};
+/* NULL at the stages before the queue. */
+PH_EXPORT const struct ph_delivery_facts *ph_call_delivery(
+    const struct ph_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks behind the queue, in a server: whose verdict counts how, what they see,
+what they are told, and that a server without them sends no message about it."""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from remote import Remote
+from sandbox import TOP, Dns, Sandbox, until
+
+# What it does is in the recipient: "reject+x@..."; it sees the whole message.
+SOURCE = r"""
+#include <posthouse/delivery.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <unistd.h>
+
+static bool
+asks(const struct ph_call *call, const char *what)
+{
+	struct ph_slice to = ph_call_recipient(call);
+	size_t n = strlen(what);
+
+	return to.n > n && memcmp(to.p, what, n) == 0 &&
+	    (to.p[n] == '+' || to.p[n] == '@');
+}
+
+static enum ph_verdict
+on_mail(struct ph_call *call, const void *conf)
+{
+	(void)conf;
+	ph_note(call, "seen", "sender " PH_SLICE_FMT,
+	    PH_SLICE_ARG(ph_call_sender(call)));
+	return PH_NEXT;
+}
+
+static enum ph_verdict
+on_before(struct ph_call *call, const void *conf)
+{
+	const struct ph_delivery_facts *d = ph_call_delivery(call);
+	const struct ph_session *session = ph_call_session(call);
+	char client[PH_ADDR_TEXT_MAX];
+	bool is_route = ph_call_stage(call) == PH_AT_ROUTE;
+
+	(void)conf;
+	ph_log(PH_INFO, "seen",
+	    ph_f_str("stage", ph_stage_name(ph_call_stage(call))),
+	    ph_f_slice("to", ph_call_recipient(call)),
+	    ph_f_slice("mailbox", d->user),
+	    ph_f_slice("destination", d->destination),
+	    ph_f_str("note", ph_call_note(call, "seen")),
+	    ph_f_str("client", ph_addr_format(ph_call_client(call), client)),
+	    ph_f_str("listener", ph_session_listener(session)),
+	    ph_f_str("user", ph_session_user(session)),
+	    ph_f_int("octets", (int64_t)ph_call_content(call).n),
+	    ph_f_int("attempts", d->attempts));
+	if (asks(call, "routeless"))
+		return is_route ? ph_reject(call, 550, "5.4.6",
+		    "no way there") : PH_NEXT;
+	if (is_route)
+		return PH_NEXT;
+	if (asks(call, "reject"))
+		return ph_reject(call, 552, "5.7.42", "not for you");
+	if (asks(call, "defer") && d->attempts < 2)
+		return ph_defer(call, 451, "4.7.42", "come back");
+	if (asks(call, "discard"))
+		return PH_DISCARD;
+	if (asks(call, "quarantine")) {
+		ph_reason(call, "looks odd");
+		return PH_QUARANTINE;
+	}
+	if (asks(call, "crash"))
+		raise(SIGSEGV);
+	return PH_NEXT;
+}
+
+static enum ph_verdict
+on_after(struct ph_call *call, const void *conf)
+{
+	const struct ph_delivery_facts *d = ph_call_delivery(call);
+
+	(void)conf;
+	ph_log(PH_INFO, "told",
+	    ph_f_str("stage", ph_stage_name(ph_call_stage(call))),
+	    ph_f_slice("to", ph_call_recipient(call)),
+	    ph_f_slice("host", d->host), ph_f_int("code", d->code),
+	    ph_f_slice("text", d->text), ph_f_int("attempts", d->attempts));
+	return asks(call, "meddler") ? PH_DISCARD : PH_NEXT;
+}
+
+static const struct ph_check_ops ops = { .at = { [PH_AT_MAIL] = on_mail } };
+static const struct ph_delivery_ops delivery = { .route = on_before,
+	.deliver = on_before, .delivered = on_after, .deferred = on_after,
+	.bounced = on_after };
+PH_MODULE(check_part) = { .abi = PH_ABI, .name = "check_part",
+	.kinds = PH_KIND_CHECK, .doc = "Plays a part", .check = &ops,
+	.delivery = &delivery };
+"""
+TEXT = b"From: alice@example.test\r\nSubject: part\r\n\r\nNUMBER 1.\r\n"
+
+
+def arrived(remote):
+    """The recipients of what the other server took."""
+    return {re.search(r"<(.*)>", to).group(1)
+            for _, all_of, _ in list(remote.messages) for to in all_of}
+
+
+class Hooks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="posthouse-hooks-", dir="/var/tmp")
+        os.chmod(cls.dir, 0o755)
+        source = os.path.join(cls.dir, "check_part.c")
+        with open(source, "w", encoding="ascii") as out:
+            out.write(SOURCE)
+        subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-I",
+                        os.path.join(TOP, "sdk", "include"), source, "-o",
+                        cls.dir + "/check_part.so"], check=True, timeout=120)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.dir, ignore_errors=True)
+
+    def box(self, options="", conf="", **how):
+        box = Sandbox({"part": f'queue: {{ retry = [ "1s" ]; }};\n{conf}\n'
+                       f'check_part: {{ module = "{self.dir}/check_part.so"; '
+                       f'{options} }};'}, **how)
+        self.addCleanup(box.close)
+        return box
+
+    def send(self, box, *to, text=TEXT):
+        """Recipients of far.test, which only users may name."""
+        client = box.submission("alice")
+        client.sendmail("alice@example.test", list(to), text)
+        client.quit()
+
+    def far(self, conf="", **how):
+        remote = self.enterContext(Remote())
+        dns = self.enterContext(Dns("far.test A 127.0.0.2\n"))
+        box = self.box(conf=f"{conf}\ntransport_smtp: {{ port = {remote.port}; "
+                       "allow_loopback = true; };", dns=dns.address, **how)
+        return box, remote
+
+    def test_each_verdict_is_for_its_recipient_alone(self):
+        box, remote = self.far()
+        self.send(box, "bob@example.test", *(
+            who + "@far.test" for who in
+            ("routeless", "reject", "defer", "discard", "plain")))
+        until(lambda: len(arrived(remote)) == 2, "what may go farther")
+        self.assertEqual(arrived(remote),
+                         {"plain@far.test", "defer@far.test"})
+        box.inbox("bob", 1)
+        reports = b"".join(box.inbox("alice", 1))
+        until(lambda: b"reject@far.test" in b"".join(
+            box.inbox("alice", 1)), "the report")
+        reports = b"".join(box.inbox("alice", 1))
+        self.assertIn(b"routeless@far.test", reports)
+        self.assertRegex(reports, rb"552[ -]5\.7\.42 not for you \(\w+\)")
+        self.assertNotIn(b"discard@far.test", reports)
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+        log = box.log()
+        self.assertEqual(len(re.findall(
+            " seen .*stage=deliver to=defer@", log)), 3)
+        for who in ("plain", "defer", "reject", "routeless"):
+            self.assertEqual(len(re.findall(
+                f" seen .*stage=route to={who}@", log)), 1, who)
+        self.assertIn(" discarded ", log)
+
+    def test_it_sees_the_session_and_the_notes_of_before(self):
+        box, _ = self.far()
+        self.send(box, "plain@far.test", "bob@example.test")
+        line = box.lines(" seen ", "stage=deliver", "to=plain@far.test")[0]
+        for part in ("destination=far.test", "user=alice@example.test",
+                     "client=127.0.0.1", "listener=smtp_submission",
+                     'note="sender alice@example.test"', "attempts=0"):
+            self.assertIn(part, line)
+        self.assertRegex(line, r" octets=[1-9]\d\d ")
+        self.assertRegex(line, r" session=\w+ queue=\w+ ")
+        self.assertIn("mailbox=bob@example.test", box.lines(
+            " seen ", "stage=deliver", "to=bob@example.test")[0])
+
+    def test_a_large_message_is_read_from_its_file(self):
+        box, _ = self.far()
+        text = TEXT + b"x" * 998 + b"\r\n"
+        text += (b"y" * 998 + b"\r\n") * 300
+        self.send(box, "bob@example.test", text=text)
+        line = box.lines(" seen ", "stage=deliver", "to=bob@example.test")[0]
+        self.assertGreater(int(re.search(r" octets=(\d+)", line).group(1)),
+                           len(text))
+
+    def test_outcomes_are_told(self):
+        box, _ = self.far()
+        self.send(box, "plain@far.test", "reject@far.test", "defer@far.test",
+                  "discard@far.test", "meddler@far.test")
+        box.lines(" told ", "stage=delivered", "to=plain@far.test", "code=250",
+                  "host=")
+        box.lines(" told ", "stage=bounced", "to=reject@far.test", "code=552")
+        box.lines(" told ", "stage=deferred", "to=defer@far.test",
+                  "attempts=1", "come back")
+        box.lines(" told ", "stage=delivered", "to=defer@far.test",
+                  "attempts=3")
+        # deciding is none of its business there
+        box.lines(" verdict ", "stage=delivered",
+                  'failure="a verdict that the stage does not honour"')
+        self.assertNotIn("to=discard@far.test host", box.log())
+        until(lambda: re.search(r"check_part hook=delivered calls=\d",
+                                box.ctl("modules").stdout), "the figures")
+        self.assertRegex(box.ctl("modules").stdout, r" missed=0 ")
+
+    def test_quarantine_holds_one_recipient_until_he_is_let_go(self):
+        box, remote = self.far()
+        self.send(box, "quarantine@far.test", "plain@far.test")
+        until(lambda: len(remote.messages) == 1, "the other one")
+        line = box.lines(" quarantined ", "to=quarantine@far.test")[0]
+        self.assertIn("looks odd", line)
+        name = re.search(r" queue=(\w+) ", line).group(1)
+        listed = box.ctl("queue", "list").stdout
+        self.assertIn(name, listed)
+        self.assertIn("check_part: looks odd", listed)
+        box.kill()
+        box.restart()
+        self.assertIn(name, box.ctl("queue", "list").stdout)
+        box.ctl("queue", "release", name)
+        until(lambda: len(remote.messages) == 2, "what was let go")
+        self.assertIn("quarantine@far.test", arrived(remote))
+        self.assertIn(b"NUMBER 1.", remote.messages[1][2])
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+
+    def test_a_hook_that_crashes_delays_and_is_taken_out(self):
+        # a crash is what is wanted: no report of it
+        old = os.environ.get("ASAN_OPTIONS", "")
+        os.environ["ASAN_OPTIONS"] = "handle_segv=0:" + old
+        self.addCleanup(os.environ.__setitem__, "ASAN_OPTIONS", old)
+        box, remote = self.far(conf="crash_limit = 3;")
+        self.send(box, "crash@far.test")
+        box.lines("checks_unanswered", "counts_as=defer")
+        self.send(box, "bob@example.test")
+        until(lambda: re.search("check_part state=broken",
+                                box.ctl("modules").stdout), "taken out", 90)
+        self.assertEqual(remote.messages, [])
+        self.assertIn("queue.0 messages 1\n", box.ctl("status").stdout)
+        box.ctl("module", "disable", "check_part")
+        box.ctl("queue", "flush", "all")
+        until(lambda: len(remote.messages) == 1, "the message", 90)
+        box.inbox("bob", 1)
+
+    def test_nobody_is_asked_where_nobody_has_a_hook(self):
+        with Sandbox({"plain": "check_access: { };"}) as box:
+            self.send(box, "bob@example.test")
+            box.inbox("bob", 1)
+            status = box.ctl("status").stdout
+            self.assertRegex(status, r"check.0 stages [1-9]")
+            self.assertIn("check.0 delivery_asked 0\n", status)
+            self.assertIn("check.0 delivery_told 0\n", status)
+
+
+if __name__ == "__main__":
+    unittest.main()
