@@ -29,10 +29,31 @@ asks(const struct ph_call *call, const char *what)
 	    (to.p[n] == '+' || to.p[n] == '@');
 }
 
+static bool
+sends(const struct ph_call *call, const char *who)
+{
+	struct ph_slice from = ph_call_sender(call);
+
+	return from.n > strlen(who) && memcmp(from.p, who, strlen(who)) == 0;
+}
+
 static enum ph_verdict
 on_mail(struct ph_call *call, const void *conf)
 {
+	const struct ph_decision *decided = ph_call_decision(call);
+
 	(void)conf;
+	if (decided != NULL)
+		ph_log(PH_INFO, "watched",
+		    ph_f_str("stage", ph_stage_name(ph_call_stage(call))),
+		    ph_f_slice("from", ph_call_sender(call)),
+		    ph_f_str("came_to", ph_verdict_name(decided->verdict)),
+		    ph_f_int("code", decided->code),
+		    ph_f_slice("by", decided->module));
+	if (decided != NULL && sends(call, "slow"))
+		ph_sleep_ms(60000);
+	if (decided == NULL && sends(call, "refused"))
+		return ph_reject(call, 550, "5.7.43", "not from you");
 	ph_note(call, "seen", "sender " PH_SLICE_FMT,
 	    PH_SLICE_ARG(ph_call_sender(call)));
 	return PH_NEXT;
@@ -57,6 +78,8 @@ on_before(struct ph_call *call, const void *conf)
 	    ph_f_str("listener", ph_session_listener(session)),
 	    ph_f_str("user", ph_session_user(session)),
 	    ph_f_int("octets", (int64_t)ph_call_content(call).n),
+	    ph_f_str("came_to", ph_call_decision(call) != NULL ?
+	        ph_verdict_name(ph_call_decision(call)->verdict) : NULL),
 	    ph_f_int("attempts", d->attempts));
 	if (asks(call, "routeless"))
 		return is_route ? ph_reject(call, 550, "5.4.6",
@@ -250,6 +273,64 @@ class Hooks(unittest.TestCase):
         until(lambda: len(remote.messages) == 1, "the message", 90)
         box.inbox("bob", 1)
 
+    def watched(self, **how):
+        """One who enforces, and one who watches."""
+        return self.far(conf=f'watcher: {{ module = "{self.dir}/check_part.so"; '
+                        'mode = "observe"; hook_timeout = "5m"; };', **how)
+
+    def test_an_observer_sees_what_was_decided_and_decides_nothing(self):
+        box, remote = self.watched()
+        with box.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("refused@out.test")[0], 550)
+        line = box.lines(" watched ", "from=refused@out.test")[0]
+        for part in ("module=watcher", "stage=mail", "came_to=reject",
+                     "code=550", "by=check_part"):
+            self.assertIn(part, line)
+        self.send(box, "reject@far.test", "plain@far.test")
+        box.lines(" watched ", "from=alice@example.test", "came_to=accept")
+        for who, verdict in (("reject", "reject"), ("plain", "accept")):
+            box.lines(" seen ", "module=watcher", "stage=deliver",
+                      f"to={who}@far.test", f"came_to={verdict}", "octets=0")
+            box.lines(" seen ", "module=watcher", "stage=route",
+                      f"to={who}@far.test")
+        for stage, who in (("bounced", "reject"), ("delivered", "plain")):
+            for section in ("watcher", "check_part"):
+                box.lines(" told ", f"module={section}", f"stage={stage}",
+                          f"to={who}@far.test")
+        # it would have liked to reject, too
+        box.lines(" verdict ", "module=watcher", "mode=observe",
+                  'failure="a verdict that the stage does not honour"')
+        self.assertEqual(len(remote.messages), 1)
+        self.assertRegex(box.ctl("modules").stdout,
+                         r"watcher state=observe .* mode=observe .* missed=0 ")
+
+    def test_an_observer_delays_nobody_and_misses_what_is_too_much(self):
+        box, _ = self.watched()
+        for _ in range(30):
+            with box.smtp() as client:
+                client.ehlo("client.test")
+                for _ in range(10):
+                    self.assertEqual(client.mail("slow@out.test")[0], 250)
+                    client.rset()
+        with box.smtp() as client:
+            client.sendmail("slow@out.test", ["bob@example.test"], TEXT)
+        box.inbox("bob", 1)
+        missed = until(lambda: re.search(r"watcher .* missed=([1-9]\d*) ",
+                                         box.ctl("modules").stdout), "missed")
+        self.assertGreaterEqual(int(missed.group(1)), 300 - 256)
+
+    def test_an_observer_that_crashes_costs_nothing(self):
+        old = os.environ.get("ASAN_OPTIONS", "")
+        os.environ["ASAN_OPTIONS"] = "handle_segv=0:" + old
+        self.addCleanup(os.environ.__setitem__, "ASAN_OPTIONS", old)
+        box, remote = self.far(options='mode = "observe";')
+        self.send(box, "crash@far.test", "discard@far.test")
+        until(lambda: len(arrived(remote)) == 2, "both")
+        box.lines("role_died", "role=check", "module=check_part")
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+
     def test_nobody_is_asked_where_nobody_has_a_hook(self):
         with Sandbox({"plain": "check_access: { };"}) as box:
             self.send(box, "bob@example.test")
@@ -257,7 +338,7 @@ class Hooks(unittest.TestCase):
             status = box.ctl("status").stdout
             self.assertRegex(status, r"check.0 stages [1-9]")
             self.assertIn("check.0 delivery_asked 0\n", status)
-            self.assertIn("check.0 delivery_told 0\n", status)
+            self.assertIn("check.0 told 0\n", status)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,9 @@ state_text(const struct module_facts *facts, const struct ward *ward)
 		return "broken";
 	if (ward->state == MODULE_OFF)
 		return "off";
-	return facts->mode == MODE_SHADOW ? "shadow" : "on";
+	return facts->mode == MODE_SHADOW ? "shadow" :
+	    facts->mode == MODE_OBSERVE   ? "observe" :
+	                                    "on";
 }
 
 static void
@@ -144,7 +146,9 @@ put_facts(struct report *report, const struct module_facts *facts,
 		return;
 	put_number(report, "order", facts->order);
 	put_text(report, "mode",
-	    facts->mode == MODE_SHADOW ? "shadow" : "enforce");
+	    facts->mode == MODE_SHADOW      ? "shadow" :
+	        facts->mode == MODE_OBSERVE ? "observe" :
+	                                      "enforce");
 	if (facts->on_failure < 3)
 		put_text(report, "on_failure", failures[facts->on_failure]);
 }
@@ -163,7 +167,8 @@ put_counts(struct report *report, const struct module_facts *facts,
 	for (unsigned i = 0; i < TALLY_WORKED; i++)
 		if (facts->kinds & PH_KIND_CHECK)
 			put_number(report, end_names[i], sum->ends[i]);
-	if (facts->stages >> PH_AT_DELIVERED != 0)
+	if (facts->stages >> PH_AT_DELIVERED != 0 ||
+	    facts->mode == MODE_OBSERVE)
 		put_number(report, "missed", sum->missed);
 	if (facts->kinds & counted)
 		put_number(report, "lost", ward->lost);

@@ -18,7 +18,7 @@ struct module_common {
 	const char *module;     /* .so's name; "": the section's name */
 	unsigned order;         /* same order: together; default 100 */
 	unsigned on_failure;    /* index: defer, next, reject */
-	unsigned mode;          /* index: enforce, shadow */
+	unsigned mode;          /* index: enforce, shadow, observe */
 	unsigned timeout_ms;    /* budget of one hook */
 	const char *const *listen;     /* listeners: "0.0.0.0:25", "[::]:25" */
 	const char *const *listen_tls; /* implicit TLS */
@@ -27,7 +27,7 @@ struct module_common {
 	struct when when;              /* checks: whom they are asked about */
 };
 enum { ON_FAILURE_DEFER, ON_FAILURE_NEXT, ON_FAILURE_REJECT };
-enum { MODE_ENFORCE, MODE_SHADOW };
+enum { MODE_ENFORCE, MODE_SHADOW, MODE_OBSERVE };
 enum {
 	CLIENT_CERTIFICATE_NO,
 	CLIENT_CERTIFICATE_ASK,

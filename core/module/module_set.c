@@ -9,7 +9,8 @@
 #include "module/loader.h"
 
 static const char *const failures[] = { "defer", "next", "reject", NULL };
-static const char *const modes[] = { "enforce", "shadow", NULL };
+static const char *const modes[] = { "enforce", "shadow", "observe",
+	NULL };
 static const char *const certificates[] = { "no", "ask", "require", NULL };
 
 const struct ph_option module_common_options[] = {
@@ -22,7 +23,8 @@ const struct ph_option module_common_options[] = {
 	PH_OPT_CHOICE("on_failure", struct module_common, on_failure,
 	    failures, "defer", "What counts when a check can't answer"),
 	PH_OPT_CHOICE("mode", struct module_common, mode, modes, "enforce",
-	    "\"shadow\": a check runs, is recorded, changes nothing"),
+	    "\"shadow\": a check runs, is recorded, changes nothing; "
+	    "\"observe\": nobody waits for it"),
 	PH_OPT_MSEC("hook_timeout", struct module_common, timeout_ms, 10,
 	    600000, "20s", "How long one hook of a check may take"),
 	PH_OPT_LIST("listen", struct module_common, listen, 0, 64, "[]",

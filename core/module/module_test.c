@@ -41,6 +41,11 @@ START_TEST(takes_a_whole_descriptor_of_our_abi)
 	module.kinds |= PH_KIND_LISTENER;
 	module.listener = &listener_ops;
 	ck_assert(loader_accepts(&module, &err));
+	module.abi.minor = 3; /* ended before hooks behind the queue */
+	module.abi.size = offsetof(struct ph_module, delivery);
+	module.delivery = (const void *)&module; /* what lies behind it */
+	ck_assert(loader_accepts(&module, &err));
+	ck_assert_ptr_null(module_hook(&module, PH_AT_DELIVER));
 	module.abi.minor = 0; /* ended before the operations of a router */
 	module.abi.size = offsetof(struct ph_module, router);
 	ck_assert(loader_accepts(&module, &err));
@@ -222,8 +227,9 @@ START_TEST(the_snippet_shows_every_option_at_its_default)
 	    "\t# What counts when a check can't answer "
 	    "(\"defer\" or \"next\" or \"reject\").\n"
 	    "\ton_failure = \"defer\";\n"
-	    "\t# \"shadow\": a check runs, is recorded, changes nothing "
-	    "(\"enforce\" or \"shadow\").\n"
+	    "\t# \"shadow\": a check runs, is recorded, changes nothing; "
+	    "\"observe\": nobody waits for it "
+	    "(\"enforce\" or \"shadow\" or \"observe\").\n"
 	    "\tmode = \"enforce\";\n"
 	    "\t# How long one hook of a check may take (a duration).\n"
 	    "\thook_timeout = \"20s\";\n"

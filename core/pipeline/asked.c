@@ -28,6 +28,13 @@ asked_is(const struct check_facts *check, const struct when_facts *known)
 	    (!check->has_when || when_holds(&check->when, known));
 }
 
+/* Of outcomes all are told alike. */
+static bool
+is_waited_for(const struct check_facts *check, enum ph_stage stage)
+{
+	return check->mode != MODE_OBSERVE || stage >= PH_AT_DELIVERED;
+}
+
 /* Modules of one order run together, orders one after the other. */
 struct asked
 asked_at(const struct generation *generation, enum ph_stage stage,
@@ -40,7 +47,7 @@ asked_at(const struct generation *generation, enum ph_stage stage,
 		const struct check_facts *check = &generation->checks[i];
 
 		if ((check->stages >> stage & 1) == 0 ||
-		    !asked_is(check, known))
+		    !is_waited_for(check, stage) || !asked_is(check, known))
 			continue;
 		asked.is_any = true;
 		if (check->order != order) {
@@ -59,10 +66,31 @@ asked_at(const struct generation *generation, enum ph_stage stage,
 	return asked;
 }
 
+bool
+asked_observers(const struct generation *generation, enum ph_stage stage,
+    const struct when_facts *known)
+{
+	if ((generation->observed >> stage & 1) == 0)
+		return false;
+	for (size_t i = 0; i < generation->check_count; i++) {
+		const struct check_facts *check = &generation->checks[i];
+
+		if ((check->stages >> stage & 1) != 0 &&
+		    !is_waited_for(check, stage) && asked_is(check, known))
+			return true;
+	}
+	return false;
+}
+
 void
 asked_missed(const struct generation *generation, unsigned stages)
 {
-	for (size_t i = 0; i < generation->check_count; i++)
-		if (generation->checks[i].stages & stages)
-			tally_miss(tally_of(generation->checks[i].section));
+	for (size_t i = 0; i < generation->check_count; i++) {
+		const struct check_facts *check = &generation->checks[i];
+		unsigned heard = check->mode == MODE_OBSERVE ? ~0u :
+		    ~0u << PH_AT_DELIVERED;
+
+		if ((check->stages & stages & heard) != 0)
+			tally_miss(tally_of(check->section));
+	}
 }

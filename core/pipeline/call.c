@@ -33,6 +33,12 @@ ph_call_client(const struct ph_call *call)
 	return &call->session->client;
 }
 
+const struct ph_decision *
+ph_call_decision(const struct ph_call *call)
+{
+	return call->decision;
+}
+
 const struct ph_delivery_facts *
 ph_call_delivery(const struct ph_call *call)
 {

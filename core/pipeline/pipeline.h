@@ -28,6 +28,7 @@ struct ph_call {
 	int content_fd;        /* what content maps; -1: octets of the arena */
 	size_t content_skip;   /* of it, before the body */
 	const struct ph_delivery_facts *delivery; /* NULL: before the queue */
+	const struct ph_decision *decision; /* for observers; else NULL */
 	/* the answer */
 	enum ph_verdict verdict;
 	int code;
@@ -48,6 +49,8 @@ void pipeline_run(const struct generation *generation,
     const struct ph_call *request, struct ph_buf *reply);
 /* Which of two verdicts wins. Pure. */
 enum ph_verdict pipeline_stronger(enum ph_verdict a, enum ph_verdict b);
+/* Whether the call is nobody's delay and decides nothing. Pure. */
+bool pipeline_only_tells(const struct ph_call *call);
 /* Whether a stage is one that hears of an outcome and decides nothing. Pure. */
 bool pipeline_is_told(enum ph_stage stage);
 /* Whether a stage honours a verdict. Pure. */

@@ -45,6 +45,12 @@ pipeline_is_told(enum ph_stage stage)
 }
 
 bool
+pipeline_only_tells(const struct ph_call *call)
+{
+	return call->decision != NULL || pipeline_is_told(call->stage);
+}
+
+bool
 pipeline_honours(enum ph_stage stage, enum ph_verdict verdict)
 {
 	if ((unsigned)verdict > PH_QUARANTINE)
@@ -65,7 +71,7 @@ fail(struct ph_call *call, const char *why)
 	call->text = NULL;
 	call->score = 0;
 	call->changes.n = 0;
-	if (pipeline_is_told(call->stage)) {
+	if (pipeline_only_tells(call)) {
 		call->verdict = PH_NEXT;
 		return;
 	}
@@ -117,7 +123,8 @@ judge(struct ph_call *call)
 		fail(call, "out of time");
 		return TALLY_LATE;
 	}
-	if (!pipeline_honours(call->stage, verdict)) {
+	if (!pipeline_honours(call->stage, verdict) ||
+	    (pipeline_only_tells(call) && verdict != PH_NEXT)) {
 		fail(call, "a verdict that the stage does not honour");
 		return TALLY_GARBAGE;
 	}
@@ -214,6 +221,14 @@ points_of(const struct ph_call *call)
 	return (int64_t)(call->score * 1000);
 }
 
+static const char *
+mode_of(const struct ph_call *call)
+{
+	return counts(call) ? NULL :
+	    call->instance->common.mode == MODE_OBSERVE ? "observe" :
+	                                                  "shadow";
+}
+
 static void
 log_verdict(const struct ph_call *call)
 {
@@ -227,7 +242,7 @@ log_verdict(const struct ph_call *call)
 	    ph_f_str("module", instance->name),
 	    ph_f_str("stage", ph_stage_name(call->stage)),
 	    ph_f_str("verdict", ph_verdict_name(call->verdict)),
-	    ph_f_str("mode", counts(call) ? NULL : "shadow"),
+	    ph_f_str("mode", mode_of(call)),
 	    ph_f_str("failure", call->failure),
 	    ph_f_str("fault", call->fault),
 	    ph_f_str("reason", call->text),
@@ -360,6 +375,11 @@ hooks(const struct module_instance *instance, const struct ph_call *request)
 {
 	struct when_facts known;
 
+	/* of outcomes all are told alike */
+	if (!pipeline_is_told(request->stage) &&
+	    (instance->common.mode == MODE_OBSERVE) !=
+	        (request->decision != NULL))
+		return false;
 	if ((instance->module->kinds & PH_KIND_CHECK) == 0 ||
 	    module_hook(instance->module, request->stage) == NULL ||
 	    role_module_state(instance->name) == MODULE_OFF)

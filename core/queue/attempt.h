@@ -57,7 +57,7 @@ bool hooks_decided(const struct attempt *a, const struct queue_recipient *r);
 /* Whether anybody wants to hear of outcomes. */
 bool hooks_are_told(void);
 /* Tell it of what changed; the outcome is on disk. */
-void hooks_tell(const struct attempt *a);
+void hooks_tell(struct attempt *a);
 
 /* --- onward.c --- */
 

@@ -107,9 +107,30 @@ put_said(struct ph_buf *buf, const struct said *said)
 		record_put_str(buf, F_TEXT, said->reason);
 }
 
+/* For observers, of an answer. */
+static void
+put_decision(struct ph_buf *buf, const struct hook_answer *answer)
+{
+	bool is_refusal = answer->verdict == PH_REJECT ||
+	    answer->verdict == PH_DEFER;
+	size_t mark = record_begin(buf, F_DECISION);
+
+	record_put_u64(buf, F_VERDICT, answer->verdict == PH_NEXT ?
+	    PH_ACCEPT : answer->verdict);
+	if (is_refusal)
+		record_put_u64(buf, F_CODE, (uint64_t)answer->code);
+	if (is_refusal && answer->enhanced.p != NULL)
+		record_put(buf, F_ENHANCED, answer->enhanced);
+	if (answer->verdict != PH_NEXT && answer->text.p != NULL)
+		record_put(buf, F_TEXT, answer->text);
+	if (answer->module.p != NULL)
+		record_put(buf, F_MODULE, answer->module);
+	record_end(buf, mark);
+}
+
 static void
 put_recipient(const struct attempt *a, const struct queue_recipient *r,
-    unsigned stages, struct ph_buf *buf)
+    unsigned stages, const struct hook_answer *decided, struct ph_buf *buf)
 {
 	const struct lane *lane = a->job->lane;
 	size_t mark = record_begin(buf, F_RCPT);
@@ -124,6 +145,8 @@ put_recipient(const struct attempt *a, const struct queue_recipient *r,
 		    (lane->transport_n > 0 ? lane->transport_n + 1 : 0));
 	record_put_u64(buf, F_ATTEMPTS, r->attempts);
 	put_said(buf, r->said);
+	if (decided != NULL)
+		put_decision(buf, decided);
 	record_end(buf, mark);
 }
 
@@ -285,18 +308,16 @@ question_add(struct question *q, size_t index)
 		return;
 	if (budget_ms > q->budget_ms)
 		q->budget_ms = budget_ms;
-	put_recipient(a, r, stages, &q->rcpts);
+	put_recipient(a, r, stages, NULL, &q->rcpts);
 	q->index[q->count++] = index;
 }
 
-int
-hooks_ask(struct attempt *a)
+static int
+ask_all(struct attempt *a)
 {
 	struct question q;
 	int status = PH_OK;
 
-	if (!is_hooked(BEFORE) || a->origin.p == NULL)
-		return PH_OK;
 	a->answers = ph_arena_array(a->arena, a->entry->recipient_count,
 	    sizeof(*a->answers));
 	question_begin(&q, a);
@@ -365,17 +386,31 @@ question_tell(struct question *q)
 	ph_buf_fini(&buf);
 }
 
+/* One more recipient, of these stages. */
+static void
+question_tell_of(struct question *q, size_t index, unsigned stages,
+    const struct hook_answer *decided)
+{
+	put_recipient(q->a, &q->a->entry->recipients[index], stages, decided,
+	    &q->rcpts);
+	q->stages |= stages;
+	if (++q->count < AT_ONCE)
+		return;
+	question_tell(q);
+	question_begin(q, q->a);
+}
+
 void
-hooks_tell(const struct attempt *a)
+hooks_tell(struct attempt *a)
 {
 	struct question q;
 
 	if (!hooks_are_told() || a->origin.p == NULL)
 		return;
-	question_begin(&q, (struct attempt *)(uintptr_t)a);
+	question_begin(&q, a);
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
-		const struct queue_recipient *r = &a->entry->recipients[i];
-		const struct ph_slice address = ph_slice_str(r->address);
+		const struct ph_slice address =
+		    ph_slice_str(a->entry->recipients[i].address);
 		enum ph_stage stage = stage_of(a, i);
 		struct ph_addr client;
 		struct when_facts known;
@@ -383,14 +418,60 @@ hooks_tell(const struct attempt *a)
 		if (stage == PH_STAGES_ALL || !is_hooked(1u << stage))
 			continue;
 		known = known_of(a, &address, &client);
-		if (!asked_at(generation_current(), stage, &known).is_any)
-			continue;
-		put_recipient(a, r, 1u << stage, &q.rcpts);
-		q.stages |= 1u << stage;
-		if (++q.count < AT_ONCE)
-			continue;
-		question_tell(&q);
-		question_begin(&q, q.a);
+		if (asked_at(generation_current(), stage, &known).is_any)
+			question_tell_of(&q, i, 1u << stage, NULL);
 	}
 	question_tell(&q);
+}
+
+/* --- before an attempt --- */
+
+/* Of what the others said, and for whom it was new where his mail goes. */
+static void
+observe(struct attempt *a, const bool *was_routed)
+{
+	static const struct hook_answer nothing = { .verdict = PH_NEXT };
+	const struct generation *generation = generation_current();
+	struct question q;
+
+	question_begin(&q, a);
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct queue_recipient *r = &a->entry->recipients[i];
+		const struct ph_slice address = ph_slice_str(r->address);
+		struct ph_addr client;
+		struct when_facts known;
+		unsigned stages = 0;
+
+		if (!attempt_has(a, r))
+			continue;
+		known = known_of(a, &address, &client);
+		if (!was_routed[i] &&
+		    asked_observers(generation, PH_AT_ROUTE, &known))
+			stages |= 1u << PH_AT_ROUTE;
+		if (asked_observers(generation, PH_AT_DELIVER, &known))
+			stages |= 1u << PH_AT_DELIVER;
+		r->is_routed = true;
+		if (stages != 0)
+			question_tell_of(&q, i, stages, a->answers != NULL ?
+			    &a->answers[i] : &nothing);
+	}
+	question_tell(&q);
+}
+
+int
+hooks_ask(struct attempt *a)
+{
+	size_t n = a->entry->recipient_count;
+	bool *was_routed;
+	int status;
+
+	if (!is_hooked(BEFORE) || a->origin.p == NULL)
+		return PH_OK;
+	was_routed = ph_arena_array(a->arena, n, sizeof(*was_routed));
+	for (size_t i = 0; i < n; i++)
+		was_routed[i] = a->entry->recipients[i].is_routed;
+	status = ask_all(a);
+	if (status == PH_OK && (generation_current()->observed & BEFORE) != 0)
+		observe(a, was_routed);
+	return status;
 }

@@ -246,6 +246,35 @@ on_stage(struct bus_request *request)
 	check_end();
 }
 
+/* For those who only observe: nobody waits. */
+static void
+on_observe(struct bus_request *request)
+{
+	struct ph_slice record = request->message.record;
+	struct ph_call call = { .arena = request->arena };
+	struct generation *generation;
+	struct ph_buf reply;
+
+	if (!check_tell_begin(1u << (record_get_u64(record, F_STAGE, 0) & 31)))
+		return;
+	generation = generation_get(generation_current());
+	call.session = session_create(generation, NULL);
+	call.decision = check_decision(request->arena, record);
+	if (take_call(request, &call) && call.decision != NULL) {
+		call.state = session_state_obtain(
+		    ph_slice_str(call.session->id));
+		session_state_message(call.state, record_get_u64(record,
+		    F_TRANSACTION, 0));
+		session_state_get(call.state);
+		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
+		pipeline_run(generation, &call, &reply);
+		session_state_put(call.state);
+	}
+	session_free(call.session);
+	generation_put(generation);
+	check_tell_end();
+}
+
 static void
 on_session_end(struct bus_request *request)
 {
@@ -269,6 +298,7 @@ check_start(struct generation *generation, struct ph_err *err)
 	bus_serve(MSG_STAGE, ROLE_BIT(ROLE_EDGE), on_stage);
 	route_serve();
 	check_delivery_serve();
+	bus_serve(MSG_OBSERVE, ROLE_BIT(ROLE_EDGE), on_observe);
 	bus_serve(MSG_SESSION_END, ROLE_BIT(ROLE_EDGE), on_session_end);
 	return PH_OK;
 }

@@ -12,6 +12,14 @@ void check_end(void);
 
 /* Serve the hooks behind the queue. */
 void check_delivery_serve(void);
+/* Around what nobody waits for. False: too much of it runs, and what is told
+ * about the stages is missed. */
+bool check_tell_begin(unsigned stages);
+void check_tell_end(void);
+/* F_DECISION; NULL: there is none. */
+struct ph_decision;
+const struct ph_decision *check_decision(struct ph_arena *arena,
+    struct ph_slice record);
 /* What it did, for `posthousectl status`. */
 void check_delivery_status(struct ph_buf *items);
 

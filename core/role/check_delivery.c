@@ -120,6 +120,25 @@ begin_state(const struct subject *subject, char name[ID_TEXT_MAX])
 	return state;
 }
 
+const struct ph_decision *
+check_decision(struct ph_arena *arena, struct ph_slice record)
+{
+	struct ph_slice from = record_get(record, F_DECISION);
+	uint64_t verdict = record_get_u64(from, F_VERDICT, PH_NEXT);
+	struct ph_decision *decision;
+
+	if (from.p == NULL)
+		return NULL;
+	decision = ph_arena_alloc(arena, sizeof(*decision));
+	decision->verdict = verdict <= PH_QUARANTINE ?
+	    (enum ph_verdict)verdict : PH_NEXT;
+	decision->code = (int)record_get_u64(from, F_CODE, 0);
+	decision->enhanced = record_get(from, F_ENHANCED);
+	decision->text = record_get(from, F_TEXT);
+	decision->module = record_get(from, F_MODULE);
+	return decision;
+}
+
 static const struct ph_delivery_facts *
 take_delivery(const struct subject *subject, struct ph_slice record)
 {
@@ -151,7 +170,8 @@ turn_main(void *arg)
 		.header = subject->header, .content = subject->content,
 		.recipient_count = 1,
 		.content_fd = -1,
-		.delivery = take_delivery(subject, turn->record) };
+		.delivery = take_delivery(subject, turn->record),
+		.decision = check_decision(subject->arena, turn->record) };
 	char name[ID_TEXT_MAX];
 
 	call.recipients = &call.recipient;
@@ -245,8 +265,8 @@ on_ask(struct bus_request *request)
 	    PH_LIT(""), NULL, 0);
 }
 
-static void
-missed(struct ph_slice record)
+static unsigned
+stages_of(struct ph_slice record)
 {
 	uint64_t stages = 0;
 	struct record_field field;
@@ -254,25 +274,39 @@ missed(struct ph_slice record)
 	while (record_next(&record, &field))
 		if (field.tag == F_RCPT)
 			stages |= record_get_u64(field.value, F_STAGES, 0);
-	asked_missed(generation_current(), (unsigned)stages);
+	return (unsigned)stages;
 }
 
 /* Nobody waits, so nothing else holds back who tells. */
+bool
+check_tell_begin(unsigned stages)
+{
+	if (self.telling >= TOLD_AT_ONCE || !check_begin()) {
+		asked_missed(generation_current(), stages);
+		return false;
+	}
+	self.telling++;
+	self.told++;
+	return true;
+}
+
+void
+check_tell_end(void)
+{
+	self.telling--;
+	check_end();
+}
+
 static void
 on_tell(struct bus_request *request)
 {
 	struct ph_buf reply;
 
-	if (self.telling >= TOLD_AT_ONCE || !check_begin()) {
-		missed(request->message.record);
+	if (!check_tell_begin(stages_of(request->message.record)))
 		return;
-	}
-	self.telling++;
-	self.told++;
 	ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT);
 	run(request, false, &reply);
-	self.telling--;
-	check_end();
+	check_tell_end();
 }
 
 void
@@ -287,6 +321,6 @@ check_delivery_status(struct ph_buf *items)
 {
 	role_status_item(items, "delivery_asked", "%llu",
 	    (unsigned long long)self.asked);
-	role_status_item(items, "delivery_told", "%llu",
+	role_status_item(items, "told", "%llu",
 	    (unsigned long long)self.told);
 }

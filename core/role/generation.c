@@ -96,7 +96,10 @@ take_checks(struct generation *generation, struct ph_slice record)
 	while (record_next(&record, &field))
 		if (field.tag == F_CHECK) {
 			*checks = take_check(generation->arena, field.value);
-			generation->stages |= checks++->stages;
+			generation->stages |= checks->stages;
+			if (checks->mode == MODE_OBSERVE)
+				generation->observed |= checks->stages;
+			checks++;
 		}
 }
 

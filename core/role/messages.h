@@ -102,8 +102,12 @@ enum message_type {
 	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
 	 * F_NUMBER, and what MSG_STAGE replies) */
 	MSG_DELIVERY_ASK = 43,
-	/* from queue: hooks after it; the same without content. Notify */
+	/* from queue: hooks after it, and observers of those before: the same
+	 * without content, with F_DECISION? in each F_RCPT. Notify */
 	MSG_DELIVERY_TELL = 44,
+	/* from edge: a stage for observers, when it is decided: as MSG_STAGE
+	 * without a descriptor, and F_DECISION. Notify */
+	MSG_OBSERVE = 45,
 
 	/* --- to queue, from edge --- */
 	/* reply F_SPOOL, fd: an unlinked file to write the content to */
@@ -258,6 +262,8 @@ enum field_tag {
 	                  * F_NOTE* */
 	F_NOTE,          /* r: F_NAME F_TEXT: of a check */
 	F_ATTEMPTS,      /* n */
+	F_DECISION,      /* r: F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE?: of
+	                  * a stage, for observers */
 };
 
 #endif

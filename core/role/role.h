@@ -42,6 +42,7 @@ struct generation {
 	const struct check_facts *checks; /* edge, check, queue: by order */
 	size_t check_count;
 	unsigned stages;               /* a bit for each that a check hooks */
+	unsigned observed;             /* the same, in mode "observe" */
 	unsigned router_count;         /* of the whole configuration */
 	uint64_t routes_sum;           /* queue: of what routes are made from */
 	const struct notices *notices; /* queue: the words of reports */

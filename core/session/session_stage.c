@@ -303,6 +303,38 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 	return outcome;
 }
 
+/* Those who only observe hear of it, when it is decided. */
+static void
+observe(struct ph_session *session, enum ph_stage stage,
+    struct ph_mail *mail, struct ph_slice recipient,
+    const struct ph_outcome *outcome)
+{
+	const struct when_facts known = known_of(session, mail, &recipient);
+	struct ph_buf buf;
+	size_t mark;
+
+	if (!asked_observers(session->generation, stage, &known))
+		return;
+	ph_buf_init(&buf, NULL, BUS_MESSAGE_LIMIT);
+	session_put(session, &buf);
+	put_envelope(&buf, stage, mail, recipient);
+	mark = record_begin(&buf, F_DECISION);
+	record_put_u64(&buf, F_VERDICT, outcome->verdict);
+	record_put_u64(&buf, F_CODE, (uint64_t)outcome->code);
+	if (outcome->enhanced != NULL)
+		record_put_str(&buf, F_ENHANCED, outcome->enhanced);
+	if (outcome->text != NULL)
+		record_put_str(&buf, F_TEXT, outcome->text);
+	if (outcome->module != NULL)
+		record_put_str(&buf, F_MODULE, outcome->module);
+	record_end(&buf, mark);
+	session->was_asked = true;
+	if (buf.full || !bus_notify(ROLE_CHECK, record_crc(0, session->id,
+	        strlen(session->id)), MSG_OBSERVE, ph_buf_content(&buf)))
+		asked_missed(session->generation, 1u << stage);
+	ph_buf_fini(&buf);
+}
+
 struct ph_outcome
 ph_session_stage(struct ph_session *session, enum ph_stage stage,
     struct ph_mail *mail, struct ph_slice recipient)
@@ -315,6 +347,7 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 	}
 	outcome = ask(session, stage, mail, recipient);
 	session_judge(session, stage, mail, recipient, &outcome);
+	observe(session, stage, mail, recipient, &outcome);
 	if (outcome.verdict == PH_QUARANTINE && mail != NULL)
 		mail_hold(mail, ph_arena_printf(ph_mail_arena(mail), "%s%s%s",
 		    outcome.module != NULL ? outcome.module : "check",

@@ -22,7 +22,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 HEADERS = os.path.join(TOP, "sdk", "include", "posthouse")
-MAY_GROW = ["ph_module", r"ph_[a-z]+_ops", "ph_dns_answer", "ph_delivery_facts"]
+MAY_GROW = ["ph_module", r"ph_[a-z]+_ops", "ph_dns_answer", "ph_delivery_facts",
+            "ph_decision"]
 DUMP = ["--no-show-locs", "--no-corpus-path", "--no-comp-dir-path",
         "--no-elf-needed", "--no-architecture", "--exported-interfaces-only"]
 

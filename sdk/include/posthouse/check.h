@@ -62,6 +62,23 @@ PH_EXPORT struct ph_slice ph_call_header(const struct ph_call *call);
 PH_EXPORT struct ph_slice ph_call_content(const struct ph_call *call);
 
 /*
+ * A section with mode = "observe" is nobody's delay: its hooks run when the stage
+ * has been decided, are not waited for, and decide nothing (any verdict but
+ * PH_NEXT is a fault). It is shown what the others were, but for the content at
+ * message, route and deliver, and what came of it. When too much comes at a time
+ * it misses some; `posthousectl modules` has the number.
+ */
+struct ph_decision {
+	enum ph_verdict verdict; /* PH_ACCEPT: nobody objected */
+	int code;                /* of a refusal, else 0 */
+	struct ph_slice enhanced, text, module; /* absent: not said */
+};
+/* What the stage came to; NULL for all but an observer. Borrowed for the call;
+ * the struct grows at its end. */
+PH_EXPORT const struct ph_decision *ph_call_decision(
+    const struct ph_call *call);
+
+/*
  * Refuse for good: the value is what the hook returns. code is 5xx (RFC 5321
  * s4.2), enhanced is RFC 3463 ("5.7.1"); the text is one line of printable ASCII
  * for a person, cut at 400 octets, other octets become "?". All are copied. The
