@@ -4,6 +4,7 @@ what they are told, and that a server without them sends no message about it."""
 import os
 import re
 import shutil
+import smtplib
 import subprocess
 import tempfile
 import unittest
@@ -123,6 +124,7 @@ PH_MODULE(check_part) = { .abi = PH_ABI, .name = "check_part",
 	.kinds = PH_KIND_CHECK, .doc = "Plays a part", .check = &ops,
 	.delivery = &delivery };
 """
+KILLS = int(os.environ.get("PH_CRASH_KILLS", "12"))
 TEXT = b"From: alice@example.test\r\nSubject: part\r\n\r\nNUMBER 1.\r\n"
 
 
@@ -255,6 +257,15 @@ class Hooks(unittest.TestCase):
         until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
               "the queue empty")
 
+    def test_many_large_copies_are_held_a_few_at_a_time(self):
+        box, _ = self.far()
+        to = [f"quarantine+{n}@far.test" for n in range(60)]
+        self.send(box, *to, text=TEXT + (b"z" * 998 + b"\r\n") * 60)
+        until(lambda: all(f"<{one}>" in listed for listed in
+                          [box.ctl("queue", "list").stdout] for one in to) and
+              "queue.0 messages 60\n" in box.ctl("status").stdout,
+              "all of them held", 60)
+
     def test_a_hook_that_crashes_delays_and_is_taken_out(self):
         # a crash is what is wanted: no report of it
         old = os.environ.get("ASAN_OPTIONS", "")
@@ -272,6 +283,60 @@ class Hooks(unittest.TestCase):
         box.ctl("queue", "flush", "all")
         until(lambda: len(remote.messages) == 1, "the message", 90)
         box.inbox("bob", 1)
+
+    def send_numbered(self, box, number):
+        """Whether it was answered 250."""
+        try:
+            self.send(box, "bob@example.test", *(
+                f"{who}+{number}@far.test" for who in
+                ("plain", "reject", "discard", "quarantine")),
+                text=TEXT.replace(b"NUMBER 1.", b"NUMBER %d." % number))
+        except (OSError, smtplib.SMTPException):
+            return False
+        return True
+
+    def test_a_process_may_die_at_any_moment(self):
+        """Each recipient has the outcome that its hook said, once."""
+        box, remote = self.far(conf="crash_limit = 1000;")
+        acked = []
+        for number in range(100, 100 + KILLS):
+            if self.send_numbered(box, number):
+                acked.append(number)
+            role = ("check", "queue", "mail", "all")[number % 4]
+            if role == "all":
+                box.kill()
+                box.restart()
+            else:
+                box.kill_role(role)
+            until(lambda: box.ctl("status", check=False).returncode == 0,
+                  "the server")
+        while len(acked) < KILLS // 2 or number not in acked:
+            number += 1 # a last one that nobody disturbs
+            if self.send_numbered(box, number):
+                acked.append(number)
+
+        def count(words, texts):
+            return {n: sum(words % n in text for text in texts) for n in acked}
+        once = dict.fromkeys(acked, 1)
+
+        def held():
+            return box.ctl("queue", "list").stdout.split(
+                "\n")
+        until(lambda: count("<quarantine+%d@far.test>", held()) == once and
+              not any("plain" in line or "reject" in line for line in held()),
+              "what is held, and nothing else", 120)
+        self.assertEqual(count(b"NUMBER %d.", box.inbox("bob", len(acked))),
+                         once)
+        self.assertEqual(count(
+            b"\nFinal-Recipient: rfc822; reject+%d@far.test",
+            box.inbox("alice", len(acked))), once)
+        self.assertLessEqual({f"plain+{n}@far.test" for n in acked},
+                             arrived(remote))
+        self.assertEqual([to for to in arrived(remote)
+                          if not to.startswith("plain+")], [])
+        box.ctl("queue", "release", "all")
+        until(lambda: {f"quarantine+{n}@far.test" for n in acked} <=
+              arrived(remote), "what was let go", 60)
 
     def watched(self, **how):
         """One who enforces, and one who watches."""

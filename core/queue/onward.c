@@ -19,6 +19,7 @@
 enum {
 	ENVELOPE_MAX = 128 << 10,
 	BLOCK = 64 << 10,
+	ROWS_MAX = QUEUE_DB_OP_MAX / 2, /* octets in the op of one outcome */
 };
 
 struct onward {
@@ -134,6 +135,25 @@ hold(struct attempt *a, const struct queue_db_message *parent,
 
 /* --- for the attempt --- */
 
+/* Of what has no file of its own. */
+static size_t
+octets_of(const struct queue_db_message *message)
+{
+	return message->envelope.n + message->trace.n +
+	    message->body.octets.n;
+}
+
+/* More would spoil the op: they come with the next attempt. */
+static bool
+has_room(const struct attempt *a, const struct queue_db_message *parent)
+{
+	size_t octets = octets_of(parent);
+
+	for (const struct onward *at = a->made; at != NULL; at = at->next)
+		octets += octets_of(&at->message);
+	return octets <= ROWS_MAX;
+}
+
 static void
 prepare(struct attempt *a, const struct queue_db_message *parent,
     const struct queue_recipient *r)
@@ -149,10 +169,11 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
 		answer->verdict = PH_NEXT;
 		return;
 	}
-	status = parent->id != 0 ? hold(a, parent, r) : PH_UNAVAILABLE;
+	status = parent->id == 0 ? PH_UNAVAILABLE :
+	    !has_room(a, parent) ? PH_BUSY : hold(a, parent, r);
 	if (status == PH_OK)
 		return;
-	ph_log(PH_ERROR, "not_set_aside",
+	ph_log(status == PH_BUSY ? PH_INFO : PH_ERROR, "not_set_aside",
 	    ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("reason", ph_status_name(status)));
 	if (a->made != NULL && a->made->of == r)
