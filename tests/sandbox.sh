@@ -15,6 +15,7 @@
 # as the caller. Without --dns no packet leaves the machine. PH_WRAP may name a
 # command to run the server under (valgrind --trace-children=yes ...).
 set -eu
+umask 022 # what is made here is for other users, too
 top=$(cd "$(dirname "$0")/.." && pwd)
 die() { echo "sandbox.sh: $*" >&2; exit 1; }
 

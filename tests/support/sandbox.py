@@ -22,6 +22,8 @@ from ports import free_ports
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("PH_BUILD", os.path.join(TOP, "build"))
+os.umask(0o022)  # what tests make is for the roles' users, too
+os.environ["TZ"] = "UTC"  # of this server and of those beside it
 # Of what comes at once when all is well, and late on a busy machine.
 DEADLINE = float(os.environ.get("PH_DEADLINE", "120"))
 
