@@ -18,7 +18,7 @@ MODULE = """
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
-struct conf { unsigned n; };
+struct conf { unsigned n; const char *file; };
 static enum ph_verdict
 on_mail(struct ph_call *call, const void *conf)
 {
@@ -92,6 +92,39 @@ class Harness(unittest.TestCase):
                           SESSION.replace("option n", "option m"))
         self.assert_found(GOOD, "S:1: n: .*9",
                           SESSION.replace("n = 2", "n = 20"))
+
+    def test_says_what_is_wrong_with_a_line(self):
+        for old, new, wanted in (
+                ("n = 2", "n = /x", r"S:1: syntax error: .*posthouse\.conf"),
+                ("expect next", "expect log it bar",
+                 r'S:5: "bar" is not KEY=PATTERN'),
+                ("expect next", 'expect log it a="b c" d',
+                 r'S:5: "d" is not KEY=PATTERN'),
+                ("mail a@", "rcpt a@", r"S:4: rcpt: there is no mail before"),
+                ("expect next", "reset\nmessage",
+                 r"S:6: message: there is no mail before"),
+                ("connect 192.0.2.1\n", "", r"S:3: mail: nobody is conn")):
+            self.assert_found(GOOD, wanted, SESSION.replace(old, new))
+        done = subprocess.run(
+            [f"{BUILD}/bin/posthouse-sdk", "run",
+             self.dir + "/check_wrong.c", self.dir + "/the.session"],
+            capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("check_wrong.c: a module's file ends in .so",
+                      done.stderr)
+
+    def test_a_file_is_there_from_its_line_on_in_each_run(self):
+        """Also in the runs after the first: no refusal is left over."""
+        code, said = self.run_session(
+            "const char *at = ((const struct conf *)conf)->file; "
+            "return access(at, F_OK) == 0 ? "
+            'ph_reject(call, 550, "5.7.1", "there") : PH_NEXT;',
+            'option file = "$DIR/the-file"\nconnect 192.0.2.1\n'
+            "mail a@remote.example\nfile the-file\n  text\n"
+            "mail a@remote.example\nexpect reject\n",
+            ('"a number"),', '"a number"), PH_OPT_PATH("file", struct conf, '
+             'file, "", "a file"),'))
+        self.assertEqual(code, 0, said)
 
     def test_says_why_a_module_can_not_be_loaded(self):
         for abi, wanted in (

@@ -169,14 +169,38 @@ line_fits(struct judging *j, struct ph_slice line, const char *event)
 	return true;
 }
 
+/* The first word that is no KEY=PATTERN, or NULL. */
+static const char *
+wrong_field(struct ph_arena *arena, const char *rest)
+{
+	while (*rest != '\0') {
+		struct ph_slice value = ph_slice_str(rest);
+		const char *word = rest;
+
+		(void)ph_slice_cut(&value, '=');
+		if (value.p == NULL || strcspn(word, " ") < strcspn(word, "="))
+			return script_word(arena, &word);
+		(void)take_value(arena, &value);
+		rest = value.p != NULL ? value.p : "";
+		rest += strspn(rest, " ");
+	}
+	return NULL;
+}
+
 /* "EVENT [KEY=PATTERN...]" */
 static void
 judge_log(struct judging *j)
 {
 	const char *event = script_word(j->run->arena, &j->rest);
+	const char *wrong = wrong_field(j->run->arena, j->rest);
 	struct ph_slice rest = j->outcome->log;
 	bool is_there = false;
 
+	if (wrong != NULL) {
+		run_fail(j->run, j->expect->line, "\"%s\" is not KEY=PATTERN; "
+		    "a pattern with blanks stands in quotes", wrong);
+		return;
+	}
 	while (!is_there && rest.p != NULL && rest.n > 0)
 		is_there = line_fits(j, ph_slice_cut(&rest, '\n'), event);
 	if (is_there == j->is_not)

@@ -232,6 +232,12 @@ posthouse_sdk_run(const struct harness_fakes *fakes, int argc, char **argv)
 		    strerror(errno));
 		return 2;
 	}
+	if (strlen(module) < 3 ||
+	    strcmp(module + strlen(module) - 3, ".so") != 0) {
+		fprintf(stderr, "posthouse-sdk: %s: a module's file ends in "
+		    ".so\n", argv[first]);
+		return 2;
+	}
 	for (int i = first + 1; i < argc; i++)
 		is_good &= run_file(fakes, module, argv[i], is_told);
 	return is_good ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -47,6 +47,18 @@ run_fail(struct run *run, unsigned line, const char *fmt, ...)
 
 /* --- before the session: files and options --- */
 
+/* No pass, and no round of one, sees a file that a later line makes. */
+static void
+forget_files(struct run *run)
+{
+	for (const struct script_command *at = run->script->first; at != NULL;
+	     at = at->next)
+		if (strcmp(at->word, "file") == 0 &&
+		    strchr(at->rest, '/') == NULL)
+			unlink(ph_arena_printf(run->arena, "%s/%s", run->dir,
+			    at->rest));
+}
+
 static bool
 put_file(struct run *run, const struct script_command *command)
 {
@@ -136,9 +148,14 @@ write_conf(struct run *run)
 static void
 tell_errors(struct run *run, const struct conf_errors *errors)
 {
-	for (size_t i = 0; i < errors->count; i++)
-		run_fail(run, errors->error[i].line <= run->script->last_line ?
-		    errors->error[i].line : 0, "%s", errors->error[i].text);
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct conf_error *e = &errors->error[i];
+
+		run_fail(run, e->line <= run->script->last_line ? e->line : 0,
+		    "%s%s", e->text, strcmp(e->text, "syntax error") == 0 ?
+		    ": it is written as in posthouse.conf(5), a text in "
+		    "quotes" : "");
+	}
 }
 
 static bool
@@ -469,6 +486,36 @@ wait_for(struct run *run, const struct script_command *command)
 	ph_sleep_ms((unsigned)ms);
 }
 
+/* Why a server would not ask at this stage now; NULL: it would. */
+static const char *
+unasked(const struct run *run, enum ph_stage stage)
+{
+	if (run->session == NULL)
+		return "nobody is connected";
+	if (stage >= PH_AT_RCPT && stage < PH_STAGES &&
+	    run->sender.p == NULL)
+		return "there is no mail before it, or it was refused";
+	return NULL;
+}
+
+static void
+run_hooks(struct run *run, const struct script_command *command,
+    enum ph_stage stage)
+{
+	struct run_outcome outcome = { 0 };
+	const char *why;
+
+	if (stage == PH_AT_CONNECT && !begin_session(run, command))
+		return;
+	why = unasked(run, stage);
+	if (why == NULL) {
+		run_step(run, command, stage, &outcome);
+		run_judge(run, command, &outcome);
+	} else if (run->is_plain) { /* in others more may be refused */
+		run_fail(run, command->line, "%s: %s", command->word, why);
+	}
+}
+
 static const char *
 to_fakes(struct run *run, const struct script_command *command)
 {
@@ -505,19 +552,10 @@ run_command(struct run *run, const struct script_command *command)
 		"skip", "expect", NULL };
 	static const char *const faked[] = { "dns", "store", "server", NULL };
 	enum ph_stage stage = stage_of(command->word);
-	struct run_outcome outcome = { 0 };
 	const char *wrong;
 
 	if (stage < PH_STAGES_ALL) {
-		if (stage == PH_AT_CONNECT && !begin_session(run, command))
-			return;
-		if (run->session == NULL) {
-			run_fail(run, command->line, "%s: nobody is connected",
-			    command->word);
-			return;
-		}
-		run_step(run, command, stage, &outcome);
-		run_judge(run, command, &outcome);
+		run_hooks(run, command, stage);
 	} else if (is_one_of(command->word, faked)) {
 		wrong = to_fakes(run, command);
 		if (wrong != NULL)
@@ -544,6 +582,7 @@ run_once(struct run *run)
 	const struct script_command *at = run->script->first;
 
 	run->fakes->reset(run->fault);
+	forget_files(run);
 	for (; at != NULL; at = at->next) {
 		run->progress->line = at->line;
 		alarm(RUN_HELD_S);
@@ -658,6 +697,7 @@ run_main(struct run *run)
 	fiber_runtime_init();
 	fiber_clock_step(start_of_clock(run), run_on_idle);
 	log_init(run->log_fd, PH_DEBUG, "check");
+	forget_files(run);
 	for (const struct script_command *at = run->script->first; at != NULL;
 	     at = at->next)
 		if (strcmp(at->word, "file") == 0 && !put_file(run, at))
