@@ -301,14 +301,19 @@ class GoodReload(unittest.TestCase):
             imap.logout()
             self.assertEqual(len(box.inbox("bob", 2)), 2)
 
-    def test_a_module_from_elsewhere_needs_a_restart(self):
+    def test_a_module_of_another_role_from_elsewhere_needs_a_restart(self):
         """Roles at work may read few folders; what they can't is refused, and
-        the refusal says what helps."""
+        the refusal says what helps. (A check's process makes way instead.)"""
         folder = tempfile.mkdtemp(prefix="posthouse-modules-")
         self.addCleanup(shutil.rmtree, folder)
         os.chmod(folder, 0o755)
-        path = compile_module(folder, "check_foreign",
-                              FOREIGN % "PH_ABI_MAJOR, PH_ABI_MINOR")
+        path = compile_module(folder, "check_foreign", (
+            FOREIGN % "PH_ABI_MAJOR, PH_ABI_MINOR").replace(
+                "PH_KIND_CHECK", "PH_KIND_CHECK | PH_KIND_TRANSPORT").replace(
+                ".check = &ops", ".check = &ops, .transport = &transport_ops"
+            ).replace("PH_MODULE(", """#include <posthouse/transport.h>
+static const struct ph_transport_ops transport_ops = { .attempt = NULL };
+PH_MODULE(""", 1))
         with Sandbox() as box:
             box.snippet("95-path", f'\ncheck_foreign: {{ module = "{path}"; }};')
             before = generation(box)

@@ -55,6 +55,7 @@ struct peer {
 	unsigned open;  /* requests of the peer being answered */
 	size_t open_octets;
 	unsigned complaints;
+	bool is_leaving; /* it begins nothing any more */
 };
 
 struct incoming {
@@ -325,6 +326,8 @@ on_message(void *owner, const struct link_header *header,
 	}
 	if (header->kind == LINK_REPLY)
 		take_reply(peer, header, record, fds);
+	else if (header->kind == LINK_LEAVE)
+		peer->is_leaving = true;
 	else
 		take_request(peer, header, record, fds);
 }
@@ -358,7 +361,7 @@ peer_drop(struct peer *peer)
 		if (slot->call != NULL)
 			call_finish(slot_release(peer,
 			                (uint32_t)slot->serial << 16 | i),
-			    PH_UNAVAILABLE);
+			    peer->is_leaving ? PH_BUSY : PH_UNAVAILABLE);
 	}
 	if (bus.peers[peer->role][peer->index] == peer)
 		bus.peers[peer->role][peer->index] = NULL;
@@ -504,6 +507,12 @@ bus_set_role_size(enum role role, unsigned count)
 	bus.sizes[role] = count < BUS_INDEXES ? count : BUS_INDEXES;
 }
 
+static struct peer *
+can_be_asked(struct peer *peer)
+{
+	return peer != NULL && !peer->is_leaving ? peer : NULL;
+}
+
 /* The process for a shard, or the one with the fewest open calls; NULL. */
 static struct peer *
 choose(enum role role, uint32_t shard)
@@ -512,13 +521,13 @@ choose(enum role role, uint32_t shard)
 	struct peer *best = NULL;
 
 	if (shard != BUS_ANY_SHARD)
-		return bus.peers[role][shard % size];
+		return can_be_asked(bus.peers[role][shard % size]);
 	bus.turn++;
 	for (unsigned i = 0; i < BUS_INDEXES; i++) {
 		struct peer *peer =
 		    bus.peers[role][(bus.turn + i) % BUS_INDEXES];
 
-		if (peer != NULL && (best == NULL || peer->calls < best->calls))
+		if (can_be_asked(peer) != NULL && (best == NULL || peer->calls < best->calls))
 			best = peer;
 	}
 	return best;
@@ -628,6 +637,18 @@ bus_notify_fd(enum role role, uint32_t shard, uint16_t type,
 		return false;
 	link_send(peer->link, &header, record, &fd);
 	return true;
+}
+
+void
+bus_leave(void)
+{
+	const struct link_header header = { .kind = LINK_LEAVE };
+
+	for (unsigned role = ROLE_MASTER + 1; role < ROLES; role++)
+		for (unsigned i = 0; i < BUS_INDEXES; i++)
+			if (bus.peers[role][i] != NULL)
+				link_send(bus.peers[role][i]->link, &header,
+				    PH_LIT(""), NULL);
 }
 
 /* --- answering --- */

@@ -49,8 +49,9 @@ struct bus_message {
  * timeout_ms and the fiber's deadline. The reply's record lives in the arena;
  * descriptors in it are the caller's. Descriptors given are sent, not closed.
  * Returns the reply's status, or PH_UNAVAILABLE (nobody there, or it died
- * before it answered), PH_TIMEOUT, PH_CANCELED. When nobody is there yet it
- * waits for a process to come within the time, unless none is to come.
+ * before it answered), PH_BUSY (it had not begun: ask again), PH_TIMEOUT,
+ * PH_CANCELED. When nobody is there yet it waits for a process to come within
+ * the time, unless none is to come.
  */
 int bus_call(enum role role, uint32_t shard, uint16_t type,
     struct ph_slice record, const int *fds, size_t fd_count,
@@ -68,6 +69,10 @@ unsigned bus_role_size(enum role role);
 void bus_set_role_size(enum role role, unsigned count);
 /* The server ends: nobody who went comes back. Ends the waits for such a one. */
 void bus_expect_nobody(void);
+/* Tell all but the master that nothing is begun here any more: what they have
+ * asked and get no answer to is PH_BUSY, and they ask nobody until another
+ * process is here. What was begun must be answered. */
+void bus_leave(void);
 /* Call fn in a fiber whenever the link to a process went down (calls on it
  * have failed by then); a few functions may be added. */
 void bus_on_peer_down(void (*fn)(enum role role, unsigned index));

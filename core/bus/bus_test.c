@@ -322,6 +322,83 @@ START_TEST(fails_open_calls_when_the_peer_dies)
 }
 END_TEST
 
+/* Reads one request of 16 octets and more, and answers it with nothing. */
+static void
+answer_raw(int raw)
+{
+	char octets[4096];
+	ssize_t n = read(raw, octets, sizeof(octets));
+
+	ck_assert_int_ge(n, LINK_HEADER);
+	octets[2] = LINK_REPLY;
+	memset(octets + 12, 0, 4); /* length */
+	ck_assert_int_eq(write(raw, octets, LINK_HEADER), LINK_HEADER);
+}
+
+static void
+leave_raw(void *arg)
+{
+	const struct link_header leave = { .kind = LINK_LEAVE };
+	uint8_t octets[LINK_HEADER];
+	int raw = *(int *)arg;
+
+	ph_sleep_ms(20);
+	link_header_format(&leave, octets);
+	ck_assert_int_eq(write(raw, octets, sizeof(octets)), sizeof(octets));
+	ph_sleep_ms(20); /* seen by now, or with the end: either is right */
+	close(raw);
+}
+
+static void
+departure(struct ph_arena *arena)
+{
+	int raw = raw_peer(ROLE_CHECK);
+
+	fiber_start(leave_raw, &raw);
+	ck_assert_int_eq(call(arena, T_ECHO, 30000), PH_BUSY);
+	ck_assert_int_eq(call(arena, T_ECHO, 10), PH_UNAVAILABLE);
+	raw = raw_peer(ROLE_CHECK);
+	fiber_start(close_raw, &raw); /* another process, which does not leave */
+	ck_assert_int_eq(call(arena, T_ECHO, 30000), PH_UNAVAILABLE);
+}
+
+START_TEST(what_a_leaving_peer_has_not_begun_may_be_asked_again)
+{
+	run(departure);
+}
+END_TEST
+
+/* It answers, then ends with a request unread, before we have looked. */
+static void
+answer_and_end(void *arg)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	int raw = *(int *)arg;
+
+	ph_sleep_ms(20);
+	answer_raw(raw);
+	close(raw);
+	ck_assert_int_eq(call(arena, T_ECHO, 30000), PH_UNAVAILABLE);
+	ph_arena_free(arena);
+}
+
+static void
+last_answer(struct ph_arena *arena)
+{
+	int raw = raw_peer(ROLE_CHECK);
+
+	fiber_start(answer_and_end, &raw);
+	ck_assert_int_eq(call(arena, T_ECHO, 30000), PH_OK);
+	while (downs == 0)
+		ck_assert_int_eq(ph_sleep_ms(1), PH_OK);
+}
+
+START_TEST(takes_what_a_peer_answered_before_it_ended)
+{
+	run(last_answer);
+}
+END_TEST
+
 static void
 link_later(void *arg)
 {
@@ -601,6 +678,9 @@ main(void)
 	tcase_add_test(tcase, passes_descriptors_and_closes_unexpected_ones);
 	tcase_add_test(tcase, keeps_descriptors_in_order_behind_a_full_socket);
 	tcase_add_test(tcase, fails_open_calls_when_the_peer_dies);
+	tcase_add_test(tcase,
+	    what_a_leaving_peer_has_not_begun_may_be_asked_again);
+	tcase_add_test(tcase, takes_what_a_peer_answered_before_it_ended);
 	tcase_add_test(tcase, waits_for_a_process_to_come);
 	tcase_add_test(tcase, waits_for_nobody_when_the_server_ends);
 	tcase_add_test(tcase, takes_frames_split_at_every_octet);

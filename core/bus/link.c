@@ -214,13 +214,26 @@ link_push(struct link *link)
 	return true;
 }
 
+/* A peer that has ended may have answered before: what came is read first. */
+static void
+give_up_sending(struct link *link)
+{
+	forget_octets(link, link_queued(link));
+	while (link->groups != NULL) {
+		struct fd_group *group = link->groups;
+
+		link->groups = group->next;
+		close_group(group);
+	}
+	link->groups_end = &link->groups;
+	shutdown(link->fd, SHUT_RDWR);
+}
+
 static void
 link_flush(struct link *link)
 {
-	if (!link_push(link)) {
-		link_fail(link, link_closed);
-		return;
-	}
+	if (!link_push(link))
+		give_up_sending(link);
 	want_events(link, link_queued(link) > 0);
 	if (link->over_soft && link_queued(link) < LINK_OUT_SOFT) {
 		link->over_soft = false;
@@ -462,7 +475,8 @@ link_feed(struct link *link, const char *p, size_t n)
 	return true;
 }
 
-static void
+/* False: there was nothing. */
+static bool
 link_receive(struct link *link)
 {
 	union control control;
@@ -479,7 +493,7 @@ link_receive(struct link *link)
 		n = recvmsg(link->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return;
+		return false;
 	if (n <= 0)
 		link_fail(link, link_closed);
 	else if (!take_control(link, &msg))
@@ -488,6 +502,7 @@ link_receive(struct link *link)
 		link_fail(link, "the peer broke the framing");
 	if (n > 0) /* the buffer is all links': passwords pass through it */
 		ph_wipe(receive_buffer, (size_t)n);
+	return true;
 }
 
 static void
@@ -495,12 +510,14 @@ on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct link *link = poll->data;
 
-	if (status < 0) {
+	if (status < 0) { /* an error stands behind what came before it */
+		while (!link->dead && link_receive(link))
+			;
 		link_fail(link, link_closed);
 		return;
 	}
 	if (events & UV_READABLE)
-		link_receive(link);
+		(void)link_receive(link);
 	if (!link->dead && (events & UV_WRITABLE))
 		link_flush(link);
 }

@@ -17,7 +17,14 @@
 #define LINK_OUT_SOFT (4u << 20)  /* octets queued: new requests wait */
 #define LINK_OUT_HARD (64u << 20) /* octets queued: the peer is broken */
 
-enum link_kind { LINK_REQUEST, LINK_REPLY, LINK_NOTIFY, LINK_KINDS };
+/* LEAVE: it has answered all that it began, and begins nothing any more. */
+enum link_kind {
+	LINK_REQUEST,
+	LINK_REPLY,
+	LINK_NOTIFY,
+	LINK_LEAVE,
+	LINK_KINDS,
+};
 
 struct link_header {
 	uint8_t kind; /* enum link_kind */

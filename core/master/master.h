@@ -42,6 +42,8 @@ struct process {
 	bool is_deaf;              /* its link went down before it did */
 	bool is_excused;           /* a module did it, which the breaker counts */
 	bool is_refused;           /* it did not take its configuration */
+	bool is_outgrown;          /* only another in its place can take it */
+	bool is_renewing;          /* that one is to come */
 	bool has_failed;           /* the server can't start because of it */
 	struct ph_event changed;   /* state or link */
 };
@@ -73,6 +75,8 @@ struct process *process_of(enum role role, unsigned index);
  * when it died or did not answer. Suspends. */
 int process_configure(struct process *process, struct plan *plan,
     struct conf_errors *errors);
+/* It is outgrown: let it make way for another. */
+void process_renew(struct process *process);
 /* After a reload: let what was told to stay down try again. */
 void process_forgive(void);
 /* End it: told, then killed at the deadline. Suspends until it is gone. */
@@ -97,6 +101,8 @@ int watch_make_page(struct activity **page_out, struct ph_err *err);
 struct ph_slice watch_loading(const struct activity *page);
 /* Start the fiber that reads the heartbeats. */
 void watch_start(void);
+/* Whether it made way, as it was told to. */
+bool watch_is_renewed(const struct process *process);
 /* Log a death and count it against the module the process was in. True: it is
  * one that will be taken out if it goes on so. */
 bool watch_note_death(const struct process *process);

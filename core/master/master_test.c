@@ -27,7 +27,8 @@ static const char conf_text[] =
     "hostname = \"mail.example.test\"; domains = [ \"example.test\" ];\n"
     "a_listener: { secret = \"of the listener\"; };\n"
     "an_auth: { secret = \"of the auth module\"; };\n"
-    "a_check: { secret = \"of the check\"; };\n"
+    "a_check: { secret = \"of the check\"; file = \"/srv/list\"; "
+    "elsewhere = \"/srv/other\"; };\n"
     "a_store: { secret = \"of the store\"; };\n"
     "a_transport: { secret = \"of the transport\"; };\n"
     "not_enabled: { secret = \"of nobody\"; };\n";
@@ -61,11 +62,13 @@ static struct module_facts *
 facts(const char *section, unsigned kinds, struct module_facts *next)
 {
 	static const char *const none[] = { NULL };
+	static const char *const paths[] = { "file", "left_out", "secret",
+		NULL };
 	struct module_facts *f = ph_arena_alloc(arena, sizeof(*f));
 
 	*f = (struct module_facts){ .section = section, .kinds = kinds,
 		.stages = 5, .order = 7, .listen = none, .listen_tls = none,
-		.next = next };
+		.paths = paths, .next = next };
 	return f;
 }
 
@@ -169,6 +172,24 @@ START_TEST(edge_learns_of_checks_and_everybody_of_sizes)
 			mail = (unsigned)record_get_u64(field.value, F_NUMBER,
 			    0);
 	ck_assert_uint_eq(mail, 2);
+}
+END_TEST
+
+/* What an option says is a path, and the operator wrote as one. */
+START_TEST(files_are_read_where_the_operator_named_them)
+{
+	struct plan *plan = make_plan();
+	struct ph_slice record = told(plan, ROLE_CHECK);
+	struct record_field field;
+	unsigned count = 0;
+
+	ck_assert(ph_slice_eq(record_get(record, F_READ),
+	    PH_LIT("/srv/list")));
+	while (record_next(&record, &field))
+		count += field.tag == F_READ;
+	ck_assert_uint_eq(count, 1);
+	ck_assert(record_get(told(plan, ROLE_RELAY), F_READ).p == NULL);
+	ck_assert(record_get(told(plan, ROLE_EDGE), F_READ).p == NULL);
 }
 END_TEST
 
@@ -382,6 +403,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_role_gets_only_the_secrets_it_needs);
 	tcase_add_test(tc, edge_learns_of_checks_and_everybody_of_sizes);
+	tcase_add_test(tc, files_are_read_where_the_operator_named_them);
 	tcase_add_test(tc, only_pairs_of_the_table_may_talk);
 	tcase_add_test(tc, an_unreadable_certificate_is_an_error_at_its_setting);
 	tcase_add_test(tc, a_frame_over_the_limit_or_damaged_is_refused);

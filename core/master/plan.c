@@ -337,6 +337,33 @@ encode_checks(const struct plan *plan, struct ph_buf *record)
 	}
 }
 
+/* Files that options name, as the operator wrote them: a module's own word is
+ * no right to read. */
+static void
+encode_reads(const struct plan *plan, enum role role, struct ph_buf *record)
+{
+	const struct role_ops *ops = role_ops_of(role);
+
+	for (const struct module_facts *facts = plan->modules; facts != NULL;
+	     facts = facts->next) {
+		const struct conf_section *section = conf_section(plan->conf,
+		    facts->section);
+
+		if (section == NULL || ops == NULL ||
+		    (facts->kinds & ops->kinds) == 0)
+			continue;
+		for (const char *const *name = facts->paths; *name != NULL;
+		     name++) {
+			const struct conf_setting *at = conf_setting(section,
+			    *name);
+
+			if (at != NULL && at->type == CONF_TEXT &&
+			    at->text[0] == '/')
+				record_put_str(record, F_READ, at->text);
+		}
+	}
+}
+
 static unsigned
 count_routers(const struct plan *plan)
 {
@@ -383,6 +410,8 @@ plan_encode(const struct plan *plan, enum role role,
 	    ROLE_BIT(ROLE_CHECK) | ROLE_BIT(ROLE_QUEUE);
 
 	encode_conf(plan, role, record);
+	if (role == ROLE_CHECK || role == ROLE_RELAY)
+		encode_reads(plan, role, record);
 	record_put_u64(record, F_GENERATION, plan->number);
 	encode_sizes(sizes, record);
 	record_put_u64(record, F_ROUTERS, count_routers(plan));

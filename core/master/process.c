@@ -115,7 +115,7 @@ start(struct process *process, struct ph_err *err)
 	}
 	process->started_ms = ph_now_ms();
 	process->is_hung = process->is_over = process->is_deaf = false;
-	process->is_refused = false;
+	process->is_refused = process->is_outgrown = false;
 	process->generation = 0;
 	process->links_opened++;
 	bus_link(process->role, process->index, pair[0]);
@@ -196,9 +196,18 @@ process_configure(struct process *process, struct plan *plan,
 		    process->stuck_in);
 		status = PH_TIMEOUT;
 	}
-	if (status == PH_OK)
+	process->is_outgrown = status == PH_OK &&
+	    record_get_u64(reply.record, F_FLAG, 0) == 1;
+	if (status == PH_OK && !process->is_outgrown)
 		process->generation = plan->number;
 	return status;
+}
+
+void
+process_renew(struct process *process)
+{
+	process->is_renewing = true;
+	bus_notify(process->role, process->index, MSG_RENEW, PH_LIT(""));
 }
 
 /* It goes, and starts again later; the server's own start fails with it. */
@@ -231,6 +240,8 @@ configure_first(struct process *process)
 		status = process_configure(process, plan, &errors);
 		if (status != PH_OK && status != PH_UNAVAILABLE)
 			note_refusal(process, &errors);
+		if (process->is_outgrown) /* before it had any work */
+			status = PH_UNAVAILABLE;
 		plan_put(plan);
 		ph_arena_free(arena);
 	}
@@ -242,6 +253,7 @@ give_work(struct process *process)
 {
 	breaker_tell(process);
 	tickets_tell(process);
+	process->is_renewing = false;
 	process_set_state(process, PROCESS_READY);
 	peers_link(process);
 	if (process->role == ROLE_EDGE)
@@ -346,7 +358,7 @@ after_death(struct process *process)
 	    (process->is_excused && !master.is_starting))
 		process->deaths_in_row = 0;
 	process->deaths_in_row++;
-	process->restarts++;
+	process->restarts += !watch_is_renewed(process);
 	note_attempt(process);
 }
 

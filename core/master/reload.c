@@ -4,7 +4,8 @@
  *
  * Everything that can be wrong is found before anything changes: files, module
  * options, addresses in use, the log. Then each process is told; one that
- * refuses takes the others back to the generation before.
+ * refuses takes the others back to the generation before. One that can't take
+ * it as it is, since it is confined, makes way for another at the end.
  */
 #include "master/master.h"
 
@@ -16,6 +17,8 @@
 #include "master/breaker.h"
 #include "master/daemon.h"
 #include "master/sockets.h"
+
+enum { RENEWED_MS = 10000 }; /* hooks that run are waited for */
 
 /* --- what can't change while we run --- */
 
@@ -70,6 +73,7 @@ roll_back(struct conf_errors *errors)
 	for (size_t i = 0; i < master.process_count; i++) {
 		struct process *process = &master.processes[i];
 
+		process->is_outgrown = false;
 		if (process->state == PROCESS_READY &&
 		    process->generation != master.plan->number &&
 		    process_configure(process, master.plan, errors) != PH_OK)
@@ -113,7 +117,8 @@ tell_all(struct plan *plan, struct conf_errors *errors)
 	return status;
 }
 
-/* Those that came up between with the former plan. */
+/* Those that came up between with the former plan, and those that a new process
+ * follows. */
 static void
 tell_late_ones(struct conf_errors *errors)
 {
@@ -122,9 +127,26 @@ tell_late_ones(struct conf_errors *errors)
 
 		if (process->state == PROCESS_READY &&
 		    process->generation != master.plan->number &&
+		    !process->is_outgrown &&
 		    process_configure(process, master.plan, errors) != PH_OK)
 			child_kill(&process->child);
+		if (process->state == PROCESS_READY && process->is_outgrown)
+			process_renew(process);
 	}
+}
+
+/* Who reloads may count on the new configuration from then on. */
+static void
+await_renewed(void)
+{
+	uint64_t end = ph_now_ms() + RENEWED_MS;
+
+	for (size_t i = 0; i < master.process_count; i++)
+		while (master.processes[i].is_renewing &&
+		    !master.is_stopping && ph_now_ms() < end)
+			if (ph_event_wait(&master.changed,
+			        (unsigned)(end - ph_now_ms())) == PH_CANCELED)
+				return;
 }
 
 static void
@@ -162,6 +184,7 @@ change_to(struct plan *plan, struct conf_errors *errors)
 	}
 	become(plan, log_fd);
 	tell_late_ones(errors);
+	await_renewed();
 	return PH_OK;
 }
 

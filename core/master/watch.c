@@ -137,6 +137,13 @@ watch_loading(const struct activity *page)
 }
 
 bool
+watch_is_renewed(const struct process *process)
+{
+	return process->is_outgrown && process->child.signal == 0 &&
+	    process->child.status == ROLE_MADE_WAY;
+}
+
+bool
 watch_note_death(const struct process *process)
 {
 	const struct child *child = &process->child;
@@ -148,6 +155,13 @@ watch_note_death(const struct process *process)
 	    ph_f_int("signal", child->signal) :
 	    ph_f_int("status", child->status);
 
+	if (watch_is_renewed(process)) {
+		ph_log(PH_INFO, "role_renewed",
+		    ph_f_str("role", role_name(process->role)),
+		    ph_f_int("index", process->index),
+		    ph_f_int("pid", child->last_pid));
+		return true;
+	}
 	ph_log(PH_ERROR, "role_died",
 	    ph_f_str("role", role_name(process->role)),
 	    ph_f_int("index", process->index),

@@ -20,6 +20,7 @@ enum tag {
 	FACT_FILE,
 	FACT_ABI,
 	FACT_WHEN,       /* when_encode */
+	FACT_PATH,       /* repeated: an option's name */
 };
 
 static unsigned
@@ -38,6 +39,16 @@ put_list(struct ph_buf *buf, uint16_t tag, const char *const *list)
 {
 	for (; *list != NULL; list++)
 		record_put_str(buf, tag, *list);
+}
+
+static void
+put_paths(struct ph_buf *buf, const struct ph_module *module)
+{
+	const struct ph_option *at = module->options;
+
+	for (; at != NULL && at->name != NULL; at++)
+		if (at->type == PH_OPTION_PATH)
+			record_put_str(buf, FACT_PATH, at->name);
 }
 
 static void
@@ -60,6 +71,7 @@ put_instance(struct ph_buf *buf, const struct module_instance *instance)
 	record_put_u64(buf, FACT_TIMEOUT, common->timeout_ms);
 	put_list(buf, FACT_LISTEN, common->listen);
 	put_list(buf, FACT_LISTEN_TLS, common->listen_tls);
+	put_paths(buf, instance->module);
 	if (when_is_set(&common->when)) {
 		size_t inner = record_begin(buf, FACT_WHEN);
 
@@ -245,6 +257,7 @@ facts_decode(struct ph_arena *arena, struct ph_slice record,
 		facts->when = ph_arena_slice(arena, record_get(in, FACT_WHEN));
 		facts->listen = take_list(arena, in, FACT_LISTEN);
 		facts->listen_tls = take_list(arena, in, FACT_LISTEN_TLS);
+		facts->paths = take_list(arena, in, FACT_PATH);
 		if (facts->section == NULL || facts->file == NULL ||
 		    facts->abi == NULL)
 			return PH_DEFECT;

@@ -16,6 +16,7 @@ struct module_facts {
 	const char *file, *abi; /* the .so, "1.0" */
 	struct ph_slice when; /* when_encode; absent: it is always asked */
 	const char *const *listen, *const *listen_tls; /* NULL-terminated */
+	const char *const *paths; /* options that name files; NULL-terminated */
 	struct module_facts *next;
 };
 

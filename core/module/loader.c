@@ -25,6 +25,7 @@ static struct loaded {
 	struct loaded *next;
 	const struct ph_module *module;
 	char *path;
+	struct stat file; /* when it was loaded */
 } *all_loaded;
 
 /* Code may come from root, from us, or from who owns the program itself. */
@@ -38,7 +39,7 @@ is_trusted_owner(uid_t owner)
 }
 
 static int
-check_file(const char *path, struct ph_err *err)
+check_file(const char *path, struct stat *st_out, struct ph_err *err)
 {
 	struct stat st;
 
@@ -55,6 +56,7 @@ check_file(const char *path, struct ph_err *err)
 		return ph_err_set(err, PH_DENIED, 0,
 		    "%s: owned by uid %u; wanted root", path,
 		    (unsigned)st.st_uid);
+	*st_out = st;
 	return PH_OK;
 }
 
@@ -131,8 +133,8 @@ is_whole(const char *path, struct ph_err *err)
 
 	if (fd < 0) {
 		ph_err_set(err, PH_DENIED, errno, "%s: %s; a server at work "
-		    "reads modules of its module_dir, /usr and /opt alone: "
-		    "restart it", path, strerror(errno));
+		    "reads modules of this kind in its module_dir, /usr and "
+		    "/opt alone: restart it", path, strerror(errno));
 		return false;
 	}
 	close(fd);
@@ -190,11 +192,12 @@ loader_open(const char *path, struct ph_err *err)
 {
 	const struct ph_module *module;
 	struct loaded *loaded;
+	struct stat st;
 
 	for (loaded = all_loaded; loaded != NULL; loaded = loaded->next)
 		if (strcmp(loaded->path, path) == 0)
 			return loaded->module;
-	if (check_file(path, err) != PH_OK)
+	if (check_file(path, &st, err) != PH_OK)
 		return NULL;
 	module = load(path, err);
 	if (module == NULL)
@@ -202,8 +205,26 @@ loader_open(const char *path, struct ph_err *err)
 	loaded = calloc(1, sizeof(*loaded));
 	ph_assert(loaded != NULL);
 	loaded->path = strdup(path);
+	loaded->file = st;
 	loaded->module = module;
 	loaded->next = all_loaded;
 	all_loaded = loaded;
 	return module;
+}
+
+bool
+loader_is_stale(const char *path)
+{
+	const struct loaded *loaded = all_loaded;
+	struct stat st;
+
+	while (loaded != NULL && strcmp(loaded->path, path) != 0)
+		loaded = loaded->next;
+	if (loaded == NULL || stat(path, &st) != 0)
+		return false;
+	return st.st_dev != loaded->file.st_dev ||
+	    st.st_ino != loaded->file.st_ino ||
+	    st.st_size != loaded->file.st_size ||
+	    st.st_mtim.tv_sec != loaded->file.st_mtim.tv_sec ||
+	    st.st_mtim.tv_nsec != loaded->file.st_mtim.tv_nsec;
 }

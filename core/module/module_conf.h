@@ -72,6 +72,10 @@ ph_hook *module_hook(const struct ph_module *module, enum ph_stage stage);
 /* Of those behind the queue; NULL also of what was built before they were. */
 const struct ph_delivery_ops *module_delivery(const struct ph_module *module);
 
+/* Whether the file of one of them is not the one that was loaded. */
+bool module_set_is_stale(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core);
+
 /* For posthouse --describe NAME: the snippet with every option and default. */
 void module_describe_snippet(const struct ph_module *module,
     struct ph_buf *buf);

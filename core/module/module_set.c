@@ -98,13 +98,21 @@ loads(const char *section)
 		on_load(section);
 }
 
+static const char *
+name_of(const struct conf_section *section)
+{
+	const struct conf_setting *at = conf_setting(section, "module");
+
+	return at != NULL && at->type == CONF_TEXT && at->text[0] != '\0' ?
+	    at->text : section->name;
+}
+
 static const struct ph_module *
 find_module(struct loading *l, const struct conf_section *section,
     const char **path_out)
 {
 	const struct conf_setting *at = conf_setting(section, "module");
-	const char *name = at != NULL && at->type == CONF_TEXT &&
-	    at->text[0] != '\0' ? at->text : section->name;
+	const char *name = name_of(section);
 	const char *path = path_of(l, name);
 	const struct ph_module *module = NULL;
 	struct ph_err err = { 0 };
@@ -284,4 +292,21 @@ module_set_load(struct ph_arena *arena, const struct conf *conf,
 		return PH_INVALID;
 	*set_out = set;
 	return PH_OK;
+}
+
+bool
+module_set_is_stale(struct ph_arena *arena, const struct conf *conf,
+    const struct core_conf *core)
+{
+	struct loading l = { arena, conf, core, NULL };
+	const struct conf_section *at = conf->sections;
+
+	for (; at != NULL; at = at->next) {
+		const char *path = core_section_is(at->name) ||
+		    !is_enabled(&l, at) ? NULL : path_of(&l, name_of(at));
+
+		if (path != NULL && loader_is_stale(path))
+			return true;
+	}
+	return false;
 }

@@ -30,7 +30,7 @@ enum {
 static struct {
 	uint64_t stages;
 	unsigned running;
-	bool is_leaving;
+	bool is_leaving, is_renewed;
 	struct ph_event ended;
 	char culprit[48];
 	const char *why;
@@ -46,8 +46,13 @@ leave(void *arg)
 	(void)arg;
 	while (check.running > 0 && ph_now_ms() < end)
 		ph_event_wait(&check.ended, (unsigned)(end - ph_now_ms()));
+	if (check.running == 0)
+		bus_leave();
 	ph_sleep_ms(1); /* the last replies leave */
-	role_give_up(check.culprit, check.why);
+	if (check.is_renewed)
+		role_make_way();
+	else
+		role_give_up(check.culprit, check.why);
 }
 
 static void
@@ -57,6 +62,16 @@ make_way(const char *module, const char *why)
 	snprintf(check.culprit, sizeof(check.culprit), "%s", module);
 	check.why = why;
 	fiber_start(leave, NULL);
+}
+
+/* A configuration is beyond us. */
+static void
+check_renew(void)
+{
+	if (check.is_leaving)
+		return;
+	check.is_renewed = true;
+	make_way("", NULL);
 }
 
 static void
@@ -338,5 +353,6 @@ const struct role_ops role_check = {
 	.start = check_start,
 	.reload = check_reload,
 	.stop = check_stop,
+	.renew = check_renew,
 	.status = check_status,
 };

@@ -104,13 +104,14 @@ log_layer(const char *layer, int error)
 
 void
 confine_process(enum role role, const struct core_conf *core, const char *dir,
-    const struct conf *conf)
+    const struct conf *conf, const char *const *reads)
 {
 	if (IS_SANITIZED || confine_is_on_valgrind()) {
 		ph_log(PH_INFO, "not_confined", ph_f_str("by", "landlock, seccomp"),
 		    ph_f_str("reason", "runs under a sanitizer or valgrind"));
 		return;
 	}
-	log_layer("landlock", confine_paths(role, core, dir, conf));
+	log_layer("landlock", confine_paths(role, core, dir, conf,
+	    reads));
 	log_layer("seccomp", confine_calls(role));
 }

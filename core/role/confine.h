@@ -20,14 +20,18 @@ void confine_dumps(bool allow);
 /* Valgrind stands between us and the kernel: what we may call is its need. */
 bool confine_is_on_valgrind(void);
 /* Before threads exist and modules are loaded: Landlock and seccomp for the
- * role; conf names the modules. Skipped, and said so, under sanitizers and
- * valgrind. */
+ * role; conf names the modules, reads (NULL: none) the files of their options.
+ * Skipped, and said so, under sanitizers and valgrind. */
 void confine_process(enum role role, const struct core_conf *core,
-    const char *dir, const struct conf *conf);
+    const char *dir, const struct conf *conf, const char *const *reads);
+/* Whether this process, confined as it is, could not read a module of conf or
+ * one of the files. */
+bool confine_lacks(const struct core_conf *core, const struct conf *conf,
+    const char *const *reads);
 
 /* The two layers; 0 or an errno. ENOSYS, EOPNOTSUPP: not in this kernel. */
 int confine_paths(enum role role, const struct core_conf *core,
-    const char *dir, const struct conf *conf);
+    const char *dir, const struct conf *conf, const char *const *reads);
 int confine_calls(enum role role);
 
 /* When the machine runs out of memory, the kernel may end this process first:

@@ -114,7 +114,7 @@ START_TEST(paths_alone)
 	int error;
 
 	confine_user(&(struct role_start){ .role = role }, NULL);
-	error = confine_paths(role, &core, own, NULL);
+	error = confine_paths(role, &core, own, NULL, NULL);
 	if (error == ENOSYS || error == EOPNOTSUPP)
 		return;
 	ck_assert_int_eq(error, 0);
@@ -132,6 +132,64 @@ START_TEST(paths_alone)
 	snprintf(path, sizeof(path), "%s/file", own);
 	expect(role, 0, "its own folder", open(path, O_WRONLY | O_CREAT, 0600));
 	unlink(path);
+}
+END_TEST
+
+static bool
+is_readable(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void
+put(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+/* What an option names may be read, also when it is replaced; nothing else. */
+START_TEST(named_files)
+{
+	char base[] = "/tmp/confine_test.XXXXXX", lists[64], data[64];
+	char file[80], new[80], beside[80], later[80];
+	const char *const reads[] = { file, later, beside, NULL };
+	const char *const more[] = { file, data, NULL };
+	struct core_conf core = { .module_dir = "/nonexistent",
+		.data_dir = data, .tls = { .ca_file = "" } };
+	struct conf conf = { 0 };
+	int error;
+
+	ck_assert_ptr_nonnull(mkdtemp(base));
+	snprintf(lists, sizeof(lists), "%s/lists", base);
+	snprintf(data, sizeof(data), "%s/data", base);
+	snprintf(file, sizeof(file), "%s/file", lists);
+	snprintf(new, sizeof(new), "%s/new", lists);
+	snprintf(later, sizeof(later), "%s/none/file", base);
+	snprintf(beside, sizeof(beside), "%s/beside", base);
+	ck_assert_int_eq(mkdir(lists, 0755), 0);
+	ck_assert_int_eq(mkdir(data, 0755), 0);
+	put(file);
+	put(new);
+	put(beside); /* in the folder that holds all data: alone */
+	ck_assert(!confine_lacks(&core, &conf, more)); /* not confined */
+	error = confine_paths(ROLE_CHECK, &core, NULL, &conf, reads);
+	if (error == ENOSYS || error == EOPNOTSUPP)
+		return;
+	ck_assert_int_eq(error, 0);
+	ck_assert(is_readable(file));
+	ck_assert(is_readable(new)); /* its folder's: it may take the name */
+	ck_assert(is_readable(beside));
+	ck_assert(!is_readable(data));
+	ck_assert(!is_readable(base));
+	ck_assert(!confine_lacks(&core, &conf, reads));
+	ck_assert(confine_lacks(&core, &conf, more));
 }
 END_TEST
 
@@ -170,12 +228,14 @@ main(void)
 	tcase_add_unchecked_fixture(tcase, make_folders, remove_folders);
 	tcase_add_loop_test(tcase, calls_alone, ROLE_EDGE, ROLES);
 	tcase_add_loop_test(tcase, paths_alone, ROLE_EDGE, ROLES);
+	tcase_add_test(tcase, named_files);
 	tcase_add_test(tcase, user_alone);
 #else
 	(void)make_folders;
 	(void)remove_folders;
 	(void)calls_alone;
 	(void)paths_alone;
+	(void)named_files;
 	(void)user_alone;
 #endif
 	suite_add_tcase(suite, tcase);

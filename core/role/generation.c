@@ -7,6 +7,7 @@
 
 #include "base/record.h"
 #include "queue/notice.h"
+#include "role/confine.h"
 
 static struct generation *current;
 
@@ -140,10 +141,51 @@ take_notices(struct generation *generation, struct ph_slice record)
 	return notices_parse(generation->arena, file, notices, &line, &why);
 }
 
+/* NULL-terminated. */
+static const char *const *
+take_reads(struct ph_arena *arena, struct ph_slice record)
+{
+	struct ph_slice rest = record;
+	struct record_field field;
+	const char **reads;
+	size_t n = 0;
+
+	while (record_next(&rest, &field))
+		n += field.tag == F_READ;
+	reads = ph_arena_array(arena, n + 1, sizeof(*reads));
+	n = 0;
+	while (record_next(&record, &field))
+		if (field.tag == F_READ)
+			reads[n++] = ph_arena_slice(arena, field.value).p;
+	return reads;
+}
+
+bool
+generation_is_beyond(struct ph_slice record, const char **what_out)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct conf_errors errors = { .arena = arena };
+	const char *what = NULL;
+	struct core_conf core;
+	struct conf *conf;
+
+	if (conf_decode(arena, record_get(record, F_CONF), &conf) == PH_OK &&
+	    core_conf_fill(arena, conf, &core, &errors) == PH_OK) {
+		if (confine_lacks(&core, conf, take_reads(arena, record)))
+			what = "files it may not read";
+		else if (module_set_is_stale(arena, conf, &core))
+			what = "a module's file has changed";
+	}
+	ph_arena_free(arena);
+	if (what != NULL)
+		*what_out = what;
+	return what != NULL;
+}
+
 static int
 load(struct generation *generation, struct ph_slice record, unsigned kinds,
     void (*before_modules)(const struct core_conf *core,
-        const struct conf *conf),
+        const struct conf *conf, const char *const *reads),
     struct conf_errors *errors)
 {
 	struct ph_arena *arena = generation->arena;
@@ -159,7 +201,8 @@ load(struct generation *generation, struct ph_slice record, unsigned kinds,
 	if (status != PH_OK)
 		return status;
 	if (before_modules != NULL)
-		before_modules(&generation->core, conf);
+		before_modules(&generation->core, conf,
+		    take_reads(arena, record));
 	status = module_set_load(arena, conf, &generation->core, kinds,
 	    &generation->modules, errors);
 	for (struct module_instance *at = generation->modules.first;
@@ -171,7 +214,7 @@ load(struct generation *generation, struct ph_slice record, unsigned kinds,
 int
 generation_create(struct ph_slice record, unsigned kinds,
     void (*before_modules)(const struct core_conf *core,
-        const struct conf *conf),
+        const struct conf *conf, const char *const *reads),
     struct generation **generation_out, struct conf_errors *errors)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);

@@ -3,6 +3,11 @@
  * landlock.c - the paths a role may reach, as a table; everything else does
  * not open. Descriptors that the master or the queue passed stay usable.
  *
+ * What the configuration names is read, too: modules by their path, and the
+ * files of modules' options. Files are replaced by others of their name, so it
+ * is their folder that is allowed. Nothing can be allowed later: what was is
+ * remembered, so that one knows when another process is needed.
+ *
  * glibc 2.36 has no wrappers, so the three system calls are made directly. The
  * ruleset asks only for rights that the kernel's version of Landlock knows.
  */
@@ -10,7 +15,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -81,6 +90,84 @@ known_rights(long version)
 	return rights;
 }
 
+/* What may be read, resolved; kept for confine_lacks. */
+static struct allowed {
+	struct allowed *next;
+	char path[];
+} *all_allowed;
+
+static bool
+resolve(const char *path, char resolved[PATH_MAX])
+{
+	return realpath(path, resolved) != NULL;
+}
+
+static void
+remember(const char *path)
+{
+	struct allowed *allowed;
+	char resolved[PATH_MAX];
+
+	if (!resolve(path, resolved))
+		return;
+	allowed = malloc(sizeof(*allowed) + strlen(resolved) + 1);
+	ph_assert(allowed != NULL);
+	strcpy(allowed->path, resolved);
+	allowed->next = all_allowed;
+	all_allowed = allowed;
+}
+
+/* Whether it is path, or below it; both resolved. */
+static bool
+is_at_or_below(const char *at, const char *path)
+{
+	size_t n = strlen(path);
+
+	if (n == 1) /* the root */
+		return true;
+	return strncmp(at, path, n) == 0 && (at[n] == '/' || at[n] == '\0');
+}
+
+static bool
+is_allowed(const char *resolved)
+{
+	for (const struct allowed *at = all_allowed; at != NULL; at = at->next)
+		if (is_at_or_below(resolved, at->path))
+			return true;
+	return false;
+}
+
+/*
+ * What must be allowed for a file to be read, resolved: a folder itself; else
+ * the file's folder, but for one with all of the server's data in it, or of the
+ * machine. False: there is nothing.
+ */
+static bool
+reach_of(const char *file, const struct core_conf *core,
+    char reach[PATH_MAX])
+{
+	char data[PATH_MAX], folder[PATH_MAX], *slash;
+	struct stat st;
+
+	if (!resolve(file, reach)) { /* not there yet */
+		snprintf(folder, sizeof(folder), "%s", file);
+		slash = strrchr(folder, '/');
+		*slash = '\0';
+		return slash != folder && resolve(folder, reach) &&
+		    (!resolve(core->data_dir, data) ||
+		        !is_at_or_below(data, reach));
+	}
+	if (stat(reach, &st) != 0 || S_ISDIR(st.st_mode))
+		return true;
+	memcpy(folder, reach, sizeof(folder));
+	slash = strrchr(folder, '/');
+	*slash = '\0';
+	if (slash != folder && (!resolve(core->data_dir, data) ||
+	    !is_at_or_below(data, folder)))
+		*strrchr(reach, '/') = '\0';
+	return true;
+}
+
 /* A path that does not exist needs no rule. */
 static int
 allow_path(int ruleset, const char *path, uint64_t rights)
@@ -98,7 +185,26 @@ allow_path(int ruleset, const char *path, uint64_t rights)
 	        LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
 		error = errno;
 	close(fd);
+	if (error == 0 && (rights & LANDLOCK_ACCESS_FS_READ_FILE) != 0)
+		remember(path);
 	return error;
+}
+
+/* What the user may not reach anyway is no reason to do without the rest. */
+static int
+allow_reads(int ruleset, const struct core_conf *core,
+    const char *const *reads, uint64_t rights)
+{
+	char reach[PATH_MAX];
+
+	for (; reads != NULL && *reads != NULL; reads++) {
+		int error = reach_of(*reads, core, reach) ?
+		    allow_path(ruleset, reach, rights) : 0;
+
+		if (error != 0 && error != EACCES)
+			return error;
+	}
+	return 0;
 }
 
 /* Modules named by their path, wherever they lie. */
@@ -139,7 +245,7 @@ allow_role(int ruleset, enum role role, const struct core_conf *core,
 
 int
 confine_paths(enum role role, const struct core_conf *core, const char *dir,
-    const struct conf *conf)
+    const struct conf *conf, const char *const *reads)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
 	    LANDLOCK_CREATE_RULESET_VERSION);
@@ -157,8 +263,45 @@ confine_paths(enum role role, const struct core_conf *core, const char *dir,
 	if (error == 0 && conf != NULL)
 		error = allow_modules(ruleset, conf,
 		    MAY_READ & attr.handled_access_fs);
+	if (error == 0)
+		error = allow_reads(ruleset, core, reads,
+		    MAY_READ & attr.handled_access_fs);
 	if (error == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
 		error = errno;
 	close(ruleset);
 	return error;
+}
+
+/* A file that nobody may reach, or that is not there, is not missing. */
+static bool
+is_beyond(const char *resolved)
+{
+	int fd = open(resolved, O_PATH | O_CLOEXEC); /* Landlock lets it */
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 && !is_allowed(resolved);
+}
+
+bool
+confine_lacks(const struct core_conf *core, const struct conf *conf,
+    const char *const *reads)
+{
+	const struct conf_section *at = conf->sections;
+	char reach[PATH_MAX];
+
+	if (all_allowed == NULL)
+		return false;
+	for (; at != NULL; at = at->next) {
+		const struct conf_setting *module = conf_setting(at, "module");
+
+		if (module != NULL && module->text != NULL &&
+		    module->text[0] == '/' && resolve(module->text, reach) &&
+		    is_beyond(reach))
+			return true;
+	}
+	for (; reads != NULL && *reads != NULL; reads++)
+		if (reach_of(*reads, core, reach) && is_beyond(reach))
+			return true;
+	return false;
 }

@@ -16,9 +16,10 @@ enum message_type {
 	/* --- master to every role --- */
 	/* F_CONF F_GENERATION F_COUNT* (nested: F_ROLE F_NUMBER) F_KEY? F_CERT?
 	 * F_CERT_KEY? F_CERT_MORE* F_CLIENT_CA? F_TICKETS? F_CHECK*
-	 * F_NOTICES? F_ROUTES_SUM?; reply: nothing, or PH_INVALID F_TEXT*.
-	 * The first one starts the role; later ones replace the configuration
-	 * for new sessions and calls. */
+	 * F_NOTICES? F_ROUTES_SUM? F_READ*; reply: F_FLAG? (1: it is not taken,
+	 * and only another process in this place can take it; MSG_RENEW), or
+	 * PH_INVALID F_TEXT*. The first one starts the role; later ones replace
+	 * the configuration for new sessions and calls. */
 	MSG_CONFIGURE = 1,
 	/* F_ROLE F_INDEX, fd: one end of a socket pair; notify */
 	MSG_PEER = 2,
@@ -38,6 +39,8 @@ enum message_type {
 	MSG_MODULE_STATE = 8,
 	/* edge: F_TICKETS; notify */
 	MSG_TICKETS = 9,
+	/* check: end when what runs has ended, another takes the place; notify */
+	MSG_RENEW = 13,
 
 	/* --- any role to master --- */
 	/* F_ROLE F_INDEX: the link to that process is down; notify. When both
@@ -264,6 +267,7 @@ enum field_tag {
 	F_ATTEMPTS,      /* n */
 	F_DECISION,      /* r: F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE?: of
 	                  * a stage, for observers */
+	F_READ,          /* a file that an option names: the role may read it */
 };
 
 #endif

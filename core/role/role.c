@@ -162,7 +162,8 @@ take_role_sizes(struct ph_slice record)
 
 /* Once, and before a module's code runs: its constructors are confined, too. */
 static void
-confine(const struct core_conf *core, const struct conf *conf)
+confine(const struct core_conf *core, const struct conf *conf,
+    const char *const *reads)
 {
 	static char dir[1024];
 
@@ -173,7 +174,27 @@ confine(const struct core_conf *core, const struct conf *conf)
 	self.dir = dir;
 	confine_dumps(core->allow_core_dumps);
 	confine_process(self.start.role, core,
-	    access(dir, F_OK) == 0 ? dir : NULL, conf);
+	    access(dir, F_OK) == 0 ? dir : NULL, conf, reads);
+}
+
+/* True: another process must take it, and the reply says so. */
+static bool
+is_beyond_us(struct bus_request *request)
+{
+	struct ph_buf reply;
+	const char *what;
+
+	if (!generation_is_beyond(request->message.record, &what))
+		return false;
+	if (self.ops->renew == NULL) {
+		ph_log(PH_WARN, "needs_restart", ph_f_str("reason", what));
+		return false;
+	}
+	ph_log(PH_INFO, "makes_way", ph_f_str("reason", what));
+	ph_buf_init(&reply, request->arena, 64);
+	record_put_u64(&reply, F_FLAG, 1);
+	bus_reply(request, PH_OK, ph_buf_content(&reply), NULL, 0);
+	return true;
 }
 
 static void
@@ -188,6 +209,8 @@ on_configure(struct bus_request *request)
 		bus_reply(request, PH_CANCELED, PH_LIT(""), NULL, 0);
 		return;
 	}
+	if (!first && is_beyond_us(request))
+		return;
 	if (generation_create(request->message.record, self.ops->kinds,
 	        confine, &generation, &errors) != PH_OK) {
 		reply_errors(request, &errors);
@@ -289,13 +312,34 @@ on_peer_down(enum role role, unsigned index)
 	fiber_runtime_stop();
 }
 
+static void
+on_renew(struct bus_request *request)
+{
+	(void)request;
+	if (self.ops->renew != NULL && !self.is_stopping &&
+	    generation_current() != NULL)
+		self.ops->renew();
+}
+
+static void
+end_as(int status)
+{
+	self.exit_status = status;
+	self.has_given_up = true;
+	fiber_runtime_stop();
+}
+
 void
 role_give_up(const char *module, const char *hook)
 {
 	role_note(module, hook);
-	self.exit_status = ROLE_GAVE_UP;
-	self.has_given_up = true;
-	fiber_runtime_stop();
+	end_as(ROLE_GAVE_UP);
+}
+
+void
+role_make_way(void)
+{
+	end_as(ROLE_MADE_WAY);
 }
 
 /* --- the process --- */
@@ -347,6 +391,7 @@ serve_master(void)
 		{ MSG_STOP, on_stop }, { MSG_LOG_FD, on_log_fd },
 		{ MSG_STATUS, on_status },
 		{ MSG_MODULE_STATE, on_module_state },
+		{ MSG_RENEW, on_renew },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -60,6 +60,9 @@ struct role_ops {
 	int (*start)(struct generation *generation, struct ph_err *err);
 	/* In a fiber, for each later generation, already current. */
 	void (*reload)(struct generation *generation);
+	/* In a fiber: end when what runs has ended, by role_make_way; another
+	 * process takes the place. NULL: none can. */
+	void (*renew)(void);
 	/* In a fiber: stop taking work, end what can end within timeout_ms. */
 	void (*stop)(unsigned timeout_ms);
 	/* Add F_ITEMs for `posthousectl status`. */
@@ -118,5 +121,8 @@ void role_note(const char *module, const char *hook);
  * place. It is counted as a crash of the module. */
 void role_give_up(const char *module, const char *hook);
 enum { ROLE_GAVE_UP = 75 }; /* exit status: EX_TEMPFAIL */
+/* The same at the master's wish (MSG_RENEW): nobody is to blame. */
+void role_make_way(void);
+enum { ROLE_MADE_WAY = 76 };
 
 #endif

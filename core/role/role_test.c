@@ -222,7 +222,7 @@ START_TEST(queue_sees_only_its_own_folder)
 	int error;
 
 	confine_user(&(struct role_start){ .role = ROLE_QUEUE }, NULL);
-	error = confine_paths(ROLE_QUEUE, &core, own, NULL);
+	error = confine_paths(ROLE_QUEUE, &core, own, NULL, NULL);
 	if (error == ENOSYS || error == EOPNOTSUPP)
 		return;
 	ck_assert_int_eq(error, 0);

@@ -35,11 +35,12 @@ PH_MODULE(%(name)s) = { .abi = %(abi)s, .name = "%(name)s",
 
 
 def build(folder, statement="", name="check_fault", stage="CONNECT", before="",
-          abi="PH_ABI"):
-    """The path of a module whose one hook runs the statement."""
+          abi="PH_ABI", more=("", "")):
+    """The path of a module whose one hook runs the statement; more: what to put
+    for what in its source."""
     source = os.path.join(folder, name + ".c")
     with open(source, "w") as file:
-        file.write(SOURCE % locals())
+        file.write((SOURCE % locals()).replace(*more))
     path = os.path.join(folder, name + ".so")
     subprocess.run(["cc", "-shared", "-fPIC", "-w", "-I",
                     os.path.join(TOP, "sdk", "include"), source, "-o", path],
