@@ -189,7 +189,8 @@ class Rbl(Checks):
         until(lambda: self.talk(box, "127.0.0.9")[1] == 250, "it is forgotten")
 
     def test_who_is_not_listed_is_known_as_long_as_the_zone_says(self):
-        conf = """check_rbl: { exempt = [ ]; cache = "1h"; lists = [ "%s.test" ]; };"""
+        conf = """check_rbl: { exempt = [ ]; timeout = "20s"; cache = "1h";
+                               lists = [ "%s.test" ]; };"""
         zone = "1h.test SOA 3600\nnow.test SOA 1\n"
         for name in ("1h", "now"):
             box = self.box(zone, conf % name)
@@ -587,7 +588,8 @@ broken.test RCODE SERVFAIL
     def test_front_ends_make_nobody_ours(self):
         box = self.box("9.0.0.127.bad.test A 127.0.0.2", """relay_networks = [ "127.0.0.9" ];
             smtp_inbound: { xclient_networks = [ "127.0.0.1" ]; };
-            check_rbl: { exempt = [ ]; explain = false; lists = [ "bad.test" ]; };""")
+            check_rbl: { exempt = [ ]; explain = false; timeout = "20s";
+                         lists = [ "bad.test" ]; };""")
 
         def said():
             with box.smtp() as client:
