@@ -69,6 +69,10 @@ class QueueAdmin(unittest.TestCase):
         why = self.queue("why", self.ids("--domain=away.test")[0])
         self.assertIn("the next attempt is in", why)
         self.assertRegex(why, r"attempt 1: ")
+        one = json.loads(self.queue("why", "--json",
+                                    self.ids("--domain=away.test")[0]))
+        self.assertEqual((one["to"], one["state"]), ("x2@away.test", "deferred"))
+        self.assertIn("the next attempt is in", one["why"])
         shown = self.queue("show", self.ids("--domain=away.test")[0])
         self.assertRegex(shown, r"to=<x2@away.test> state=deferred attempts=1 "
                                 r"next=\S+ class=repeated\n")
@@ -98,7 +102,8 @@ class QueueAdmin(unittest.TestCase):
         self.assertIn("suspended", self.queue("counts"))
         tried = len(re.findall(f" deferred .*queue={one}", self.box.log()))
         self.queue("retry", one)
-        self.queue("resume", "away.test")
+        self.assertIn("is resumed", self.queue("resume", "away.test"))
+        self.assertIn("was not suspended", self.queue("resume", "away.test"))
         until(lambda: len(re.findall(f" deferred .*queue={one}",
                                      self.box.log())) > tried,
               "an attempt after the destination was resumed")
@@ -120,7 +125,8 @@ class QueueAdmin(unittest.TestCase):
     def test_6_says_what_it_does_not_understand(self):
         for words in (("list", "--stat=held"), ("list", "--state=odd"),
                       ("delete",), ("why",), ("show", "nonsense!"),
-                      ("suspend",), ("--json",), ("eat", "x")):
+                      ("suspend",), ("--json",), ("eat", "x"),
+                      ("retry", "all", "--json"), ("flush",)):
             done = self.box.ctl("queue", *words, check=False)
             self.assertEqual(done.returncode, 2, (words, done))
             if words[0] == "eat":

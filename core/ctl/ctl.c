@@ -34,7 +34,7 @@ usage(FILE *to)
 	      "  stop                      end the server\n"
 	      "  queue list [SELECTION] [--json]   messages that wait\n"
 	      "  queue counts [SELECTION] [--json] by destination\n"
-	      "  queue show ID | why ID            one message, what holds it\n"
+	      "  queue show ID | why ID [--json]   one message, what holds it\n"
 	      "  queue retry | reroute | hold | release | bounce | delete\n"
 	      "              ID | all | SELECTION\n"
 	      "  queue flush | suspend | resume DESTINATION\n"

@@ -259,6 +259,10 @@ for_destination(struct admin *a, struct ph_slice op)
 		lane_forgive(text);
 		return change_selected(a, &changes[0]);
 	}
+	if (!suspend && !suspend_has(ph_slice_str(text))) {
+		ph_buf_printf(&a->text, "%s was not suspended.\n", text);
+		return PH_OK;
+	}
 	status = suspend_set(text, suspend);
 	if (status != PH_OK)
 		return status;
@@ -318,21 +322,21 @@ why(struct admin *a, struct entry *entry)
 {
 	if (entry == NULL)
 		return PH_NOT_FOUND;
-	text_why(entry, &a->text);
+	text_why(entry, a->selection.json, &a->text);
 	return PH_OK;
 }
 
 static const struct look {
 	const char *op;
-	bool needs_id;
+	bool needs_id, has_json;
 	/* entry NULL: the one with the id is not there, or none is asked */
 	int (*run)(struct admin *a, struct entry *entry);
 } looks[] = {
-	{ "list", false, list },
-	{ "counts", false, counts },
-	{ "show", true, show_whole },
-	{ "trace", true, show_trace },
-	{ "why", true, why },
+	{ "list", false, true, list },
+	{ "counts", false, true, counts },
+	{ "show", true, false, show_whole },
+	{ "trace", true, false, show_trace },
+	{ "why", true, true, why },
 };
 
 static const struct look *
@@ -375,6 +379,11 @@ serve(struct admin *a)
 	}
 	if (!select_parse(a->record, &a->selection, wrong)) {
 		ph_buf_printf(&a->text, "%s\n", wrong);
+		return PH_INVALID;
+	}
+	if (a->selection.json && (look == NULL || !look->has_json)) {
+		ph_buf_printf(&a->text, "queue " PH_SLICE_FMT " has no JSON; "
+		    "list, counts and why have\n", PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
 	if (change != NULL)

@@ -96,7 +96,7 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 {
 	char text[32];
 
-	ph_buf_str(buf, "{\"to\":");
+	ph_buf_str(buf, "\"to\":");
 	json_string(buf, r->address);
 	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u",
 	    select_state(entry, r), r->attempts);
@@ -110,7 +110,6 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 		ph_buf_str(buf, ",\"host\":");
 		json_string(buf, r->said->host);
 	}
-	ph_buf_char(buf, '}');
 }
 
 /* One message a line: JSON Lines, so that a page can be cut anywhere. */
@@ -140,7 +139,9 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 			break;
 		if (!first)
 			ph_buf_char(buf, ',');
+		ph_buf_char(buf, '{');
 		put_json_recipient(entry, &entry->recipients[i], buf);
+		ph_buf_char(buf, '}');
 		first = false;
 	}
 	ph_buf_str(buf, is_cut ? "],\"cut\":true}\n" : "]}\n");
@@ -388,24 +389,48 @@ put_holder(const struct entry *entry, struct queue_recipient *r,
 		ph_buf_str(buf, "it is due");
 }
 
+static void
+put_why(struct entry *entry, struct queue_recipient *r, int64_t now,
+    struct ph_buf *buf)
+{
+	ph_buf_printf(buf, "to=<%s> %s: ", r->address,
+	    select_state(entry, r));
+	put_holder(entry, r, now, buf);
+	ph_buf_str(buf, ".\n");
+	put_said(r, buf);
+}
+
+/* One recipient a line. */
+static void
+put_json_why(struct entry *entry, struct queue_recipient *r, int64_t now,
+    struct ph_buf *buf)
+{
+	struct ph_buf words;
+
+	ph_buf_init(&words, NULL, 4096);
+	put_holder(entry, r, now, &words);
+	ph_buf_char(&words, '\0');
+	ph_buf_printf(buf, "{\"id\":\"%s\",", entry_name(entry));
+	put_json_recipient(entry, r, buf);
+	ph_buf_str(buf, ",\"why\":");
+	json_string(buf, ph_buf_content(&words).p);
+	ph_buf_str(buf, "}\n");
+	ph_buf_fini(&words);
+}
+
 void
-text_why(struct entry *entry, struct ph_buf *buf)
+text_why(struct entry *entry, bool json, struct ph_buf *buf)
 {
 	int64_t now = fiber_wall_ms();
 
-	ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n", entry_name(entry),
-	    entry->sender,
-	    (long long)((now - id_wall_ms(entry->id)) / 1000));
+	if (!json)
+		ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n",
+		    entry_name(entry), entry->sender,
+		    (long long)((now - id_wall_ms(entry->id)) / 1000));
 	for (size_t i = 0; i < entry->recipient_count &&
-	     buf->n + 4096 < ADMIN_TEXT_MAX; i++) {
-		struct queue_recipient *r = &entry->recipients[i];
-
-		ph_buf_printf(buf, "to=<%s> %s: ", r->address,
-		    select_state(entry, r));
-		put_holder(entry, r, now, buf);
-		ph_buf_str(buf, ".\n");
-		put_said(r, buf);
-	}
+	     buf->n + 8192 < ADMIN_TEXT_MAX; i++)
+		(json ? put_json_why : put_why)(entry, &entry->recipients[i],
+		    now, buf);
 }
 
 /* --- show --- */

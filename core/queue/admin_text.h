@@ -14,7 +14,7 @@ void text_list(const struct selection *selection, struct ph_buf *buf);
 /* Messages by destination and age. */
 void text_counts(const struct selection *selection, struct ph_buf *buf);
 /* The state of each recipient, and what holds it. */
-void text_why(struct entry *entry, struct ph_buf *buf);
+void text_why(struct entry *entry, bool json, struct ph_buf *buf);
 /* Envelope, verdicts, and with_content the first octets of the content. */
 void text_show(struct entry *entry,
     const struct queue_db_message *message, bool with_content,
