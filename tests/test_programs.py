@@ -153,7 +153,10 @@ class Programs(unittest.TestCase):
             "large@*) head -c 200000000 /dev/zero | tail -c 200000000 | wc -c;; "
             "esac", more="cpu_limit = \"1s\"; memory_limit = \"100M\";"))
         self.send(box, "busy@tool.test", "large@tool.test")
-        box.lines(" deferred ", "to=busy@tool.test", "ended by signal")
+        # two seconds of its own, however many others there are
+        until(lambda: any("to=busy@tool.test" in l and "ended by signal" in l
+                          for l in box.log().splitlines()),
+              "the end of its processor time", 270)
         line = box.lines("to=large@tool.test")[0]
         self.assertIn("memory exhausted", line)
 
