@@ -177,6 +177,13 @@ class Faults(Faulty, unittest.TestCase):
     def test_close_of_all_descriptors(self):
         self.crash("for (int i = 0; i < 1024; i++) close(i);", lost=0)
 
+    def test_close_of_the_links_to_other_processes(self):
+        """The loop of the process does not see it; its peers do."""
+        self.crash(
+            "for (int i = 4; i < 1024; i++) { struct sockaddr_storage at; "
+            "socklen_t n = sizeof(at); "
+            "if (getpeername(i, (void *)&at, &n) == 0) close(i); }", lost=0)
+
     def test_infinite_loop(self):
         self.crash("for (;;) ;", options='hook_timeout = "2s";',
                    died="role_hangs role=check")

@@ -5,6 +5,7 @@
  */
 #include "master/master.h"
 
+#include <posthouse/fiber.h>
 #include <posthouse/log.h>
 
 #include <unistd.h>
@@ -12,7 +13,10 @@
 #include "base/record.h"
 #include "role/messages.h"
 
-enum { MAX_INDEX = 64 };
+enum {
+	MAX_INDEX = 64,
+	DEAF_MS = 3000, /* a loop that is held by a hook sees it later */
+};
 
 static const struct {
 	enum role a, b;
@@ -99,6 +103,23 @@ peers_link(struct process *process)
 
 /* --- links that broke between two that live --- */
 
+/*
+ * A process of the checks that goes on and misses nothing, though its peer does:
+ * a module closed the descriptor under the loop, which nobody sees from inside.
+ */
+static void
+end_if_deaf(const struct process *from, struct process *check)
+{
+	int pid = check->child.pid;
+
+	ph_sleep_ms(DEAF_MS);
+	if (check->state != PROCESS_READY || check->child.pid != pid ||
+	    !(from->lost_links[check->role] & bit_of(check)))
+		return;
+	check->is_deaf = true;
+	child_kill(&check->child);
+}
+
 /* Who is dead tells nothing: a link that both ends miss broke between two that
  * live. */
 static void
@@ -115,9 +136,13 @@ on_link_down(struct bus_request *request)
 	    !peers_may_talk(from->role, other->role))
 		return;
 	from->lost_links[other->role] |= bit_of(other);
-	if (!(other->lost_links[from->role] & bit_of(from)) ||
-	    from->state != PROCESS_READY || other->state != PROCESS_READY)
+	if (from->state != PROCESS_READY || other->state != PROCESS_READY)
 		return;
+	if (!(other->lost_links[from->role] & bit_of(from))) {
+		if (other->role == ROLE_CHECK)
+			end_if_deaf(from, other);
+		return;
+	}
 	forget_lost(from, other);
 	forget_lost(other, from);
 	ph_log(PH_WARN, "linked_again", ph_f_str("role", role_name(from->role)),
