@@ -25,6 +25,7 @@ c.test A 127.0.0.9
 """
 
 BASE = f"""
+domains = [ "example.test", "bücher.test" ];
 relay_networks = [ "{NEIGHBOUR}" ];
 processes: {{ edge = 1; check = 1; }};
 smtp_inbound: {{ max_errors = 5000; auth = true; }};
@@ -61,6 +62,12 @@ DOORS = ("victim%%elsewhere.test@%s", "elsewhere.test!victim@%s",
          '"victim@elsewhere.test"@%s', "@%s:elsewhere.test!victim@example.test")
 
 
+# A domain of ours outside ASCII, under each of its names.
+IDN_DOORS = [door % name for name in ("bücher.test", "xn--bcher-kva.test",
+                                      "BÜCHER。TEST.", "bu\u0308cher.test")
+             for door in DOORS[:3] + ("nobody@%s", "victim@%s＠elsewhere.test")]
+
+
 class OpenRelay(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -91,8 +98,8 @@ class OpenRelay(unittest.TestCase):
 
     def battery(self, *modules):
         """At a server with these modules and no others."""
-        more = [door % MORE[name] for name in modules if name in MORE
-                for door in DOORS]
+        more = IDN_DOORS + [door % MORE[name] for name in modules
+                            if name in MORE for door in DOORS]
         self.box.snippet("95-modules", "\n".join(
             MODULES[name].replace("PORT", str(self.remote.port))
             for name in modules))

@@ -432,7 +432,7 @@ class Relay(unittest.TestCase):
         box = self.box(remote)
         self.send(box, "bob@b\u00fccher.test", message(),
                   mail_options=["SMTPUTF8"])
-        self.wait(box, " delivered ", "to=\"bob@b")
+        self.wait(box, " delivered ", "to=bob@xn--bcher-kva.test")
         self.assertNotIn("SMTPUTF8", remote.messages[0][0])
         self.assertIn("RCPT TO:<bob@xn--bcher-kva.test>", remote.messages[0][1])
 

@@ -191,6 +191,15 @@ ph_arena_slice(struct ph_arena *arena, struct ph_slice s)
 	return (struct ph_slice){ copy, s.n };
 }
 
+struct ph_slice
+ph_arena_lower(struct ph_arena *arena, struct ph_slice s)
+{
+	struct ph_slice copy = ph_arena_slice(arena, s);
+
+	ph_lower_in_place((char *)(uintptr_t)copy.p, copy.n);
+	return copy;
+}
+
 char *
 ph_arena_vprintf(struct ph_arena *arena, const char *fmt, va_list args)
 {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base_test.c - slices, arenas, buffers, addresses, records and ids. */
 #include <check.h>
+#include <dlfcn.h>
+#include <idn2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <stdlib.h>
 
 #include <posthouse/addr.h>
 #include <posthouse/arena.h>
+#include <posthouse/domain.h>
 
 #include "base/id.h"
 #include "base/record.h"
@@ -23,6 +26,153 @@ START_TEST(cuts_and_trims_slices)
 	    PH_LIT("x y")));
 	ck_assert(ph_slice_eq_nocase(PH_LIT("EhLo"), PH_LIT("ehlO")));
 	ck_assert(!ph_slice_eq_nocase(PH_LIT("["), PH_LIT("{")));
+}
+END_TEST
+
+START_TEST(lowers_ascii_and_nothing_else)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct ph_slice lower = ph_arena_lower(arena,
+	    PH_LIT("@AZ[`az{\xc3\x84"));
+	struct ph_buf buf;
+
+	ck_assert(ph_slice_eq(lower, PH_LIT("@az[`az{\xc3\x84")));
+	ck_assert_int_eq(lower.p[lower.n], '\0');
+	ck_assert_ptr_null(ph_arena_lower(arena, (struct ph_slice){ 0 }).p);
+	ph_buf_init(&buf, arena, 5);
+	ph_buf_lower(&buf, PH_LIT("Ab"));
+	ph_buf_lower(&buf, (struct ph_slice){ 0 });
+	ph_buf_lower(&buf, PH_LIT("CDe"));
+	ck_assert(ph_slice_eq(ph_buf_content(&buf), PH_LIT("abcde")));
+	ph_buf_lower(&buf, PH_LIT("F"));
+	ck_assert(buf.full && buf.n == 5);
+	ph_arena_free(arena);
+}
+END_TEST
+
+/* --- domains --- */
+
+static unsigned idn_calls;
+
+/* In the place of the library's, which it calls: who asks it is seen. */
+int
+idn2_to_ascii_8z(const char *input, char **output, int flags)
+{
+	int (*real)(const char *, char **, int);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "idn2_to_ascii_8z");
+	ck_assert_ptr_nonnull(*(void **)&real);
+	idn_calls++;
+	return real(input, output, flags);
+}
+
+#define BUECHER "b\xc3\xbc" "cher.example"
+
+static const struct {
+	const char *domain, *canonical;
+} domains[] = {
+	{ "", "" },
+	{ ".", "." },
+	{ "Example.TEST.", "example.test" },
+	{ "[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]" },
+	{ "XN--Bcher-KVA.example", "xn--bcher-kva.example" },
+	{ BUECHER, "xn--bcher-kva.example" },
+	{ BUECHER ".", "xn--bcher-kva.example" },
+	{ "B\xc3\x9c" "CHER.Example", "xn--bcher-kva.example" },
+	{ "bu\xcc\x88" "cher.example", "xn--bcher-kva.example" }, /* NFD */
+	{ "b\xc3\xbc" "cher\xe3\x80\x82" "example", /* ideographic stop */
+	    "xn--bcher-kva.example" },
+	{ "stra\xc3\x9f" "e.test", "xn--strae-oqa.test" }, /* not "strasse" */
+	{ "\xef\xbd\x85xample.test", "example.test" }, /* full width */
+	{ "exam\xc2\xadple.test", "example.test" }, /* a soft hyphen */
+	/* What IDNA does not know stays, and is nobody else's. */
+	{ "a\xef\xbc\xa0" "Example.test", "a\xef\xbc\xa0" "example.test" },
+	{ "a\xe2\x84\x80.test", "a\xe2\x84\x80.test" }, /* "a/c" in one */
+	{ "\xe2\x80\xae.test", "\xe2\x80\xae.test" },
+	{ "\xc3.Test", "\xc3.test" },
+	{ "a..\xc3\xbc", "a..\xc3\xbc" },
+};
+
+START_TEST(domains_have_one_form)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct ph_slice domain = ph_slice_str(domains[_i].domain);
+	struct ph_slice wanted = ph_slice_str(domains[_i].canonical);
+	struct ph_slice found = ph_domain_canonical(arena, domain);
+	char text[100];
+
+	ck_assert_msg(ph_slice_eq(found, wanted), "%s became %s",
+	    domains[_i].domain, found.p);
+	ck_assert(ph_domain_eq(domain, wanted));
+	ck_assert(ph_domain_eq(wanted, domain));
+	ck_assert(!ph_domain_eq(domain, PH_LIT("other.test")));
+	ck_assert(ph_slice_eq(ph_domain_canonical(arena, found), found));
+	snprintf(text, sizeof(text), "Jo@x@%s", domains[_i].domain);
+	found = ph_address_fold(arena, ph_slice_str(text));
+	ck_assert(ph_slice_starts_nocase(found, "jo@x@"));
+	ck_assert(ph_slice_eq((struct ph_slice){ found.p + 5, found.n - 5 },
+	    wanted));
+	ck_assert_int_eq(found.p[found.n], '\0');
+	ck_assert(ph_address_eq(ph_slice_str(text), found));
+	ck_assert(!ph_address_eq(ph_slice_str(text + 1), found));
+	ph_arena_free(arena);
+}
+END_TEST
+
+START_TEST(patterns_of_domains_fit_below_their_dot)
+{
+	static const struct {
+		const char *pattern, *domain;
+		bool fits;
+	} rows[] = {
+		{ "example.test", "Example.Test.", true },
+		{ "example.test", "a.example.test", false },
+		{ ".example.test", "A.example.test.", true },
+		{ ".example.test", "a.b.EXAMPLE.test", true },
+		{ ".example.test", "example.test", false },
+		{ ".example.test", "xexample.test", false },
+		{ ".example.test", ".example.test", false },
+		{ "." BUECHER, "a.xn--bcher-kva.example", true },
+		{ ".xn--bcher-kva.example", "\xc3\xa4." BUECHER, true },
+		{ ".example", BUECHER, true },
+		{ BUECHER, "xn--bcher-kva.example", true },
+		{ ".", "test", false },
+		{ "", "test", false },
+		{ ".test", "", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(ph_domain_fits(ph_slice_str(rows[i].pattern),
+		    ph_slice_str(rows[i].domain)) == rows[i].fits, "%s %s",
+		    rows[i].pattern, rows[i].domain);
+}
+END_TEST
+
+START_TEST(asks_libidn2_only_outside_ascii)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	char odd[3000];
+
+	idn_calls = 0;
+	ph_domain_canonical(arena, PH_LIT("Mail.Example.TEST."));
+	ph_domain_eq(PH_LIT("a.test"), PH_LIT("xn--bcher-kva.example"));
+	ph_domain_fits(PH_LIT(".test"), PH_LIT("a.test"));
+	ph_address_fold(arena, PH_LIT("Alice@Example.test"));
+	/* a local part is none of its business */
+	ph_address_eq(PH_LIT("j\xc3\xb6rg@a.test"), PH_LIT("x@a.test"));
+	ck_assert_uint_eq(idn_calls, 0);
+	ck_assert(ph_domain_eq(PH_LIT(BUECHER),
+	    PH_LIT("xn--bcher-kva.example")));
+	ck_assert_uint_eq(idn_calls, 1);
+	/* Nor is what can be no domain at all. */
+	memset(odd, 'a', sizeof(odd));
+	memcpy(odd, "\xc3\xbc", 2);
+	ck_assert_uint_eq(ph_domain_canonical(arena, (struct ph_slice){ odd,
+	    sizeof(odd) }).n, sizeof(odd));
+	odd[5] = '\0';
+	ph_domain_canonical(arena, (struct ph_slice){ odd, 10 });
+	ck_assert_uint_eq(idn_calls, 1);
+	ph_arena_free(arena);
 }
 END_TEST
 
@@ -197,6 +347,11 @@ main(void)
 	int failed;
 
 	tcase_add_test(tc, cuts_and_trims_slices);
+	tcase_add_test(tc, lowers_ascii_and_nothing_else);
+	tcase_add_loop_test(tc, domains_have_one_form, 0,
+	    sizeof(domains) / sizeof(domains[0]));
+	tcase_add_test(tc, patterns_of_domains_fit_below_their_dot);
+	tcase_add_test(tc, asks_libidn2_only_outside_ascii);
 	tcase_add_test(tc, reads_numbers_within_their_range);
 	tcase_add_test(tc, arena_runs_cleanups_in_reverse_and_ends_children);
 	tcase_add_test(tc, buffer_stops_at_its_cap);

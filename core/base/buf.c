@@ -87,6 +87,18 @@ ph_buf_slice(struct ph_buf *buf, struct ph_slice s)
 }
 
 void
+ph_buf_lower(struct ph_buf *buf, struct ph_slice s)
+{
+	char *p = ph_buf_reserve(buf, s.n);
+
+	if (p == NULL || s.n == 0)
+		return;
+	memcpy(p, s.p, s.n);
+	ph_lower_in_place(p, s.n);
+	ph_buf_commit(buf, s.n);
+}
+
+void
 ph_buf_str(struct ph_buf *buf, const char *s)
 {
 	ph_buf_add(buf, s, strlen(s));

@@ -5,14 +5,6 @@
  */
 #include <posthouse/base.h>
 
-static unsigned char
-fold(char c)
-{
-	unsigned char u = (unsigned char)c;
-
-	return u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u;
-}
-
 bool
 ph_slice_eq(struct ph_slice a, struct ph_slice b)
 {
@@ -25,7 +17,7 @@ ph_slice_eq_nocase(struct ph_slice a, struct ph_slice b)
 	if (a.n != b.n)
 		return false;
 	for (size_t i = 0; i < a.n; i++)
-		if (fold(a.p[i]) != fold(b.p[i]))
+		if (ph_lower(a.p[i]) != ph_lower(b.p[i]))
 			return false;
 	return true;
 }

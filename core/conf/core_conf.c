@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <unistd.h>
 
+#include "base/domain.h"
+
 /* Where a setting stands, for an error about its meaning. */
 static void
 wrong(const struct conf *conf, const char *section, const char *option,
@@ -17,7 +19,8 @@ wrong(const struct conf *conf, const char *section, const char *option,
 	    at != NULL ? at->line : 0, "%s: \"%s\" %s", option, value, what);
 }
 
-/* LDH or UTF-8 labels; the full rule is the mail folder's, above this one. */
+/* Labels of letters, digits and "-", in their canonical form: what is outside
+ * ASCII then, IDNA does not know. */
 static bool
 is_host_name(const char *name)
 {
@@ -34,22 +37,11 @@ is_host_name(const char *name)
 			label = 0;
 			continue;
 		}
-		if (!(isalnum(c) || c >= 0x80 || (c == '-' && label > 0)) ||
+		if (!(isalnum(c) || (c == '-' && label > 0)) ||
 		    ++label > 63)
 			return false;
 	}
 	return label > 0;
-}
-
-static const char *
-lower(struct ph_arena *arena, const char *text)
-{
-	char *copy = ph_arena_strdup(arena, text);
-
-	for (char *at = copy; *at != '\0'; at++)
-		if (*at >= 'A' && *at <= 'Z')
-			*at = (char)(*at - 'A' + 'a');
-	return copy;
 }
 
 static void
@@ -62,9 +54,11 @@ settle_names(struct ph_arena *arena, const struct conf *conf,
 
 	if (core->hostname[0] == '\0') {
 		gethostname(host, sizeof(host) - 1);
-		core->hostname = lower(arena,
+		core->hostname = ph_arena_strdup(arena,
 		    is_host_name(host) ? host : "localhost");
 	}
+	core->hostname = ph_domain_canonical(arena,
+	    ph_slice_str(core->hostname)).p;
 	if (!is_host_name(core->hostname))
 		wrong(conf, "", "hostname", "is not a host name",
 		    core->hostname, errors);
@@ -72,13 +66,15 @@ settle_names(struct ph_arena *arena, const struct conf *conf,
 		n++;
 	domains = ph_arena_array(arena, n + 1, sizeof(*domains));
 	for (size_t i = 0; i < n; i++) {
-		domains[i] = lower(arena, core->domains[i]);
+		domains[i] = ph_domain_canonical(arena,
+		    ph_slice_str(core->domains[i])).p;
 		if (!is_host_name(domains[i]))
 			wrong(conf, "", "domains", "is not a domain",
 			    domains[i], errors);
 	}
 	core->domains = domains;
-	core->postmaster = lower(arena, core->postmaster);
+	core->postmaster = ph_address_fold(arena,
+	    ph_slice_str(core->postmaster)).p;
 	if (core->postmaster[0] != '\0' &&
 	    strchr(core->postmaster, '@') == NULL && n > 0)
 		core->postmaster = ph_arena_printf(arena, "%s@%s",
@@ -207,6 +203,9 @@ core_conf_fill(struct ph_arena *arena, const struct conf *conf,
 bool
 core_is_local_domain(const struct core_conf *core, struct ph_slice domain)
 {
+	char text[DOMAIN_TEXT];
+
+	domain = domain_comparable(domain, text);
 	for (const char *const *at = core->domains; *at != NULL; at++)
 		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
 			return true;

@@ -8,6 +8,8 @@
  */
 #include "conf/core_conf.h"
 
+#include <posthouse/domain.h>
+
 enum { CONCURRENCY_MAX = 10000, MESSAGES_MAX = 1000000 };
 
 static bool
@@ -82,15 +84,6 @@ core_limit_is_entry(const char *entry)
 	return parse(entry, &name, &limit);
 }
 
-static bool
-fits(struct ph_slice pattern, struct ph_slice name)
-{
-	if (pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, name);
-	return name.n > pattern.n && ph_slice_eq_nocase(pattern,
-	    (struct ph_slice){ name.p + name.n - pattern.n, pattern.n });
-}
-
 void
 core_limit_find(const struct core_queue *queue, const char *name,
     struct core_limit *limit_inout)
@@ -102,7 +95,7 @@ core_limit_find(const struct core_queue *queue, const char *name,
 	     *at != NULL; at++) {
 		limit = *limit_inout; /* what the entry leaves out stays */
 		if (parse(*at, &pattern, &limit) &&
-		    fits(pattern, ph_slice_str(name))) {
+		    ph_domain_fits(pattern, ph_slice_str(name))) {
 			*limit_inout = limit;
 			return;
 		}

@@ -36,15 +36,9 @@ has_domain(const char *const *domains, struct ph_slice address)
 {
 	struct ph_slice domain = ph_address_domain(address);
 
-	for (; domain.p != NULL && *domains != NULL; domains++) {
-		struct ph_slice wanted = ph_slice_str(*domains), end = domain;
-
-		if (wanted.p[0] == '.' && domain.n > wanted.n)
-			end = (struct ph_slice){ domain.p + domain.n -
-				wanted.n, wanted.n };
-		if (ph_slice_eq_nocase(end, wanted))
+	for (; domain.p != NULL && *domains != NULL; domains++)
+		if (ph_domain_fits(ph_slice_str(*domains), domain))
 			return true;
-	}
 	return false;
 }
 

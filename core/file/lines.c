@@ -60,10 +60,8 @@ hash_of(struct ph_slice text)
 	uint64_t hash = 14695981039346656037u;
 
 	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
+		unsigned char c = (unsigned char)ph_lower(text.p[i]);
 
-		if (c >= 'A' && c <= 'Z')
-			c = (unsigned char)(c - 'A' + 'a');
 		hash = (hash ^ c) * 1099511628211u;
 	}
 	return hash ^ hash >> 32;

@@ -9,14 +9,14 @@
  */
 #include <posthouse/mail.h>
 
-#include <idn2.h>
-
+#include "base/domain.h"
 #include "mail/octet.h"
 
 enum {
 	LOCAL_MAX = 64,   /* RFC 5321 s4.5.3.1.1 */
 	DOMAIN_MAX = 255, /* RFC 5321 s4.5.3.1.2 */
 	PATH_MAX_OCTETS = 256, /* RFC 5321 s4.5.3.1.3, with the brackets */
+	ADDRESS_MAX = 320, /* with A-labels, which may be longer */
 	LABEL_MAX = 63,
 	ROUTE_MAX = 1000, /* a route is ignored, but not of any length */
 };
@@ -106,19 +106,17 @@ ph_address_to_ascii(struct ph_arena *arena, struct ph_slice address)
 {
 	const struct ph_slice none = { NULL, 0 };
 	struct ph_slice local = ph_address_local(address);
-	struct ph_slice domain = ph_address_domain(address), whole;
-	char *ascii;
+	struct ph_slice domain = ph_address_domain(address);
+	char ascii[DOMAIN_TEXT];
 
 	if (!octet_any_high(address))
 		return address;
 	if (domain.p == NULL || octet_any_high(local) ||
-	    idn2_to_ascii_8z(ph_arena_slice(arena, domain).p, &ascii,
-	        IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+	    !domain_to_ascii(domain, ascii) ||
+	    !ph_domain_is_valid(ph_slice_str(ascii)))
 		return none;
-	whole = ph_slice_str(ph_arena_printf(arena, PH_SLICE_FMT "@%s",
+	return ph_slice_str(ph_arena_printf(arena, PH_SLICE_FMT "@%s",
 	    PH_SLICE_ARG(local), ascii));
-	idn2_free(ascii);
-	return ph_domain_is_valid(ph_address_domain(whole)) ? whole : none;
 }
 
 /*
@@ -276,20 +274,25 @@ check_local(struct cursor *c, size_t start, const struct ph_path *path)
 	return PH_OK;
 }
 
-static struct ph_slice
-join_address(struct ph_arena *arena, const struct ph_path *path)
+/* A U-label becomes its A-label here, so that no one behind this sees two names
+ * of one domain. PH_INVALID: it has none, or stands for what is no host name. */
+static int
+join_address(struct ph_arena *arena, struct ph_path *path)
 {
-	struct ph_slice host = path->domain;
-	char *p;
+	char text[DOMAIN_TEXT], *p;
+	struct ph_slice host = domain_comparable(path->domain, text);
 
-	if (!path->is_literal && host.n > 1 && host.p[host.n - 1] == '.')
-		host.n--;
+	if (host.p == text ? !ph_domain_is_valid(host) : octet_any_high(host))
+		return PH_INVALID;
+	if (path->local.n + 1 + host.n > ADDRESS_MAX)
+		return PH_TOO_BIG;
 	p = ph_arena_alloc(arena, path->local.n + host.n + 2);
 	memcpy(p, path->local.p, path->local.n);
 	p[path->local.n] = '@';
-	for (size_t i = 0; i < host.n; i++)
-		p[path->local.n + 1 + i] = octet_lower(host.p[i]);
-	return (struct ph_slice){ p, path->local.n + 1 + host.n };
+	memcpy(p + path->local.n + 1, host.p, host.n);
+	ph_lower_in_place(p + path->local.n + 1, host.n);
+	path->address = (struct ph_slice){ p, path->local.n + 1 + host.n };
+	return PH_OK;
 }
 
 /* Mailbox = Local-part "@" ( Domain / address-literal ), or "postmaster". */
@@ -317,8 +320,10 @@ parse_mailbox(struct cursor *c, struct ph_arena *arena, struct ph_path *path)
 		return rc;
 	if (c->at - start > PATH_MAX_OCTETS - 2)
 		return PH_TOO_BIG;
-	path->address = join_address(arena, path);
-	return PH_OK;
+	rc = join_address(arena, path);
+	if (rc == PH_INVALID)
+		c->at -= path->domain.n;
+	return rc;
 }
 
 int
@@ -348,7 +353,8 @@ done:
 			*error_at_out = c.at;
 		return rc;
 	}
-	path.has_utf8 = octet_any_high(path.address);
+	path.has_utf8 = octet_any_high(path.local) ||
+	    octet_any_high(path.domain);
 	*path_out = path;
 	*rest_out = (struct ph_slice){ text.p + c.at, text.n - c.at };
 	return PH_OK;

@@ -64,7 +64,8 @@ static const struct {
 	{ "<a@[192.0.2.1]>", "a@[192.0.2.1]", "", 0, 0, 1 },
 	{ "<a@[IPv6:2001:DB8::1]>", "a@[ipv6:2001:db8::1]", "", 0, 0, 1 },
 	{ "<gr\xc3\xbc\xc3\x9f" "e@b\xc3\xbc" "cher.test>",
-	    "gr\xc3\xbc\xc3\x9f" "e@b\xc3\xbc" "cher.test", "", 0, 0, 0 },
+	    "gr\xc3\xbc\xc3\x9f" "e@xn--bcher-kva.test", "", 0, 0, 0 },
+	{ "<gr@b\xc3\xbc" "cher.test>", "gr@xn--bcher-kva.test", "", 0, 0, 0 },
 	{ "<postmaster>", "postmaster", "", 0, 0, 0 },
 	{ "<PostMaster>", "postmaster", "", 0, 0, 0 },
 	{ "<a+b/c=d@x-y.test>", "a+b/c=d@x-y.test", "", 0, 0, 0 },
@@ -84,7 +85,7 @@ START_TEST(reads_paths)
 	ck_assert_int_eq(path.had_route, good_paths[_i].route);
 	ck_assert_int_eq(path.is_literal, good_paths[_i].literal);
 	ck_assert_int_eq(path.is_null, _i == 0);
-	ck_assert_int_eq(path.has_utf8, strstr(good_paths[_i].text, "gr\xc3") !=
+	ck_assert_int_eq(path.has_utf8, strstr(good_paths[_i].text, "<gr") !=
 	    NULL);
 }
 END_TEST
@@ -124,6 +125,9 @@ static const struct {
 	{ "<a\x7f@x>", 2 },
 	{ "<\xc3@x>", 1 },           /* CVE-2020-7046: truncated UTF-8 */
 	{ "<a@\xe2\x82>", 3 },
+	{ "<a@b\xef\xbc\xa0" "c.test>", 3 }, /* "@" in full width */
+	{ "<a@b\xe2\x84\x80.test>", 3 },     /* "a/c" in one character */
+	{ "<a@\xe2\x98\x83.test>", 3 },      /* a snowman, IDNA2008 */
 	{ "<\xc0\xaf@x>", 1 },       /* overlong */
 	{ "<\"postmaster\">", 13 },
 };

@@ -55,12 +55,6 @@ octet_is_token(int c)
 	    (c >= 0x80 || strchr("()<>@,;:\\\"/[]?=", c) == NULL);
 }
 
-static inline char
-octet_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 /* The value of a hexadecimal digit, or -1. */
 static inline int
 octet_hex(int c)

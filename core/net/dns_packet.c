@@ -9,8 +9,9 @@
  */
 #include "net/dns_packet.h"
 
-#include <idn2.h>
 #include <stdlib.h>
+
+#include "base/domain.h"
 
 enum {
 	HEADER = 12,
@@ -27,12 +28,6 @@ is_name_octet(unsigned char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
 	    c == '_' || c == '/';
-}
-
-static char
-lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 /* Labels of 1 to 63 allowed octets; text is canonical but for that. */
@@ -64,7 +59,7 @@ canonical_ascii(const char *name, char text[DNS_NAME_TEXT])
 	if (n == 0 || n > DNS_NAME_WIRE - 2)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		text[i] = lower(name[i]);
+		text[i] = ph_lower(name[i]);
 	text[n] = '\0';
 	return labels_are_valid(text, n);
 }
@@ -73,20 +68,15 @@ bool
 dns_name_canonical(const char *name, char text[DNS_NAME_TEXT])
 {
 	size_t n = strnlen(name, DNS_NAME_TEXT * 4);
-	char *ascii;
-	bool good;
+	char ascii[DOMAIN_TEXT];
 
 	if (n >= DNS_NAME_TEXT * 4)
 		return false;
-	for (size_t i = 0; i < n && (unsigned char)name[i] < 0x80; i++)
-		if (i + 1 == n)
-			return canonical_ascii(name, text);
-	if (n == 0 || idn2_to_ascii_8z(name, &ascii,
-	        IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-		return false;
-	good = canonical_ascii(ascii, text);
-	idn2_free(ascii);
-	return good;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)name[i] >= 0x80)
+			return domain_to_ascii((struct ph_slice){ name, n },
+			    ascii) && canonical_ascii(ascii, text);
+	return canonical_ascii(name, text);
 }
 
 size_t
@@ -122,7 +112,7 @@ name_add_label(char text[DNS_NAME_TEXT], size_t *n, const char *label,
 	if (*n > 0)
 		text[(*n)++] = '.';
 	for (size_t i = 0; i < label_n; i++)
-		text[(*n)++] = label[i] == '.' ? '?' : lower(label[i]);
+		text[(*n)++] = label[i] == '.' ? '?' : ph_lower(label[i]);
 }
 
 /*

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <posthouse/domain.h>
+
 #include "base/record.h"
 #include "log/log.h"
 
@@ -241,7 +243,7 @@ for_destination(struct admin *a, struct ph_slice op)
 	struct ph_slice name = record_get(a->record, F_DESTINATION);
 	bool flush = ph_slice_eq(op, PH_LIT("flush"));
 	bool suspend = ph_slice_eq(op, PH_LIT("suspend"));
-	char text[QUEUE_RCPT_MAX + 1];
+	const char *text;
 	int status = PH_OK;
 
 	if (name.n == 0 || name.n > QUEUE_RCPT_MAX) {
@@ -249,10 +251,7 @@ for_destination(struct admin *a, struct ph_slice op)
 		    "destination\n", PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
-	for (size_t i = 0; i < name.n; i++)
-		text[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ?
-		    (char)(name.p[i] - 'A' + 'a') : name.p[i];
-	text[name.n] = '\0';
+	text = ph_domain_canonical(a->arena, name).p;
 	if (flush) {
 		a->selection = (struct selection){ .is_filtered = true,
 			.destination = ph_slice_str(text) };

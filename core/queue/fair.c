@@ -48,9 +48,9 @@ static uint32_t
 hash(uint32_t h, struct ph_slice text)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
+		unsigned char c = (unsigned char)ph_lower(text.p[i]);
 
-		h = (h ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * 16777619u;
+		h = (h ^ c) * 16777619u;
 	}
 	return h ^ h >> 15;
 }

@@ -153,9 +153,7 @@ lane_of(const struct queue_recipient *recipient)
 	/* "mail" is no transport's name: the core has a section of it. */
 	snprintf(name, sizeof(name), "%s%s%.*s", n > 0 ?
 	    recipient->more->transport : "", n > 0 ? "/" : "", PH_SLICE_ARG(to));
-	for (char *at = name + n; *at != '\0'; at++)
-		if (*at >= 'A' && *at <= 'Z')
-			*at = (char)(*at - 'A' + 'a');
+	ph_lower_in_place(name + n, strlen(name + n));
 	return obtain(name, false, n);
 }
 

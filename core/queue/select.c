@@ -124,8 +124,8 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 static bool
 goes_to(const struct queue_recipient *r, struct ph_slice destination)
 {
-	return ph_slice_eq_nocase(destination, ph_slice_str(r->lane->name)) ||
-	    ph_slice_eq_nocase(destination, ph_address_domain(
+	return ph_domain_eq(destination, ph_slice_str(r->lane->name)) ||
+	    ph_domain_eq(destination, ph_address_domain(
 	        ph_slice_str(r->address)));
 }
 
@@ -140,9 +140,9 @@ has_recipient(const struct selection *s, const struct entry *entry)
 		if (r->state != QUEUE_DB_WAITING)
 			continue;
 		if (s->recipient.p != NULL &&
-		    !ph_slice_eq_nocase(s->recipient, address))
+		    !ph_address_eq(s->recipient, address))
 			continue;
-		if (s->domain.p != NULL && !ph_slice_eq_nocase(s->domain,
+		if (s->domain.p != NULL && !ph_domain_eq(s->domain,
 		        ph_address_domain(address)))
 			continue;
 		if (s->destination.p != NULL && !goes_to(r, s->destination))

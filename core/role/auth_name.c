@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * auth_name.c - canonical names of users. Folding is ASCII's: octets of UTF-8
- * stay, as local parts with them are compared octet for octet (RFC 6530 s10.1
- * leaves it to us).
- */
+/* auth_name.c - canonical names of users: ph_address_fold's, with a domain. */
 #include "role/auth_name.h"
+
+#include <posthouse/domain.h>
 
 /* The offset of the last "@", or n. */
 static size_t
@@ -25,34 +23,21 @@ has_control(struct ph_slice s)
 	return false;
 }
 
-static void
-add_lower(struct ph_buf *buf, struct ph_slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		ph_buf_char(buf, s.p[i] >= 'A' && s.p[i] <= 'Z' ?
-		    (char)(s.p[i] + 32) : s.p[i]);
-}
-
 struct ph_slice
 auth_canonical(struct ph_arena *arena, struct ph_slice name,
     const char *const *domains)
 {
 	size_t at = find_at(name);
-	struct ph_buf buf;
 
 	if (at == 0 || name.n > AUTH_NAME_MAX || has_control(name) ||
 	    at + 1 == name.n ||
 	    (at == name.n && (domains == NULL || domains[0] == NULL)))
 		return (struct ph_slice){ NULL, 0 };
-	ph_buf_init(&buf, arena, AUTH_NAME_MAX);
-	add_lower(&buf, name);
-	if (at == name.n) {
-		ph_buf_char(&buf, '@');
-		add_lower(&buf, ph_slice_str(domains[0]));
-	}
-	if (buf.full)
-		return (struct ph_slice){ NULL, 0 };
-	return ph_buf_content(&buf);
+	if (at == name.n)
+		name = ph_slice_str(ph_arena_printf(arena, "%.*s@%s",
+		    PH_SLICE_ARG(name), domains[0]));
+	name = ph_address_fold(arena, name);
+	return name.n <= AUTH_NAME_MAX ? name : (struct ph_slice){ NULL, 0 };
 }
 
 bool
@@ -66,7 +51,7 @@ auth_is_local(struct ph_slice canonical, const char *const *domains)
 	domain = (struct ph_slice){ canonical.p + at + 1,
 		canonical.n - at - 1 };
 	for (; *domains != NULL; domains++)
-		if (ph_slice_eq_nocase(domain, ph_slice_str(*domains)))
+		if (ph_domain_eq(domain, ph_slice_str(*domains)))
 			return true;
 	return false;
 }

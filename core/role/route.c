@@ -120,6 +120,7 @@ put_address(struct ph_routing *routing, struct ph_slice **list, size_t *count,
 {
 	struct ph_slice *wider;
 
+	address = ph_address_fold(routing->arena, address);
 	if (!is_address(address) || *count == NODES_MAX)
 		return;
 	if ((*count & (*count - 1)) == 0) {
@@ -129,7 +130,7 @@ put_address(struct ph_routing *routing, struct ph_slice **list, size_t *count,
 			memcpy(wider, *list, *count * sizeof(*wider));
 		*list = wider;
 	}
-	(*list)[(*count)++] = ph_arena_slice(routing->arena, address);
+	(*list)[(*count)++] = address;
 }
 
 void
@@ -230,18 +231,6 @@ ask_routers(struct ph_routing *routing, struct generation *generation)
 
 /* --- the tree --- */
 
-static struct ph_slice
-fold(struct ph_arena *arena, struct ph_slice address)
-{
-	struct ph_slice copy = ph_arena_slice(arena, address);
-	char *p = (char *)(uintptr_t)copy.p;
-
-	for (size_t i = 0; i < copy.n; i++)
-		if (p[i] >= 'A' && p[i] <= 'Z')
-			p[i] = (char)(p[i] - 'A' + 'a');
-	return copy;
-}
-
 /* False: the tree is too large. */
 static bool
 tree_add(struct tree *tree, const struct node *parent, struct ph_slice address)
@@ -255,7 +244,7 @@ tree_add(struct tree *tree, const struct node *parent, struct ph_slice address)
 	node->parent = parent;
 	node->is_copy = parent != NULL && parent->is_copy;
 	node->depth = parent != NULL ? parent->depth + 1 : 0;
-	node->address = fold(tree->arena, address);
+	node->address = ph_address_fold(tree->arena, address);
 	*tree->last = node;
 	tree->last = &node->next;
 	tree->nodes++;

@@ -8,6 +8,7 @@
 #include <posthouse/auth.h>
 #include <posthouse/mail.h>
 
+#include "base/domain.h"
 #include "base/record.h"
 #include "role/route.h"
 
@@ -31,18 +32,6 @@ kept_slot(struct ph_slice address)
 	return &kept[record_crc(0, address.p, address.n) % KEPT];
 }
 
-static struct ph_slice
-fold(char text[ADDRESS_MAX + 1], struct ph_slice address)
-{
-	for (size_t i = 0; i < address.n; i++) {
-		char c = address.p[i];
-
-		text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-	}
-	text[address.n] = '\0';
-	return (struct ph_slice){ text, address.n };
-}
-
 /* What the session asked last, so that another session's question can't take
  * the answer away between RCPT and its reply. */
 struct last_recipient {
@@ -55,7 +44,7 @@ recipient_user(const struct ph_session *session, struct ph_slice address)
 	const struct last_recipient *last = session->last_recipient;
 
 	return last != NULL && last->user[0] != '\0' &&
-	    ph_slice_eq_nocase(ph_slice_str(last->address), address) ?
+	    ph_address_eq(ph_slice_str(last->address), address) ?
 	    last->user : NULL;
 }
 
@@ -174,7 +163,9 @@ ph_recipient_lookup(struct ph_session *session, struct ph_slice address)
 		return PH_RCPT_REMOTE;
 	if (address.n == 0 || address.n > ADDRESS_MAX)
 		return PH_RCPT_NO_USER;
-	folded = fold(text, address);
+	folded = address_fold_into(text, ADDRESS_MAX, address);
+	if (folded.p == NULL)
+		return PH_RCPT_NO_USER;
 	slot = kept_slot(folded);
 	if (slot->until_ms > ph_now_ms() &&
 	    ph_slice_eq(ph_slice_str(slot->address), folded)) {
@@ -198,7 +189,7 @@ is_detail_of(struct ph_slice address, const char *user)
 	return n > 0 && whole.n > n && whole.p[n] == '@' &&
 	    ph_slice_eq_nocase((struct ph_slice){ whole.p, n },
 	        (struct ph_slice){ local.p, n }) &&
-	    ph_slice_eq_nocase(ph_address_domain(whole),
+	    ph_domain_eq(ph_address_domain(whole),
 	        ph_address_domain(address));
 }
 
@@ -208,11 +199,11 @@ is_own(const struct ph_session *session, struct ph_slice address)
 {
 	const struct core_conf *core = &session->generation->core;
 
-	if (ph_slice_eq_nocase(address, ph_slice_str(session->user)) ||
+	if (ph_address_eq(address, ph_slice_str(session->user)) ||
 	    (address.p != NULL && is_detail_of(address, session->user)))
 		return true;
 	for (size_t i = 0; i < session->alias_count; i++)
-		if (ph_slice_eq_nocase(address, session->aliases[i]))
+		if (ph_address_eq(address, session->aliases[i]))
 			return true;
 	return ph_slice_eq_nocase(ph_address_local(address),
 	        PH_LIT("postmaster")) &&
@@ -229,10 +220,10 @@ ask_where_it_leads(struct ph_session *session, struct ph_slice address)
 	const struct route_result *results;
 	enum ph_ownership owned = PH_OWNED_UNSURE;
 	char text[ADDRESS_MAX + 1];
-	struct ph_slice folded = fold(text, address);
+	struct ph_slice folded = address_fold_into(text, ADDRESS_MAX, address);
 	size_t count;
 
-	if (route_ask(none, &folded, 1, arena, &results, &count) == PH_OK) {
+	if (folded.p != NULL && route_ask(none, &folded, 1, arena, &results, &count) == PH_OK) {
 		owned = PH_NOT_OWNED;
 		for (size_t i = 0; i < count && owned != PH_OWNED; i++)
 			if (results[i].answer == ROUTE_UNSURE)

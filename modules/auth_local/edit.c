@@ -2,6 +2,8 @@
 /* edit.c - users files rewritten line by line. */
 #include "edit.h"
 
+#include <posthouse/domain.h>
+
 #include "users.h"
 
 /* A line with its end; absent *rest: none is left. */
@@ -23,7 +25,7 @@ is_of(struct ph_slice line, struct ph_slice name, struct users_line *parts_out)
 	const char *why;
 
 	return users_parse_line(line, parts_out, &why) == USERS_USER &&
-	    ph_slice_eq_nocase(parts_out->name, name);
+	    ph_address_eq(parts_out->name, name);
 }
 
 static bool
@@ -35,7 +37,7 @@ has_alias(struct ph_slice line, struct ph_slice name)
 	if (users_parse_line(line, &parts, &why) != USERS_USER)
 		return false;
 	while (parts.aliases.p != NULL)
-		if (ph_slice_eq_nocase(name,
+		if (ph_address_eq(name,
 		        ph_slice_trim(ph_slice_cut(&parts.aliases, ','))))
 			return true;
 	return false;

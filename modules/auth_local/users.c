@@ -130,18 +130,6 @@ insert(struct users *users, struct ph_slice key,
 	return true;
 }
 
-static struct ph_slice
-copy_lower(struct ph_arena *arena, struct ph_slice s)
-{
-	struct ph_slice copy = ph_arena_slice(arena, s);
-	char *p = (char *)(uintptr_t)copy.p;
-
-	for (size_t i = 0; i < s.n; i++)
-		if (p[i] >= 'A' && p[i] <= 'Z')
-			p[i] = (char)(p[i] + 32);
-	return copy;
-}
-
 static size_t
 count_char(struct ph_slice text, char c)
 {
@@ -171,7 +159,7 @@ take_users(struct users *users, struct ph_slice text)
 			complain(users, number, why);
 		if (kind != USERS_USER)
 			continue;
-		entry->name = copy_lower(users->arena, parts.name);
+		entry->name = ph_address_fold(users->arena, parts.name);
 		if (!insert(users, entry->name, entry)) {
 			complain(users, number, "this user was there already");
 			continue;
@@ -205,7 +193,7 @@ take_aliases_of(struct users *users, struct users_entry *entry)
 			    "an alias is not user@domain");
 			continue;
 		}
-		alias = copy_lower(users->arena, alias);
+		alias = ph_address_fold(users->arena, alias);
 		if (!insert(users, alias, entry)) {
 			complain(users, entry->line,
 			    "an alias is a user or an alias already");

@@ -2,24 +2,17 @@
 /* host.c - see host.h. */
 #include "host.h"
 
+#include <posthouse/domain.h>
+
 enum { NAMES_MAX = 3 };
 
 bool
 host_fits(struct ph_slice pattern, struct ph_slice name)
 {
-	struct ph_slice tail;
-
-	if (name.n > 0 && name.p[name.n - 1] == '.')
-		name.n--;
-	if (pattern.n == 0 || pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, name);
-	if (name.n + 1 == pattern.n)
-		return ph_slice_eq_nocase((struct ph_slice){ pattern.p + 1,
-		    name.n }, name);
-	if (name.n < pattern.n)
-		return false;
-	tail = (struct ph_slice){ name.p + name.n - pattern.n, pattern.n };
-	return ph_slice_eq_nocase(tail, pattern);
+	return ph_domain_fits(pattern, name) ||
+	    (pattern.n > 1 && pattern.p[0] == '.' &&
+	        ph_domain_eq((struct ph_slice){ pattern.p + 1, pattern.n - 1 },
+	            name));
 }
 
 struct ph_slice

@@ -37,10 +37,10 @@ is_spared(const struct grey_conf *conf, struct ph_slice recipient)
 	for (const char *const *at = conf->spare; *at != NULL; at++) {
 		struct ph_slice entry = ph_slice_str(*at);
 
-		if ((*at)[0] == '@' ? ph_slice_eq_nocase(domain,
+		if ((*at)[0] == '@' ? ph_domain_eq(domain,
 		        ph_slice_str(*at + 1)) :
 		    strchr(*at, '@') != NULL ?
-		        ph_slice_eq_nocase(recipient, entry) :
+		        ph_address_eq(recipient, entry) :
 		        ph_slice_eq_nocase(local, entry))
 			return true;
 	}

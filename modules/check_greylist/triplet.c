@@ -34,12 +34,6 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static char
-fold(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* A long one by its end and a number of the whole (FNV-1a). */
 static void
 add_address(struct ph_buf *key, struct ph_slice address, size_t local_n)
@@ -48,7 +42,7 @@ add_address(struct ph_buf *key, struct ph_slice address, size_t local_n)
 
 	if (address.n > ADDRESS_MAX) {
 		for (size_t i = 0; i < address.n; i++)
-			number = (number ^ (uint8_t)fold(address.p[i])) *
+			number = (number ^ (uint8_t)ph_lower(address.p[i])) *
 			    1099511628211u;
 		ph_buf_printf(key, "~%016llx", (unsigned long long)number);
 		address.p += address.n - ADDRESS_MAX / 2;
@@ -57,7 +51,7 @@ add_address(struct ph_buf *key, struct ph_slice address, size_t local_n)
 	}
 	for (size_t i = 0; i < address.n; i++) {
 		if (i >= local_n || !is_digit(address.p[i]))
-			ph_buf_char(key, fold(address.p[i]));
+			ph_buf_char(key, ph_lower(address.p[i]));
 		else if (i == 0 || !is_digit(address.p[i - 1]))
 			ph_buf_char(key, '#');
 	}

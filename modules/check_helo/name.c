@@ -25,7 +25,7 @@ helo_form_of(struct ph_slice helo, const struct helo_known *known)
 		    form_of_literal(&addr, known) : HELO_WRONG_LITERAL;
 	if (ph_addr_parse(helo, &addr))
 		return HELO_BARE_ADDRESS;
-	if (ph_slice_eq_nocase(helo, ph_slice_str(known->hostname)))
+	if (ph_domain_eq(helo, ph_slice_str(known->hostname)))
 		return ph_addr_eq(known->client, known->local) ? HELO_NAME :
 		                                                 HELO_OURSELVES;
 	return helo.n > 0 && memchr(helo.p, '.', helo.n) != NULL ? HELO_NAME :

@@ -84,9 +84,7 @@ key_of(struct ph_call *call, const struct rate_limit *limit,
 	ph_buf_init(&key, ph_call_arena(call), PH_KV_KEY_MAX);
 	ph_buf_printf(&key, "%s %s %llu ", rate_what_name(limit->what),
 	    rate_whom_name(limit->whom), (unsigned long long)limit->window_ms);
-	for (size_t i = 0; i < name.n; i++)
-		ph_buf_char(&key, name.p[i] >= 'A' && name.p[i] <= 'Z' ?
-		    (char)(name.p[i] - 'A' + 'a') : name.p[i]);
+	ph_buf_lower(&key, name);
 	return ph_buf_content(&key);
 }
 

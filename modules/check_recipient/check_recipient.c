@@ -69,13 +69,11 @@ is_plain(struct ph_slice address)
 static struct ph_slice
 key_of(struct ph_call *call, struct ph_slice recipient)
 {
-	char *key = ph_arena_printf(ph_call_arena(call), "r %.*s",
-	    PH_SLICE_ARG(recipient));
+	struct ph_slice folded = ph_address_fold(ph_call_arena(call),
+	    recipient);
 
-	for (char *at = key; *at != '\0'; at++)
-		if (*at >= 'A' && *at <= 'Z')
-			*at = (char)(*at - 'A' + 'a');
-	return ph_slice_str(key);
+	return ph_slice_str(ph_arena_printf(ph_call_arena(call), "r %.*s",
+	    PH_SLICE_ARG(folded)));
 }
 
 static bool

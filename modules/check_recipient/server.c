@@ -64,15 +64,11 @@ next_server_parse(const char *text, struct next_server *server_out)
 bool
 next_server_knows(const struct next_server *server, struct ph_slice domain)
 {
-	struct ph_slice name = server->domain, tail;
+	struct ph_slice name = server->domain;
 
-	if (name.n == 0 || name.p[0] != '*')
-		return ph_slice_eq_nocase(name, domain);
-	name = (struct ph_slice){ name.p + 1, name.n - 1 }; /* ".test" */
-	if (domain.n <= name.n)
-		return false;
-	tail = (struct ph_slice){ domain.p + domain.n - name.n, name.n };
-	return ph_slice_eq_nocase(tail, name);
+	if (name.n > 0 && name.p[0] == '*') /* ".test" */
+		name = (struct ph_slice){ name.p + 1, name.n - 1 };
+	return ph_domain_fits(name, domain);
 }
 
 unsigned

@@ -23,7 +23,7 @@ static bool
 is_spared(const struct domain_conf *conf, struct ph_slice domain)
 {
 	for (const char *const *at = conf->spare; *at != NULL; at++)
-		if (ph_slice_eq_nocase(domain, ph_slice_str(*at)))
+		if (ph_domain_eq(domain, ph_slice_str(*at)))
 			return true;
 	return false;
 }

@@ -35,12 +35,6 @@ pattern_init(struct ph_arena *arena, struct ph_slice text,
 	return true;
 }
 
-static char
-lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 /* State i: the first i octets of the pattern are used up. A wildcard may stand
  * for nothing, so its state passes on to the next. */
 static void
@@ -71,7 +65,7 @@ step(struct pattern *pattern, char c, bool fold)
 			enter(pattern, pattern->next, i);
 		else if (want == '%')
 			continue;
-		else if (want == c || (fold && lower(want) == lower(c)))
+		else if (want == c || (fold && ph_lower(want) == ph_lower(c)))
 			enter(pattern, pattern->next, i + 1);
 		else
 			continue;

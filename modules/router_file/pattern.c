@@ -24,11 +24,6 @@ pattern_fits(struct ph_slice pattern, struct ph_slice address)
 	if (ph_slice_eq(pattern, PH_LIT("*")))
 		return true;
 	if (memchr(pattern.p, '@', pattern.n) != NULL)
-		return ph_slice_eq_nocase(pattern, address);
-	if (domain.p == NULL)
-		return false;
-	if (pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, domain);
-	return domain.n > pattern.n && ph_slice_eq_nocase(pattern,
-	    (struct ph_slice){ domain.p + domain.n - pattern.n, pattern.n });
+		return ph_address_eq(pattern, address);
+	return domain.p != NULL && ph_domain_fits(pattern, domain);
 }

@@ -3,6 +3,8 @@
  * one slip of the pen must not stop all mail. */
 #include "table.h"
 
+#include <posthouse/domain.h>
+
 #include <stdlib.h>
 
 struct target_list {
@@ -135,18 +137,6 @@ table_targets(struct target_list *list, struct ph_slice text)
 
 /* --- lines --- */
 
-static struct ph_slice
-fold(struct ph_arena *arena, struct ph_slice key)
-{
-	struct ph_slice copy = ph_arena_slice(arena, key);
-	char *p = (char *)(uintptr_t)copy.p;
-
-	for (size_t i = 0; i < copy.n; i++)
-		if (p[i] >= 'A' && p[i] <= 'Z')
-			p[i] = (char)(p[i] - 'A' + 'a');
-	return copy;
-}
-
 /* The key before the colon or white space; quotes around it go. */
 static bool
 cut_key(struct ph_slice *line, enum table_form form, struct ph_slice *key_out)
@@ -213,7 +203,7 @@ take_line(struct table *table, struct target_list *list, struct ph_slice line,
 	}
 	entry = new_entry(table);
 	entry->number = table->count;
-	entry->key = fold(table->arena, key);
+	entry->key = ph_address_fold(table->arena, key);
 	entry->targets = list->targets;
 	entry->count = list->count;
 	entry->is_broken = list->is_broken;

@@ -33,7 +33,7 @@ is_virtual(const struct virtual_conf *conf, struct ph_slice address)
 	struct ph_slice domain = ph_address_domain(address);
 
 	for (const char *const *at = conf->domains; *at != NULL; at++)
-		if (ph_slice_eq_nocase(ph_slice_str(*at), domain))
+		if (ph_domain_eq(ph_slice_str(*at), domain))
 			return true;
 	return false;
 }

@@ -58,7 +58,7 @@ is_our_name(const struct smtp *c)
 
 	if (is_this_machine(c))
 		return false;
-	return ph_slice_eq_nocase(name,
+	return ph_domain_eq(name,
 	           ph_slice_str(ph_session_hostname(c->session))) ||
 	    ((ph_addr_parse(name, &addr) ||
 	         ph_address_literal_parse(name, &addr)) &&
@@ -110,9 +110,7 @@ static void
 text_key(char what, struct ph_slice text, struct ph_buf *key)
 {
 	ph_buf_char(key, what);
-	for (size_t i = 0; i < text.n; i++)
-		ph_buf_char(key, text.p[i] >= 'A' && text.p[i] <= 'Z' ?
-		        (char)(text.p[i] | 0x20) : text.p[i]);
+	ph_buf_lower(key, text);
 }
 
 /* One more; false: refused, reply is filled. */

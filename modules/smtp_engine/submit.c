@@ -42,7 +42,7 @@ smtp_owns(const struct smtp *c, struct ph_slice address)
 	if (c->conf->sender_check != SMTP_SENDER_OWN)
 		return ph_session_owns_address(c->session, address);
 	return address.n == 0 ||
-	        ph_slice_eq_nocase(address,
+	        ph_address_eq(address,
 	            ph_slice_str(ph_session_user(c->session))) ?
 	    PH_OWNED : PH_NOT_OWNED;
 }
@@ -55,11 +55,7 @@ owns(struct smtp *c, const struct ph_mailbox_addr *addr)
 	ph_buf_init(&text, smtp_scratch(c), 512);
 	ph_buf_slice(&text, addr->local);
 	ph_buf_char(&text, '@');
-	for (size_t i = 0; i < addr->domain.n; i++) {
-		const char d = addr->domain.p[i];
-
-		ph_buf_char(&text, d >= 'A' && d <= 'Z' ? (char)(d | 0x20) : d);
-	}
+	ph_buf_slice(&text, ph_domain_canonical(smtp_scratch(c), addr->domain));
 	return text.full ? PH_NOT_OWNED :
 	                   smtp_owns(c, ph_buf_content(&text));
 }

@@ -40,15 +40,6 @@ policy_is_entry(const char *entry)
 	return ph_domain_is_valid(name);
 }
 
-static bool
-fits(struct ph_slice pattern, struct ph_slice name)
-{
-	if (pattern.n == 0 || pattern.p[0] != '.')
-		return ph_slice_eq_nocase(pattern, name);
-	return name.n > pattern.n && ph_slice_eq_nocase(pattern,
-	    (struct ph_slice){ name.p + name.n - pattern.n, pattern.n });
-}
-
 enum tls_mode
 policy_find(const char *const *entries, struct ph_slice name,
     enum tls_mode otherwise)
@@ -57,7 +48,7 @@ policy_find(const char *const *entries, struct ph_slice name,
 	enum tls_mode mode;
 
 	for (; *entries != NULL; entries++)
-		if (parse(*entries, &pattern, &mode) && fits(pattern, name))
+		if (parse(*entries, &pattern, &mode) && ph_domain_fits(pattern, name))
 			return mode;
 	return otherwise;
 }

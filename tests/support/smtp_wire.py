@@ -121,6 +121,28 @@ RELAY_FORMS = [(line[2:], line[0] == "+") for line in """
 - @example.test
 - postmaster%elsewhere.test
 + victim@example.tеst
++ victim@bücher.elsewhere.test
++ victim@xn--bcher-kva.elsewhere.test
++ victim@exämple.test
++ victim@xn--exmple-cua.test
++ victim@elsewhere。test
++ victim@ｅｌｓｅｗｈｅｒｅ.test
++ victim@example.test．elsewhere.test
++ victim@exam­ple.test.elsewhere.test
++ victim@１２７.0.0.1
++ @exämple.test:victim@elsewhere.test
+- victim@elsewhere.test＠example.test
+- victim@example.test＠elsewhere.test
+- victim＠elsewhere.test@example.test
+- victim％elsewhere.test@ｅxample.test
+- victim%elsewhere.test@ＥＸＡＭＰＬＥ.test
+- victim%elsewhere.test@exam­ple。test.
+- elsewhere.test!victim@ｅxample.test
+- "victim@elsewhere.test"@ｅxample.test
+- victim@ex℀mple.test
+- victim@example.test‮
+- victim@[１２７.0.0.1]
+- nobody@ｅxample.test
 """.split("\n")[1:-1]]
 
 

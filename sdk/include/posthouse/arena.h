@@ -39,6 +39,9 @@ PH_EXPORT char *ph_arena_strdup(struct ph_arena *arena, const char *s);
  * absent one. */
 PH_EXPORT struct ph_slice ph_arena_slice(struct ph_arena *arena,
     struct ph_slice s);
+/* The same with its ASCII letters in lower case. Since minor 3. */
+PH_EXPORT struct ph_slice ph_arena_lower(struct ph_arena *arena,
+    struct ph_slice s);
 /* The text that printf(3) would write, in the arena. */
 PH_EXPORT char *ph_arena_printf(struct ph_arena *arena, const char *fmt, ...)
     PH_PRINTF(2, 3);
@@ -76,6 +79,8 @@ PH_EXPORT void ph_buf_fini(struct ph_buf *buf);
 PH_EXPORT void ph_buf_add(struct ph_buf *buf, const void *p, size_t n);
 /* Append a slice; an absent one is empty. */
 PH_EXPORT void ph_buf_slice(struct ph_buf *buf, struct ph_slice s);
+/* Append a slice with its ASCII letters in lower case. Since minor 3. */
+PH_EXPORT void ph_buf_lower(struct ph_buf *buf, struct ph_slice s);
 /* Append a C string. */
 PH_EXPORT void ph_buf_str(struct ph_buf *buf, const char *s);
 /* Append one octet. */

@@ -53,6 +53,20 @@ PH_EXPORT struct ph_slice ph_slice_trim(struct ph_slice s);
  * occur the whole is returned and *rest becomes absent.
  */
 PH_EXPORT struct ph_slice ph_slice_cut(struct ph_slice *rest, char sep);
+/* An ASCII letter in lower case, any other octet as it is: never the locale's
+ * idea of it. Since minor 3. */
+static inline char
+ph_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+/* The n octets at p so. Since minor 3. */
+static inline void
+ph_lower_in_place(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = ph_lower(p[i]);
+}
 /* An unsigned decimal number, digits only. False: not one, or above max. */
 PH_EXPORT bool ph_slice_number(struct ph_slice s, uint64_t max,
     uint64_t *number_out);

@@ -8,6 +8,7 @@
 
 #include <posthouse/addr.h>
 #include <posthouse/arena.h>
+#include <posthouse/domain.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,17 +19,18 @@ extern "C" {
 struct ph_path {
 	struct ph_slice local;  /* unquoted, in the arena or the input */
 	struct ph_slice domain; /* as written; "[192.0.2.1]" for a literal */
-	struct ph_slice address; /* local@domain: unquoted, domain lower-case, no
-	                          * trailing dot; "" for <> */
+	struct ph_slice address; /* local@domain: unquoted, the domain in its
+	                          * canonical form; "" for <> */
 	bool is_null;           /* <> */
 	bool is_literal;
-	bool has_utf8;
+	bool has_utf8;          /* as written: it needs SMTPUTF8 */
 	bool was_quoted;        /* a quoted local part */
 	bool had_route;         /* a source route was there and ignored */
 };
 /*
  * A Path in angle brackets at the start of text; *rest_out is what follows.
- * Limits: local part 64, domain 255, path 256 octets (PH_TOO_BIG). PH_INVALID
+ * Limits: local part 64, domain 255, path 256 octets (PH_TOO_BIG), and what is
+ * outside ASCII in the domain must be a name for IDNA. PH_INVALID
  * with *error_at_out (may be NULL) the offset of the first wrong octet.
  * <postmaster> (any case, RFC 5321 s4.1.1.3) is the one without a domain: absent
  * there, the address is "postmaster". An empty local part is refused.
