@@ -240,7 +240,7 @@ def compile_header(job):
 def headers_alone():
     """Each header by itself, as C; those of the SDK as C++ too."""
     common = ["-D_GNU_SOURCE", "-fsyntax-only", "-Isdk/include", "-Icore",
-              "-Imodules", "-Iqueue-db", "-Isdk", "-I."]
+              "-Imodules", "-Iqueue-db", "-Isdk", "-Itests/support", "-I."]
     jobs = []
     for name in sources("core", "modules", "queue-db", "sdk", ends=(".h",)):
         jobs.append((name, ["gcc", "-std=gnu17", "-x", "c", *common,

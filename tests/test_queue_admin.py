@@ -311,12 +311,14 @@ class FutureRelease(unittest.TestCase):
                          r"^864000 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         begun = time.monotonic()
         for subject, option in (("soon", "HOLDFOR=2"), ("late", "HOLDFOR=800000"),
-                                ("now", "HOLDUNTIL=2001-02-03T04:05:06Z")):
+                                ("now", "BODY=7BIT")):
             client.sendmail("alice@example.test", ["bob@example.test"],
                             f"From: <alice@example.test>\r\nSubject: {subject}\r\n"
                             "\r\nbody\r\n".encode(), mail_options=[option])
         self.assertEqual(client.mail("alice@example.test", ["HOLDFOR=864001"])[0],
                          501)
+        self.assertEqual(client.mail(
+            "alice@example.test", ["HOLDUNTIL=2001-02-03T04:05:06Z"])[0], 501)
         client.quit()
 
         def subjects(count):

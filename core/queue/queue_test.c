@@ -342,6 +342,9 @@ START_TEST(reports_in_utf8_to_who_came_with_smtputf8)
 	ck_assert(has(text, "Final-Recipient: utf-8; j\\x{F6}rg@far.test\r\n"));
 	ck_assert(has(text, "Original-Recipient: utf-8; \\x{FC}\\x{2B}2B@b"));
 	ck_assert(has(text, "550 5.1.1 n??\r\n"));
+	ck_assert(!has(text, "Future-Release-Request"));
+	text = text_of(&report, "future_release=for;60");
+	ck_assert(has(text, "\r\nFuture-Release-Request: for;60\r\n"));
 	entry_free(entry);
 }
 END_TEST

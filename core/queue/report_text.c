@@ -275,6 +275,7 @@ put_status(struct text *text, const struct values *values)
 {
 	const struct report *report = text->report;
 	struct ph_slice envid = fact_of(report->facts, "envid"), all;
+	struct ph_slice release = fact_of(report->facts, "future_release");
 	struct ph_buf buf;
 	bool is_global;
 
@@ -284,8 +285,12 @@ put_status(struct text *text, const struct values *values)
 	if (envid.p != NULL && !octet_any_high(envid))
 		ph_buf_printf(&buf, "Original-Envelope-Id: " PH_SLICE_FMT
 		    "\r\n", PH_SLICE_ARG(envid));
-	ph_buf_printf(&buf, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n"
-	    "X-Queue-Id: %s\r\n\r\n", text->hostname, values->arrival,
+	ph_buf_printf(&buf, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n",
+	    text->hostname, values->arrival);
+	if (release.p != NULL && !octet_any_high(release)) /* RFC 4865 */
+		ph_buf_printf(&buf, "Future-Release-Request: " PH_SLICE_FMT
+		    "\r\n", PH_SLICE_ARG(release));
+	ph_buf_printf(&buf, "X-Queue-Id: %s\r\n\r\n",
 	    entry_name(report->about));
 	for (size_t i = 0; i < report->about->recipient_count; i++)
 		if (report->concerned[i])

@@ -11,6 +11,8 @@
 
 #include "conversation.h"
 
+enum { UTC_TEXT = 32 };
+
 bool
 smtp_hold_for_parse(struct ph_slice text, int64_t *seconds_out)
 {
@@ -122,16 +124,23 @@ longest(const struct smtp *c)
 	return c->conf->future_release_ms / 1000;
 }
 
+static void
+format_utc(int64_t wall_time, char text[UTC_TEXT])
+{
+	const time_t at = (time_t)wall_time;
+	struct tm tm;
+
+	gmtime_r(&at, &tm);
+	strftime(text, UTC_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 /* s3: the longest interval and the latest time. */
 void
 smtp_future_release_value(struct smtp *c, struct ph_buf *out)
 {
-	const time_t latest = (time_t)(ph_wall_time() + longest(c));
-	struct tm tm;
-	char text[32];
+	char text[UTC_TEXT];
 
-	gmtime_r(&latest, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	format_utc(ph_wall_time() + longest(c), text);
 	ph_buf_printf(out, "%lld %s", (long long)longest(c), text);
 }
 
@@ -150,18 +159,35 @@ smtp_allow_future_release(struct smtp *c)
 	else if (args->hold_for > longest(c) ||
 	    args->hold_until > now + longest(c))
 		smtp_say(c, 501, "5.5.4", "that is too long to hold it");
+	else if (args->hold_until != 0 && args->hold_until <= now)
+		smtp_say(c, 501, "5.5.4", "that time is over");
 	else
 		return true;
 	return false;
+}
+
+/* What was asked for, as reports of the message tell it. */
+static void
+keep_request(struct smtp *c, const char *how, const char *value)
+{
+	ph_mail_set(c->mail, "future_release", ph_slice_str(ph_arena_printf(
+	    ph_mail_arena(c->mail), "%s;%s", how, value)));
 }
 
 void
 smtp_begin_future_release(struct smtp *c)
 {
 	const struct smtp_mail_args *args = &c->mail_args;
+	char text[UTC_TEXT];
 
-	if (args->hold_for != 0)
+	if (args->hold_for != 0) {
 		ph_mail_hold_until(c->mail, ph_wall_time() + args->hold_for);
-	else if (args->hold_until != 0)
+		snprintf(text, sizeof(text), "%lld",
+		    (long long)args->hold_for);
+		keep_request(c, "for", text);
+	} else if (args->hold_until != 0) {
 		ph_mail_hold_until(c->mail, args->hold_until);
+		format_utc(args->hold_until, text);
+		keep_request(c, "until", text);
+	}
 }

@@ -3,49 +3,21 @@
  * order_test.c - the table of commands walked: every verb in every state, what
  * is answered and where that leads; and how a command may be written.
  */
-#include <check.h>
+#include "engine_fixture.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "conversation.h"
-#include "fake_session.h"
-
-#define OPENING "EHLO c.test\r\nMAIL FROM:<x@out.test>\r\n"
-#define TO_ALICE OPENING "RCPT TO:<alice@example.test>\r\n"
-#define MESSAGE "Subject: s\r\n\r\nbody\r\n"
-
-static struct smtp_conf conf;
 
 static void
 setup(void)
 {
 	fake_reset();
 	conf = (struct smtp_conf){
-		.message_size_bytes = 1 << 20,
-		.header_limit_bytes = 4096,
-		.address_brackets = true,
-		.max_recipients = 5,
-		.max_hops = 3,
-		.max_errors = 20,
-		.max_unknown = 3,
-		.max_idle_commands = 50,
-		.command_timeout_ms = 1000,
-		.data_timeout_ms = 100000,
+		FIXTURE_CONF,
 		.auth = true,
 		.allow_plain_auth = true,
 	};
 	fake.has_tls = true;
-}
-
-static const char *
-talk(const char *text)
-{
-	static const struct smtp_policy inbound = { .submission = false };
-
-	fake_input(text);
-	smtp_serve(fake_session(), &conf, &inbound);
-	ck_assert_ptr_null(fake.mail);
-	return fake_codes();
 }
 
 /* --- every verb in every state --- */

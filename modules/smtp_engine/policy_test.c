@@ -3,65 +3,17 @@
  * policy_test.c - what clients must put up with: the wait before the greeting,
  * HELO, tarpit, rates, XCLIENT; loops by Delivered-To, and binary content.
  */
-#include <check.h>
+#include "engine_fixture.h"
+
 #include <stdio.h>
 
-#include "conversation.h"
 #include "future_release.h"
-#include "fake_session.h"
-
-#define OPENING "EHLO c.test\r\nMAIL FROM:<x@out.test>\r\n"
-#define TO_ALICE OPENING "RCPT TO:<alice@example.test>\r\n"
-
-static const struct smtp_policy inbound = { .submission = false };
-static const struct smtp_policy submission = { .submission = true };
-static struct smtp_conf conf;
 
 static void
 setup(void)
 {
 	fake_reset();
-	conf = (struct smtp_conf){
-		.message_size_bytes = 1 << 20,
-		.header_limit_bytes = 4096,
-		.address_brackets = true,
-		.max_recipients = 5,
-		.max_hops = 3,
-		.max_errors = 20,
-		.max_unknown = 3,
-		.max_idle_commands = 50,
-		.command_timeout_ms = 1000,
-		.data_timeout_ms = 100000,
-		.rate_window_ms = 3600000,
-		.sender_check = SMTP_SENDER_ALIASES,
-	};
-}
-
-static const char *
-talk_as(const char *text, const struct smtp_policy *policy)
-{
-	fake_input(text);
-	smtp_serve(fake_session(), &conf, policy);
-	ck_assert_ptr_null(fake.mail);
-	return fake_codes();
-}
-
-static const char *
-talk(const char *text)
-{
-	return talk_as(text, &inbound);
-}
-
-static bool
-said(const char *text)
-{
-	return strstr(fake_output(), text) != NULL;
-}
-
-static bool
-logged(const char *text)
-{
-	return strstr(fake_text(&fake.log), text) != NULL;
+	conf = (struct smtp_conf){ FIXTURE_CONF };
 }
 
 /* --- before the greeting --- */
@@ -411,6 +363,7 @@ START_TEST(a_user_may_have_mail_held)
 	static const char *const wrong[] = { "HOLDFOR=0", "HOLDFOR=3601",
 		"HOLDFOR=1234567890", "HOLDFOR=-1", "HOLDFOR=x", "HOLDFOR",
 		"HOLDUNTIL=2026-11-23T08:47:01Z", "HOLDUNTIL=tomorrow",
+		"HOLDUNTIL=2026-11-23T07:47:00Z",
 		"HOLDFOR=1 HOLDUNTIL=2026-11-23T07:47:01Z",
 		"HOLDFOR=1 HOLDFOR=2" };
 	static const char all[] = "220 250 235 250 250 354 250";
@@ -418,9 +371,15 @@ START_TEST(a_user_may_have_mail_held)
 	ck_assert_str_eq(talk_of_later("HOLDFOR=60", 3600000), all);
 	ck_assert(said("FUTURERELEASE 3600 2026-11-23T08:47:00Z\r\n"));
 	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope), "until=1795420080;"));
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope),
+	    "future_release=for;60;"));
 	ck_assert_str_eq(talk_of_later("HOLDUNTIL=2026-11-23T08:17:00Z",
 	    3600000), all);
 	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope), "until=1795421820;"));
+	ck_assert_str_eq(talk_of_later("HOLDUNTIL=2026-11-23T09:17:00+01:00",
+	    3600000), all);
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.envelope),
+	    "future_release=until;2026-11-23T08:17:00Z;"));
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		ck_assert_msg(strncmp(talk_of_later(wrong[i], 3600000),
 		                  "220 250 235 501", 15) == 0, "%s", wrong[i]);
