@@ -194,7 +194,7 @@ class Smtp(unittest.TestCase):
             rb'^Return-Path: <"a \\" b"@x\.test>\r\n'
             rb"Delivered-To: carol\+d@example\.test\r\n"
             rb"Received: from c\.test \(\[127\.0\.0\.1\]\)\r\n"
-            rb"\tby mail\.example\.test \(posthouse\) with ESMTPS id [0-9a-z]{13}\r\n"
+            rb"\tby mail\.example\.test \(posthouse\) with ESMTPS id [0-9a-z]{13}\.1\r\n"
             rb"\t\(using TLSv1\.3 [A-Z0-9_]+\)\r\n"
             rb"\tfor <carol\+d@example\.test>;\r\n"
             rb"\t[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000\r\n"

@@ -20,8 +20,10 @@
 static const char log_text[] =
     "T info edge[1] connected session=" SESSION " client=192.0.2.1\n"
     "T info edge[1] connected session=000000000s0s2 client=192.0.2.2\n"
-    "T info edge[1] accepted session=" SESSION " queue=" QUEUE_1 "\n"
-    "T info edge[1] accepted session=" SESSION " queue=" QUEUE_2 "\n"
+    "T info edge[1] accepted session=" SESSION " queue=" QUEUE_1
+    " received=" SESSION ".1\n"
+    "T info edge[1] accepted session=" SESSION " queue=" QUEUE_2
+    " received=" SESSION ".2\n"
     "T info queue[2] delivered queue=" QUEUE_2 " to=x\n"
     "T warn queue[2] bounced queue=" QUEUE_1 " bounce=" BOUNCE "\n"
     "T info queue[2] delivered queue=" BOUNCE " to=y\n"
@@ -162,6 +164,24 @@ START_TEST(a_message_leads_to_its_session_and_bounce_but_to_no_other_message)
 }
 END_TEST
 
+START_TEST(the_id_in_received_leads_to_that_message_alone)
+{
+	long count;
+	char *text = story(SESSION ".1", &count), *other;
+
+	ck_assert_int_eq(count, 5);
+	other = story(QUEUE_1, &count);
+	ck_assert_str_eq(text, other);
+	free(text);
+	free(other);
+	text = story(SESSION ".12", &count);
+	ck_assert_int_eq(count, 0);
+	free(text);
+	ck_assert_int_eq(trace_since_ms(PH_LIT(SESSION ".1")),
+	    trace_since_ms(PH_LIT(SESSION)));
+}
+END_TEST
+
 START_TEST(a_bounce_leads_back_to_the_message)
 {
 	long count;
@@ -216,6 +236,7 @@ main(void)
 	tcase_add_test(tc, a_session_leads_to_all_its_messages);
 	tcase_add_test(tc,
 	    a_message_leads_to_its_session_and_bounce_but_to_no_other_message);
+	tcase_add_test(tc, the_id_in_received_leads_to_that_message_alone);
 	tcase_add_test(tc, a_bounce_leads_back_to_the_message);
 	tcase_add_test(tc, an_unknown_id_has_no_story);
 	tcase_add_test(tc, a_terminal_is_told_nothing_by_strangers);

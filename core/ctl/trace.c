@@ -23,6 +23,7 @@ struct ids {
 
 struct line {
 	struct ph_slice session, queue;
+	struct ph_slice received; /* as in the message's Received field */
 	struct ph_slice other[4]; /* ids under other keys: bounce=... */
 	unsigned others;
 };
@@ -64,6 +65,8 @@ parse(struct ph_slice text, struct line *line_out)
 		struct ph_slice word = ph_slice_cut(&text, ' ');
 		struct ph_slice value = word, key = ph_slice_cut(&value, '=');
 
+		if (value.p != NULL && ph_slice_eq(key, PH_LIT("received")))
+			line.received = value;
 		if (value.p == NULL || !is_id(value))
 			continue;
 		if (ph_slice_eq(key, PH_LIT("session")))
@@ -77,7 +80,8 @@ parse(struct ph_slice text, struct line *line_out)
 	*line_out = line;
 }
 
-/* asked: the id of the call, for which a session's messages count too. */
+/* asked: the id of the call, for which a session's messages count too; or that
+ * of a Received field, "SESSION.2", which is one message's. */
 static void
 gather(const struct line *line, struct ph_slice asked, struct ids *sessions,
     struct ids *messages)
@@ -86,6 +90,10 @@ gather(const struct line *line, struct ph_slice asked, struct ids *sessions,
 		add(sessions, line->session);
 		for (unsigned i = 0; i < line->others; i++)
 			add(messages, line->other[i]);
+	}
+	if (line->received.p != NULL && ph_slice_eq(line->received, asked)) {
+		add(sessions, line->session);
+		add(messages, line->queue);
 	}
 	if (line->queue.p != NULL && ph_slice_eq(line->session, asked))
 		add(messages, line->queue);
@@ -142,7 +150,7 @@ trace_since_ms(struct ph_slice id)
 {
 	uint64_t number;
 
-	return id_parse(id, &number) ? id_wall_ms(number) - SESSION_MS : 0;
+	return id_parse(ph_slice_cut(&id, '.'), &number) ? id_wall_ms(number) - SESSION_MS : 0;
 }
 
 long

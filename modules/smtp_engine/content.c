@@ -90,6 +90,13 @@ ask(struct smtp *c, enum ph_stage stage)
 	}
 }
 
+const char *
+smtp_message_id(const struct smtp *c, struct ph_arena *arena)
+{
+	return ph_arena_printf(arena, "%s.%u", ph_session_id(c->session),
+	    c->tally.messages + 1);
+}
+
 static void
 add_trace(struct smtp *c, struct ph_buf *out)
 {
@@ -99,7 +106,7 @@ add_trace(struct smtp *c, struct ph_buf *out)
 		.helo = ph_session_helo(c->session),
 		.client = ph_session_client(c->session),
 		.hostname = ph_session_hostname(c->session),
-		.id = ph_session_id(c->session),
+		.id = smtp_message_id(c, smtp_scratch(c)),
 		.tls = ph_session_tls(c->session),
 		.certificate_subject =
 		    ph_session_certificate_subject(c->session),
@@ -358,7 +365,8 @@ log_taken(struct smtp *c, const char *event, const char *queue,
 	        ph_addr_format(ph_session_client(c->session), addr)),
 	    ph_f_slice("helo", ph_session_helo(c->session)),
 	    ph_f_str("tls", ph_session_tls(c->session)),
-	    ph_f_str("user", ph_session_user(c->session)));
+	    ph_f_str("user", ph_session_user(c->session)),
+	    ph_f_str("received", smtp_message_id(c, smtp_scratch(c))));
 	if (queue == NULL)
 		c->tally.discarded++;
 	c->tally.messages++;

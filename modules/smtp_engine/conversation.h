@@ -198,6 +198,9 @@ void smtp_do_auth(struct smtp *c);
 void smtp_do_starttls(struct smtp *c);
 
 /* content.c */
+/* Of the message that is under way: in its Received field and in the log, where
+ * posthousectl trace finds it. The queue's id is known when it is on disk. */
+const char *smtp_message_id(const struct smtp *c, struct ph_arena *arena);
 void smtp_allow_data(struct smtp *c);
 void smtp_do_data(struct smtp *c);
 void smtp_do_bdat(struct smtp *c);

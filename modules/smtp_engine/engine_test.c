@@ -3,12 +3,10 @@
  * engine_test.c - whole conversations over a scripted stream: what is taken,
  * what is refused, and when.
  */
-#include <check.h>
+#include "engine_fixture.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "conversation.h"
-#include "fake_session.h"
 
 Suite *order_suite(void);
 Suite *parse_suite(void);
@@ -16,65 +14,21 @@ Suite *policy_suite(void);
 Suite *relay_suite(void);
 Suite *split_suite(void);
 
-static const struct smtp_conf default_conf = {
-	.message_size_bytes = 1 << 20,
-	.header_limit_bytes = 4096,
-	.address_brackets = true,
-	.max_recipients = 5,
-	.max_hops = 3,
-	.max_errors = 20,
-	.max_unknown = 3,
-	.max_idle_commands = 50,
-	.command_timeout_ms = 1000,
-	.data_timeout_ms = 100000,
-	.min_rate_bytes = 500,
-	.sender_check = SMTP_SENDER_ALIASES,
-	.rate_window_ms = 3600000,
-	.check_from = true,
-};
-static const struct smtp_policy inbound = { false };
-static const struct smtp_policy submission = { true };
-static struct smtp_conf conf;
-
-#define OPENING "EHLO c.test\r\nMAIL FROM:<x@out.test>\r\n"
-#define TO_ALICE OPENING "RCPT TO:<alice@example.test>\r\n"
-#define MESSAGE "Subject: s\r\n\r\nbody\r\n"
-
 static void
 setup(void)
 {
 	fake_reset();
-	conf = default_conf;
-}
-
-static const char *
-talk(const char *text)
-{
-	fake_input(text);
-	smtp_serve(fake_session(), &conf, &inbound);
-	ck_assert_ptr_null(fake.mail);
-	return fake_codes();
+	conf = (struct smtp_conf){
+		FIXTURE_CONF,
+		.min_rate_bytes = 500,
+		.check_from = true,
+	};
 }
 
 static const char *
 submit(const char *text)
 {
-	fake_input(text);
-	smtp_serve(fake_session(), &conf, &submission);
-	ck_assert_ptr_null(fake.mail);
-	return fake_codes();
-}
-
-static bool
-said(const char *text)
-{
-	return strstr(fake_output(), text) != NULL;
-}
-
-static bool
-logged(const char *text)
-{
-	return strstr(fake_text(&fake.log), text) != NULL;
+	return talk_as(text, &submission);
 }
 
 /* --- a message --- */
@@ -87,7 +41,7 @@ START_TEST(takes_a_message)
 	    "x@out.test|alice@example.test|");
 	ck_assert_str_eq(fake_text(&fake.content),
 	    "Received: from c.test ([192.0.2.7])\r\n"
-	    "\tby mail.example.test (posthouse) with ESMTP id fakesessionid\r\n"
+	    "\tby mail.example.test (posthouse) with ESMTP id fakesessionid.1\r\n"
 	    "\tfor <alice@example.test>;\r\n"
 	    "\tMon, 23 Nov 2026 07:47:00 +0000\r\n" MESSAGE);
 	ck_assert_str_eq(fake_text(&fake.asked),
@@ -588,10 +542,10 @@ START_TEST(submission_completes_the_header_section)
 	    submit(LOGGED_IN "From: A <alice@EXAMPLE.test>\r\n\r\n.\r\n"),
 	    "220 250 235 250 250 354 250");
 	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
-	    "with ESMTPSA id fakesessionid\r\n\t(using TLSv1.3 X)\r\n"));
+	    "with ESMTPSA id fakesessionid.1\r\n\t(using TLSv1.3 X)\r\n"));
 	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
 	    "\r\nDate: Mon, 23 Nov 2026 07:47:00 +0000\r\n"
-	    "Message-ID: <fakesessionid.0@mail.example.test>\r\nFrom:"));
+	    "Message-ID: <fakesessionid.1@mail.example.test>\r\nFrom:"));
 	setup();
 	fake.tls = "TLSv1.3 X";
 	submit(LOGGED_IN "From: alice@example.test\r\ndate: x\r\n"

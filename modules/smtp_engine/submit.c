@@ -137,7 +137,7 @@ smtp_submit_complete(struct smtp *c, struct ph_slice header,
 		ph_buf_printf(out, "Date: %s\r\n", date);
 	}
 	if (count_fields(header, PH_LIT("Message-ID"), &field) == 0)
-		ph_buf_printf(out, "Message-ID: <%s.%u@%s>\r\n",
-		    ph_session_id(c->session), c->tally.messages,
+		ph_buf_printf(out, "Message-ID: <%s@%s>\r\n",
+		    smtp_message_id(c, smtp_scratch(c)),
 		    ph_session_hostname(c->session));
 }
