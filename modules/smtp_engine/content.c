@@ -184,7 +184,7 @@ keep_header(struct smtp *c, struct ph_slice header)
 	struct ph_header_field field;
 
 	while (c->policy->submission && ph_header_next(&rest, &field)) {
-		if (smtp_submit_keeps(&field))
+		if (smtp_submit_keeps(c, &field))
 			continue;
 		run.n = (size_t)(field.whole.p - run.p);
 		keep(c, run);

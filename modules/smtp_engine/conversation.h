@@ -213,7 +213,8 @@ const struct smtp_reply *smtp_submit_check(struct smtp *c,
 /* Whether the logged-in user may send as this address, by sender_check. */
 enum ph_ownership smtp_owns(const struct smtp *c, struct ph_slice address);
 /* False: a field that goes no further. */
-bool smtp_submit_keeps(const struct ph_header_field *field);
+bool smtp_submit_keeps(const struct smtp *c,
+    const struct ph_header_field *field);
 /* Fields the header section lacks, to be put before it. */
 void smtp_submit_complete(struct smtp *c, struct ph_slice header,
     struct ph_buf *out);

@@ -16,6 +16,7 @@ enum {
 
 const char *const smtp_bare_newline_names[] = { "reject", "normalize", NULL };
 const char *const smtp_sender_check_names[] = { "off", "own", "aliases", NULL };
+const char *const smtp_sender_field_names[] = { "check", "set", "keep", NULL };
 
 struct ph_arena *
 smtp_scratch(struct smtp *c)

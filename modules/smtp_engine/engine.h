@@ -11,6 +11,8 @@
 #include <posthouse/listener.h>
 
 enum smtp_bare_newline { SMTP_BARE_REJECT, SMTP_BARE_NORMALIZE };
+/* What becomes of a Sender field that a user's message has, or has not. */
+enum smtp_sender_field { SMTP_SENDER_CHECK, SMTP_SENDER_SET, SMTP_SENDER_KEEP };
 enum smtp_sender_check { SMTP_SENDER_OFF, SMTP_SENDER_OWN, SMTP_SENDER_ALIASES };
 
 /* What the options of either listener fill; the others stay zero. */
@@ -44,6 +46,7 @@ struct smtp_conf {
 	/* submission */
 	unsigned sender_check;   /* enum smtp_sender_check */
 	bool check_from;
+	unsigned sender_field;   /* enum smtp_sender_field */
 	bool hide_client;
 	unsigned user_messages, user_recipients;
 	unsigned future_release_ms; /* 0: not offered */
@@ -56,6 +59,7 @@ struct smtp_policy {
 
 extern const char *const smtp_bare_newline_names[];
 extern const char *const smtp_sender_check_names[];
+extern const char *const smtp_sender_field_names[];
 
 /* The rows that both tables share. */
 #define SMTP_COMMON_OPTIONS                                                   \

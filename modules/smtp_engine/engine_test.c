@@ -561,6 +561,52 @@ START_TEST(submission_completes_the_header_section)
 }
 END_TEST
 
+START_TEST(submission_looks_at_who_is_the_sender)
+{
+	static const struct {
+		unsigned sender_field;
+		const char *header, *codes, *has;
+	} rows[] = {
+		{ SMTP_SENDER_CHECK, "Sender: eve@x.test\r\n", "550", NULL },
+		{ SMTP_SENDER_CHECK, "sender : alice@example.test, eve@x.test"
+		    "\r\n", "550", NULL },
+		{ SMTP_SENDER_CHECK, "Sender: alice@example.test\r\n"
+		    "Sender: eve@x.test\r\n", "550", NULL },
+		{ SMTP_SENDER_CHECK, "Sender: \r\n", "550", NULL },
+		{ SMTP_SENDER_CHECK, "Sender: A <alice@EXAMPLE.test>\r\n",
+		    "250", "\r\nSender: A <alice@EXAMPLE.test>\r\n" },
+		{ SMTP_SENDER_SET, "Sender: eve@x.test\r\n", "250", NULL },
+		{ SMTP_SENDER_KEEP, "Sender: eve@x.test\r\n", "250",
+		    "\r\nSender: eve@x.test\r\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		setup();
+		fake.tls = "TLSv1.3 X";
+		conf.sender_field = rows[i].sender_field;
+		fake_input(LOGGED_IN "From: alice@example.test\r\n");
+		fake_input(rows[i].header);
+		ck_assert_msg(strcmp(submit("\r\n.\r\n") + 24,
+		    rows[i].codes) == 0, "%s", rows[i].header);
+		if (rows[i].has != NULL)
+			ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+			    rows[i].has));
+		else
+			ck_assert_ptr_null(strstr(fake_text(&fake.content),
+			    "Sender: "));
+	}
+	setup();
+	fake.tls = "TLSv1.3 X";
+	conf.sender_field = SMTP_SENDER_SET;
+	conf.check_from = false;
+	ck_assert_str_eq(submit(LOGGED_IN "From: eve@x.test\r\n"
+	    "Sender: eve@x.test\r\n\r\n.\r\n"), "220 250 235 250 250 354 250");
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "\r\nSender: <alice@example.test>\r\n"));
+	ck_assert_ptr_null(strstr(fake_text(&fake.content), "Sender: eve"));
+}
+END_TEST
+
 START_TEST(submission_refuses_a_from_that_is_not_the_users)
 {
 	static const char *const header[] = {
@@ -677,6 +723,7 @@ engine_suite(void)
 	tcase_add_test(tc, helo_takes_no_extensions);
 	tcase_add_test(tc, submission_wants_tls_then_a_login);
 	tcase_add_test(tc, submission_completes_the_header_section);
+	tcase_add_test(tc, submission_looks_at_who_is_the_sender);
 	tcase_add_test(tc, submission_refuses_a_from_that_is_not_the_users);
 	tcase_add_test(tc, submission_drops_what_is_not_for_the_recipients);
 	tcase_add_test(tc, farewell_is_one_line);

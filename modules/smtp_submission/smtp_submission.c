@@ -13,6 +13,10 @@ static const struct ph_option submission_options[] = {
 	    "addresses a user may send from: any, the own, aliases too"),
 	PH_OPT_BOOL("check_from", struct smtp_conf, check_from, "true",
 	    "refuse a From field that is not an address of the user"),
+	PH_OPT_CHOICE("sender_field", struct smtp_conf, sender_field,
+	    smtp_sender_field_names, "check",
+	    "a Sender field: refuse one that is not the user's, set it, or "
+	    "keep any"),
 	PH_OPT_BOOL("hide_client", struct smtp_conf, hide_client, "false",
 	    "leave the client's name and address out of Received"),
 	PH_OPT_UINT("user_messages", struct smtp_conf, user_messages, 0,
