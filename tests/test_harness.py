@@ -221,6 +221,26 @@ class Harness(unittest.TestCase):
             ("[PH_AT_MAIL]", "[PH_AT_DATA]"))
         self.assertEqual(code, 0, said)
 
+    def test_shows_another_body_and_envelope(self):
+        change = "[PH_AT_MAIL]", "[PH_AT_MESSAGE]"
+        body = ('ph_add_recipient(call, "b@example.test", "NEVER", NULL); '
+                'ph_remove_recipient(call, "a@example.test"); '
+                'ph_change_sender(call, ""); '
+                'return ph_replace_body(call, "one\\r\\n", 5) == 0 && '
+                'ph_replace_body(call, "two\\r\\n", 5) == 0 && '
+                'ph_add_recipient(call, "x\\r\\ny@example.test", 0, 0) != 0 '
+                '? PH_NEXT : PH_ACCEPT;')
+        session = ("connect 192.0.2.1\nmail s@remote.example\nrcpt a@example.test\n"
+                   "data\n  Subject: x\nmessage\n  came\n%send\n")
+        told = ("expect edit recipient add b@example.test NEVER\n"
+                "expect edit recipient remove a@example.test\n"
+                "expect edit sender*\nexpect body\nexpect body one\n"
+                "expect body two\nexpect no body came\n")
+        code, said = self.run_session(body, session % told, change)
+        self.assertEqual(code, 0, said)
+        self.assert_found(body, "S:8: wanted no body, got another body",
+                          session % "expect no body\n", change)
+
     def test_refuses_what_it_does_not_know(self):
         for line in ("conect 192.0.2.1", "dns a B c", "connect nowhere",
                      "connect 192.0.2.1\nexpect miracles", "mail a@b.example"):

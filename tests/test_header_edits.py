@@ -9,11 +9,13 @@ import subprocess
 import tempfile
 import unittest
 
-from sandbox import TOP, Sandbox, Smtp
+from sandbox import TOP, Sandbox, Smtp, until
 
 # Does what its option tells: "insert N NAME VALUE", "change N NAME VALUE",
 # "remove N NAME", "add NAME VALUE", "note KEY TEXT", "tell KEY" (a field with the
-# note), "fail".
+# note), "fail"; at message "rcpt+ ADDRESS NOTIFY", "rcpt- ADDRESS", "from ADDRESS",
+# "body N TEXT" (N lines of it), "bare" (a body with a bare LF), "show" (a field with
+# the envelope).
 MODULE = r"""
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +43,29 @@ obey(struct ph_call *call, const char *order)
 	else if (sscanf(order, "tell %63s", a) == 1)
 		ph_add_header(call, "X-Note", "%s", ph_call_note(call, a) !=
 		    NULL ? ph_call_note(call, a) : "nothing");
-	else if (strcmp(order, "fail") == 0)
+	else if (sscanf(order, "rcpt+ %63s %63s", a, b) == 2)
+		ph_add_recipient(call, a, strcmp(b, "-") == 0 ? NULL : b, NULL);
+	else if (sscanf(order, "rcpt- %63s", a) == 1)
+		ph_remove_recipient(call, a);
+	else if (sscanf(order, "from %63s", a) == 1)
+		ph_change_sender(call, strcmp(a, "<>") == 0 ? "" : a);
+	else if (sscanf(order, "body %u %190[^\n]", &n, text) == 2) {
+		strcat(text, "\r\n");
+		while (n-- > 0)
+			ph_replace_body(call, text, strlen(text));
+	} else if (strcmp(order, "bare") == 0)
+		ph_replace_body(call, "a\nb\r\n", 5);
+	else if (strcmp(order, "show") == 0) {
+		for (size_t i = 0; i < ph_call_recipient_count(call); i++) {
+			struct ph_slice to = ph_call_recipient_at(call, i);
+			size_t had = strlen(text);
+
+			snprintf(text + had, sizeof(text) - had, " %.*s",
+			    (int)to.n, to.p);
+		}
+		ph_add_header(call, "X-Envelope", "%.*s:%s",
+		    (int)ph_call_sender(call).n, ph_call_sender(call).p, text);
+	} else if (strcmp(order, "fail") == 0)
 		return (enum ph_verdict)99;
 	return PH_NEXT;
 }
@@ -56,7 +80,8 @@ on_content(struct ph_call *call, const void *conf)
 	++*calls;
 	if (ph_call_stage(call) != (c->stage == 0 ? PH_AT_DATA : PH_AT_MESSAGE) ||
 	    c->stage == 2 ||
-	    !ph_slice_eq_nocase(ph_call_sender(call), PH_LIT("x@remote.test")))
+	    (!ph_slice_eq_nocase(ph_call_sender(call), PH_LIT("x@remote.test")) &&
+	     !ph_slice_eq(ph_call_sender(call), PH_LIT("new@remote.test"))))
 		return PH_NEXT;
 	for (const char *const *at = c->orders; *at != NULL; at++)
 		if (obey(call, *at) != PH_NEXT)
@@ -236,6 +261,98 @@ class Edits(unittest.TestCase):
         self.assertNotIn(b"Subject", mail)
         with self.assertRaises(AssertionError):
             self.check_seal(mail)
+
+    def test_a_body_is_replaced(self):
+        box = self.box(
+            self.seal(),
+            a_first='stage = "message"; order = 10; orders = [ "body 1 first" ];',
+            b_last='stage = "message"; order = 10; orders = [ "body 2 last", '
+                   '"add X-Body b" ];',
+            c_shadow='stage = "message"; order = 20; mode = "shadow"; '
+                     'orders = [ "body 1 shadow" ];',
+            d_fails='stage = "message"; order = 20; on_failure = "next"; '
+                    'orders = [ "body 1 failed", "fail" ];',
+            e_bare='stage = "message"; order = 20; on_failure = "next"; '
+                   'orders = [ "bare" ];')
+        client = self.client(box)
+        sent = [HEADER + b"x\r\n", b"Subject: only\r\n", b"no header\r\n",
+                HEADER + b"y" * 70 + b"\r\n" + b"long\r\n" * 30000]
+        for body in sent:
+            client.sendmail("x@remote.test", ["bob@example.test"], body)
+        client.quit()
+        for mail in box.inbox("bob", len(sent)):
+            sealed = self.check_seal(mail)
+            self.assertTrue(sealed.startswith(b"X-Body: b\r\n"))
+            self.assertEqual(sealed[sealed.index(b"\r\n\r\n"):],
+                             b"\r\n\r\nlast\r\nlast\r\n")
+        self.assertRegex(box.log(), r'module=e_bare .*failure="a body that can.t be one"')
+
+    def test_a_body_larger_than_memory(self):
+        box = self.box(self.seal(), grow='stage = "message"; orders = '
+                       f'[ "body 3000 {"z" * 70}", "remove 0 x-bad" ];')
+        client = self.client(box)
+        for body in (b"small\r\n", b"large\r\n" * 30000):
+            client.sendmail("x@remote.test", ["bob@example.test"], HEADER + body)
+        client.quit()
+        for mail in box.inbox("bob", 2):
+            sealed = self.check_seal(mail)
+            self.assertTrue(sealed.endswith(b"\r\n\r\n" + (b"z" * 70 + b"\r\n") * 3000))
+            self.assertNotIn(b"X-Bad", sealed)
+
+    def test_the_envelope_changes(self):
+        box = self.box(
+            a_first='stage = "message"; order = 10; orders = [ '
+                    '"rcpt- BOB@example.test", "rcpt+ carol@example.test NEVER", '
+                    '"rcpt+ alice@example.test -", "from new@remote.test" ];',
+            b_then='stage = "message"; order = 20; orders = [ "show", '
+                   '"rcpt+ nobody@example.test -", "rcpt+ x@elsewhere.test -", '
+                   '"rcpt+ not@an@address -" ];',
+            c_shadow='stage = "message"; order = 30; mode = "shadow"; '
+                     'orders = [ "rcpt- alice@example.test", "from <>" ];',
+            d_fails='stage = "message"; order = 30; on_failure = "next"; '
+                    'orders = [ "rcpt- alice@example.test", "from <>", "fail" ];')
+        client = self.client(box)
+        client.sendmail("x@remote.test", ["bob@example.test", "alice@example.test"],
+                        HEADER + b"x\r\n")
+        client.quit()
+        for user in ("alice", "carol"):
+            mail = box.inbox(user, 1)[0]
+            self.assertIn(b"Return-Path: <new@remote.test>", mail)
+            self.assertRegex(mail, rb"X-Envelope: new@remote\.test:\s+"
+                             rb"alice@example\.test\s+carol@example\.test\r\n")
+        self.assertEqual(box.inbox("bob", 0), [True])
+        log = box.log()
+        self.assertRegex(log, r"recipient_removed .*by=a_first to=BOB@example.test")
+        self.assertRegex(log, r"recipient_added .*by=a_first to=carol@example.test")
+        self.assertRegex(log, r"recipient_not_added .*to=nobody@example.test "
+                         r'reason="no such user"')
+        # a stranger's session may not relay, so no module may for it
+        self.assertRegex(log, r"recipient_not_added .*to=x@elsewhere.test "
+                         r'reason="the session may not relay"')
+        self.assertRegex(log, r"sender_changed .*by=a_first from=new@remote.test")
+
+    def test_who_may_relay_may_have_more_recipients_elsewhere(self):
+        box = self.box('smtp_submission: { sender_check = "off"; };',
+                       adds='stage = "message"; orders = [ "rcpt+ x@elsewhere.test NEVER" ];')
+        user = box.submission()
+        user.sendmail("x@remote.test", ["bob@example.test"],
+                      b"From: alice@example.test\r\n\r\nx\r\n")
+        user.quit()
+        self.assertIn("recipient_added", box.log())
+        until(lambda: "x@elsewhere.test" in box.ctl("queue", "list").stdout,
+              "the one elsewhere waits")
+
+    def test_without_recipients_it_is_discarded(self):
+        box = self.box(none='stage = "message"; orders = [ "rcpt- bob@example.test" ];')
+        client = self.client(box)
+        client.sendmail("x@remote.test", ["bob@example.test"], HEADER + b"x\r\n")
+        client.sendmail("x@remote.test", ["bob@example.test", "alice@example.test"],
+                        HEADER + b"y\r\n")
+        client.quit()
+        self.assertTrue(box.inbox("alice", 1)[0].endswith(b"\r\ny\r\n"))
+        self.assertEqual(box.inbox("bob", 0), [True])
+        self.assertRegex(box.log(), r" discarded .*to=bob@example.test")
+        self.assertIn("no_recipient_left", box.log())
 
     def test_a_forged_score_goes_when_there_is_one(self):
         box = self.box("""policy: { tag_at = 1; };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/record.h"
+#include "pipeline/envelope_edit.h"
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 
@@ -220,6 +221,47 @@ ph_remove_header(struct ph_call *call, const char *name, unsigned n)
 {
 	if (may_change(call))
 		field_put_removal(&call->changes, name, n);
+}
+
+static int
+change_envelope(struct ph_call *call, enum envelope_op op,
+    const char *address, const char *notify, const char *orcpt)
+{
+	const struct ph_slice none = { NULL, 0 };
+	struct envelope_edit edit = { .op = op,
+		.address = ph_slice_str(address),
+		.notify = notify != NULL ? ph_slice_str(notify) : none,
+		.orcpt = orcpt != NULL ? ph_slice_str(orcpt) : none,
+		.module = ph_slice_str(call->instance->name) };
+
+	return call->stage == PH_AT_MESSAGE ?
+	    envelope_edit_put(&call->changes, &edit) : PH_INVALID;
+}
+
+int
+ph_add_recipient(struct ph_call *call, const char *address,
+    const char *notify, const char *orcpt)
+{
+	return change_envelope(call, ENVELOPE_ADD, address, notify, orcpt);
+}
+
+int
+ph_remove_recipient(struct ph_call *call, const char *address)
+{
+	return change_envelope(call, ENVELOPE_REMOVE, address, NULL, NULL);
+}
+
+int
+ph_change_sender(struct ph_call *call, const char *address)
+{
+	return change_envelope(call, ENVELOPE_SENDER, address, NULL, NULL);
+}
+
+int
+ph_replace_body(struct ph_call *call, const void *p, size_t n)
+{
+	return call->stage == PH_AT_MESSAGE ?
+	    body_edit_add(call, (struct ph_slice){ p, n }) : PH_INVALID;
 }
 
 static bool

@@ -160,3 +160,18 @@ header_edit_apply(struct ph_slice header, struct ph_slice changes,
 	ph_buf_slice(out, rest);
 	ph_arena_free(arena);
 }
+
+void
+header_edit_end(struct ph_slice header, struct ph_buf *out)
+{
+	struct ph_slice rest = header, line = { NULL, 0 };
+
+	while (rest.p != NULL && rest.n > 0)
+		line = ph_slice_cut(&rest, '\n');
+	ph_buf_slice(out, header);
+	if (header.n > 0 && !has_end(header))
+		ph_buf_str(out, "\r\n");
+	if (header.n == 0 || !has_end(header) ||
+	    !(line.n == 0 || ph_slice_eq(line, PH_LIT("\r"))))
+		ph_buf_str(out, "\r\n");
+}

@@ -27,4 +27,8 @@ bool header_edit_is_any(struct ph_slice changes);
 void header_edit_apply(struct ph_slice header, struct ph_slice changes,
     struct ph_buf *out);
 
+/* Append header to out, with the empty line that it lacks, so that what follows
+ * is a body. */
+void header_edit_end(struct ph_slice header, struct ph_buf *out);
+
 #endif

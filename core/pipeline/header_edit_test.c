@@ -67,6 +67,24 @@ START_TEST(a_field_behind_one_without_its_end_is_another)
 }
 END_TEST
 
+START_TEST(a_header_section_gets_the_end_that_it_lacks)
+{
+	static const char *const cases[][2] = { { "", "\r\n" },
+		{ "\r\n", "\r\n" }, { "A: b\r\n\r\n", "A: b\r\n\r\n" },
+		{ "A: b\r\n", "A: b\r\n\r\n" }, { "A: b", "A: b\r\n\r\n" },
+		{ "A: b\n\n", "A: b\n\n" } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ph_buf out;
+
+		ph_buf_init(&out, arena, 100);
+		header_edit_end(ph_slice_str(cases[i][0]), &out);
+		ck_assert_msg(ph_slice_eq(ph_buf_content(&out),
+		    ph_slice_str(cases[i][1])), "case %zu", i);
+	}
+}
+END_TEST
+
 START_TEST(fields_are_removed_whole)
 {
 	field_put_removal(&edits, "subject", 1);
@@ -160,6 +178,7 @@ main(void)
 	tcase_add_test(tcase, added_fields_go_in_front_and_count);
 	tcase_add_test(tcase,
 	    a_field_behind_one_without_its_end_is_another);
+	tcase_add_test(tcase, a_header_section_gets_the_end_that_it_lacks);
 	tcase_add_test(tcase, fields_are_removed_whole);
 	tcase_add_test(tcase, fields_are_put_where_they_should_be);
 	tcase_add_test(tcase, each_change_is_to_what_the_ones_before_left);

@@ -15,6 +15,8 @@
 #include "role/role.h"
 #include "session/session.h"
 
+struct body_edit;
+
 /* What one hook is shown and what it answers. */
 struct ph_call {
 	struct ph_arena *arena;
@@ -36,7 +38,8 @@ struct ph_call {
 	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;
-	struct ph_buf changes; /* F_ADD_HEADER, F_EDIT */
+	struct ph_buf changes; /* F_ADD_HEADER, F_EDIT, F_ENVELOPE */
+	struct body_edit *body; /* NULL: as it came */
 	uint64_t micros;
 	bool cut_short;        /* decided without it: it said nothing */
 	bool failed;           /* counts as on_failure */
@@ -44,9 +47,17 @@ struct ph_call {
 	struct log_context log;
 };
 
-/* Run the stage for the request and put the reply's fields into reply. */
+/* Run the stage for the request and put the reply's fields into reply.
+ * *body_fd_out, of the arena: a sealed file with another body; -1: none. NULL: at
+ * a stage that has no body to replace. */
 void pipeline_run(const struct generation *generation,
-    const struct ph_call *request, struct ph_buf *reply);
+    const struct ph_call *request, struct ph_buf *reply, int *body_fd_out);
+/* body_edit.c: what ph_replace_body gathers; and its end, before others see
+ * it. False: it can't be a body, or there is no memory. */
+int body_edit_add(struct ph_call *call, struct ph_slice octets);
+bool body_edit_end(struct body_edit *body);
+/* Of the arena. */
+int body_edit_fd(const struct body_edit *body);
 /* Which of two verdicts wins. Pure. */
 enum ph_verdict pipeline_stronger(enum ph_verdict a, enum ph_verdict b);
 /* Whether the call is nobody's delay and decides nothing. Pure. */

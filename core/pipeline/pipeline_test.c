@@ -146,10 +146,12 @@ run_main(void *arg)
 		.content_fd = -1, .stage = run->stage };
 	struct ph_buf reply;
 	uint64_t start = ph_now_ms();
+	int body_fd;
 
 	snprintf(session->id, sizeof(session->id), "0000000000abc");
 	ph_buf_init(&reply, arena, 1 << 20);
-	pipeline_run(&generation, &call, &reply);
+	pipeline_run(&generation, &call, &reply, &body_fd);
+	ck_assert_int_eq(body_fd, -1);
 	ck_assert(!reply.full);
 	ck_assert(record_is_sound(ph_buf_content(&reply)));
 	ck_assert_uint_eq(fiber_deadline(), UINT64_MAX);

@@ -71,6 +71,7 @@ fail(struct ph_call *call, const char *why)
 	call->text = NULL;
 	call->score = 0;
 	call->changes.n = 0;
+	call->body = NULL;
 	if (pipeline_only_tells(call)) {
 		call->verdict = PH_NEXT;
 		return;
@@ -130,6 +131,10 @@ judge(struct ph_call *call)
 	}
 	if (!has_reply(call)) {
 		fail(call, "a refusal without a reply of its class");
+		return TALLY_GARBAGE;
+	}
+	if (call->body != NULL && !body_edit_end(call->body)) {
+		fail(call, "a body that can't be one");
 		return TALLY_GARBAGE;
 	}
 	if (call->changes.full) {
@@ -409,6 +414,19 @@ next_group(const struct module_instance **at, const struct ph_call *request)
 	return group;
 }
 
+/* The body that is to be stored, of the last section that gave one. */
+static int
+replaced_body(const struct group *group, int former)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		const struct ph_call *call = &group->calls[i];
+
+		if (!call->cut_short && counts(call) && call->body != NULL)
+			former = body_edit_fd(call->body);
+	}
+	return former;
+}
+
 /* Show the group the message as those before it left it. */
 static void
 show(const struct group *group, const struct ph_call *now)
@@ -425,13 +443,14 @@ show(const struct group *group, const struct ph_call *now)
 
 void
 pipeline_run(const struct generation *generation,
-    const struct ph_call *request, struct ph_buf *reply)
+    const struct ph_call *request, struct ph_buf *reply, int *body_fd_out)
 {
 	const struct module_instance *at = generation->modules.first;
 	const struct ph_call *best = NULL;
 	struct ph_call now = *request;
 	size_t shown = 0; /* of the reply */
 	int64_t points = 0;
+	int body_fd = -1, shown_body = -1;
 
 	while (at != NULL) {
 		/* conditions are about what came, as edge holds them */
@@ -441,15 +460,20 @@ pipeline_run(const struct generation *generation,
 			continue;
 		if (reply->n > shown)
 			view_change(&now, (struct ph_slice){
-			    reply->p + shown, reply->n - shown });
+			    reply->p + shown, reply->n - shown },
+			    body_fd != shown_body ? body_fd : -1);
 		shown = reply->n;
+		shown_body = body_fd;
 		show(&group, &now);
 		run_group(&group, request->arena);
 		best = settle(&group, best, &points, reply);
 		put_changes(&group, request->arena, reply);
+		body_fd = replaced_body(&group, body_fd);
 		if (best != NULL && best->verdict != PH_NEXT &&
 		    best->verdict != PH_QUARANTINE)
 			break;
 	}
 	put_outcome(best, points, reply);
+	if (body_fd_out != NULL)
+		*body_fd_out = body_fd;
 }

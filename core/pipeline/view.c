@@ -8,8 +8,11 @@
 #include "pipeline/view.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/record.h"
+#include "pipeline/envelope_edit.h"
 #include "pipeline/header_edit.h"
 
 /* [ .. header | body .. ], of which the body is where it is in the file. */
@@ -62,43 +65,125 @@ map(struct ph_call *call, struct ph_slice header, size_t body_n)
 	return (struct ph_slice){ at, header.n + body_n };
 }
 
-/* Without a file, or memory to map it: a copy. */
+/* Without a file: a copy. */
 static struct ph_slice
 join(struct ph_arena *arena, struct ph_slice header, struct ph_slice body)
 {
 	char *all = ph_arena_alloc(arena, header.n + body.n + 1);
 
 	memcpy(all, header.p, header.n);
-	memcpy(all + header.n, body.p, body.n);
+	if (body.n > 0)
+		memcpy(all + header.n, body.p, body.n);
 	return (struct ph_slice){ all, header.n + body.n };
 }
 
-static void
-change_header(struct ph_call *call, struct ph_slice changes)
+/* Of the body that is shown after; the octets are of a copy, or none. */
+static struct ph_slice
+body_of(struct ph_call *call, int body_fd)
 {
-	struct ph_slice body = call->content, content = { NULL, 0 }, header;
-	struct ph_buf buf;
+	struct ph_slice body = call->content;
+	struct stat st;
 
-	ph_buf_init(&buf, call->arena, call->header.n + HEADER_GROWTH_MAX);
-	header_edit_apply(call->header, changes, &buf);
-	if (buf.full)
-		return;
-	header = buf.n > 0 ? ph_buf_content(&buf) : PH_LIT("");
+	if (body_fd >= 0) {
+		call->content_fd = body_fd;
+		call->content_skip = 0;
+		return (struct ph_slice){ NULL, fstat(body_fd, &st) == 0 ?
+		    (size_t)st.st_size : 0 };
+	}
+	body.p += call->header.n;
+	body.n -= call->header.n;
+	return body;
+}
+
+static void
+show(struct ph_call *call, struct ph_slice header, int body_fd)
+{
+	struct ph_slice body, content = { NULL, 0 };
+	struct ph_buf ended;
+
+	if (body_fd >= 0) {
+		ph_buf_init(&ended, call->arena, header.n + 4);
+		header_edit_end(header, &ended);
+		header = ph_buf_content(&ended);
+	}
 	if (call->content.p != NULL && call->content.n >= call->header.n) {
-		body.p += call->header.n;
-		body.n -= call->header.n;
+		body = body_of(call, body_fd);
 		if (call->content_fd >= 0 && call->content_skip + body.n > 0)
 			content = map(call, header, body.n);
-		if (content.p == NULL)
+		if (content.p == NULL && (body.p != NULL || body.n == 0))
 			content = join(call->arena, header, body);
-		call->content = content;
+		call->content = content; /* absent: there is no memory */
 	}
 	call->header = header;
 }
 
-void
-view_change(struct ph_call *call, struct ph_slice changes)
+static struct ph_slice
+changed_header(struct ph_call *call, struct ph_slice changes)
 {
-	if (call->header.p != NULL && header_edit_is_any(changes))
-		change_header(call, changes);
+	struct ph_buf buf;
+
+	if (!header_edit_is_any(changes))
+		return call->header;
+	ph_buf_init(&buf, call->arena, call->header.n + HEADER_GROWTH_MAX);
+	header_edit_apply(call->header, changes, &buf);
+	return buf.full ? call->header :
+	    buf.n > 0 ? ph_buf_content(&buf) : PH_LIT("");
+}
+
+static size_t
+recipient_at(const struct ph_call *call, struct ph_slice address)
+{
+	size_t i = 0;
+
+	while (i < call->recipients_known &&
+	    !ph_slice_eq_nocase(call->recipients[i], address))
+		i++;
+	return i;
+}
+
+static void
+change_recipients(struct ph_call *call, const struct envelope_edit *edit)
+{
+	size_t n = call->recipients_known, i = recipient_at(call,
+	    edit->address);
+	struct ph_slice *all;
+
+	if ((i < n) == (edit->op == ENVELOPE_ADD))
+		return;
+	all = ph_arena_array(call->arena, n + 1, sizeof(*all));
+	if (n > 0)
+		memcpy(all, call->recipients, n * sizeof(*all));
+	if (edit->op == ENVELOPE_ADD)
+		all[n++] = edit->address;
+	else if (i < --n)
+		memmove(all + i, all + i + 1, (n - i) * sizeof(*all));
+	call->recipients = all;
+	call->recipient_count = call->recipients_known = n;
+}
+
+static void
+change_envelope(struct ph_call *call, struct ph_slice changes)
+{
+	struct record_field field;
+	struct envelope_edit edit;
+
+	while (record_next(&changes, &field)) {
+		if (field.tag != F_ENVELOPE || envelope_edit_take(call->arena,
+		        field.value, &edit) != PH_OK)
+			continue;
+		if (edit.op == ENVELOPE_SENDER)
+			call->sender = edit.address;
+		else
+			change_recipients(call, &edit);
+	}
+}
+
+void
+view_change(struct ph_call *call, struct ph_slice changes, int body_fd)
+{
+	if (envelope_edit_is_any(changes))
+		change_envelope(call, changes);
+	if (call->header.p != NULL &&
+	    (body_fd >= 0 || header_edit_is_any(changes)))
+		show(call, changed_header(call, changes), body_fd);
 }

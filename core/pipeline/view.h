@@ -8,8 +8,9 @@
 
 #include "pipeline/pipeline.h"
 
-/* Apply what a reply's fields say to what the call shows. Slices shown before
- * stay good as long as the call's arena. */
-void view_change(struct ph_call *call, struct ph_slice changes);
+/* Apply what a reply's fields say, and another body (a file of the arena's; -1:
+ * none), to what the call shows. Slices shown before stay good as long as the
+ * call's arena. */
+void view_change(struct ph_call *call, struct ph_slice changes, int body_fd);
 
 #endif

@@ -232,6 +232,7 @@ on_stage(struct bus_request *request)
 	struct ph_session *session;
 	struct ph_call call = { .arena = request->arena };
 	struct ph_buf reply;
+	int body_fd;
 
 	if (!check_begin()) {
 		if (request->message.fds[0] >= 0)
@@ -249,10 +250,10 @@ on_stage(struct bus_request *request)
 		    request->message.record, F_TRANSACTION, 0));
 		session_state_get(call.state);
 		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
-		pipeline_run(generation, &call, &reply);
+		pipeline_run(generation, &call, &reply, &body_fd);
 		session_state_put(call.state);
 		bus_reply(request, reply.full ? PH_TOO_BIG : PH_OK,
-		    ph_buf_content(&reply), NULL, 0);
+		    ph_buf_content(&reply), &body_fd, body_fd >= 0);
 	} else {
 		bus_reply(request, PH_INVALID, PH_LIT(""), NULL, 0);
 	}
@@ -282,7 +283,7 @@ on_observe(struct bus_request *request)
 		    F_TRANSACTION, 0));
 		session_state_get(call.state);
 		ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT / 2);
-		pipeline_run(generation, &call, &reply);
+		pipeline_run(generation, &call, &reply, NULL);
 		session_state_put(call.state);
 	}
 	session_free(call.session);

@@ -182,7 +182,8 @@ turn_main(void *arg)
 			continue;
 		call.stage = (enum ph_stage)stage;
 		turn->reply.n = 0;
-		pipeline_run(subject->generation, &call, &turn->reply);
+		pipeline_run(subject->generation, &call, &turn->reply,
+		    NULL);
 		if (record_get_u64(ph_buf_content(&turn->reply), F_VERDICT,
 		        PH_NEXT) != PH_ACCEPT)
 			break;

@@ -87,7 +87,8 @@ enum message_type {
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
-	 * F_ADD_HEADER* F_EDIT* (in the order of their application) F_NOTE* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
+	 * F_ADD_HEADER* F_EDIT* F_ENVELOPE* (in the order of their
+	 * application), fd of another body at message, F_NOTE* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
 	 * F_MICROSECONDS F_SHADOW F_SCORE?: its share) */
 	MSG_STAGE = 40,
 	/* F_SESSION: forget what is kept for it; notify */
@@ -268,6 +269,8 @@ enum field_tag {
 	F_DECISION,      /* r: F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE?: of
 	                  * a stage, for observers */
 	F_READ,          /* a file that an option names: the role may read it */
+	F_ENVELOPE,      /* r: F_OP (n: enum envelope_op) F_ADDRESS
+	                  * F_DSN_NOTIFY? F_ORCPT? F_MODULE */
 };
 
 #endif

@@ -18,6 +18,17 @@ struct ph_slice mail_header(const struct ph_mail *mail);
 /* Apply F_EDITs and F_ADD_HEADERs, in their order. False, and nothing changed:
  * all changes together would add too much. */
 bool mail_change_header(struct ph_mail *mail, struct ph_slice changes);
+/*
+ * Put what a check gave (given, also on failure) in the place of the body. Who
+ * gave it may be broken into: PH_DEFECT, it is not sealed, or its lines do not
+ * end as they must; PH_TOO_BIG. Suspends.
+ */
+int mail_replace_body(struct ph_mail *mail, int fd);
+/* The body as it came after all. */
+void mail_restore_body(struct ph_mail *mail);
+/* Apply F_ENVELOPEs of a check, as far as they are sound and this session has
+ * the right to them; the rest is logged. Suspends. */
+void mail_change_envelope(struct ph_mail *mail, struct ph_slice changes);
 /* What checks say of this message alone. */
 struct score *mail_score(struct ph_mail *mail);
 /* Into quarantine, and why; the first reason is kept. */

@@ -12,12 +12,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <posthouse/mail.h>
 
 #include "base/record.h"
 #include "loop/fiber.h"
+#include "pipeline/envelope_edit.h"
 #include "pipeline/header_edit.h"
 
 enum {
@@ -52,6 +54,7 @@ on_arena_end(void *object)
 		drop_spool(mail->spool);
 		close(mail->spool_fd);
 	}
+	mail_restore_body(mail);
 	mail->spool_fd = -1;
 	ph_buf_fini(&mail->content);
 }
@@ -59,7 +62,7 @@ on_arena_end(void *object)
 void
 mail_content_init(struct ph_mail *mail)
 {
-	mail->spool_fd = -1;
+	mail->spool_fd = mail->body_fd = -1;
 	mail->limit_bytes = ph_mail_size_limit(mail->session) + FIELDS_MAX;
 	ph_buf_init(&mail->content, NULL, HEADER_MAX + CHUNK + MEMORY_MAX);
 	ph_arena_on_end(mail->arena, on_arena_end, mail);
@@ -266,6 +269,9 @@ parts_of(const struct ph_mail *mail)
 		.last = ph_buf_content(&mail->content) };
 	uint64_t skip;
 
+	if (mail->body_fd >= 0)
+		return (struct parts){ .first = mail_header(mail),
+			.fd = mail->body_fd, .end = mail->body_bytes };
 	if (mail->head.p == NULL)
 		return parts;
 	skip = header_as_written(mail).n;
@@ -308,7 +314,7 @@ mail_change_header(struct ph_mail *mail, struct ph_slice changes)
 	if (buf.n > before.n)
 		mail->growth += buf.n - before.n;
 	mail->head = buf.n > 0 ? ph_buf_content(&buf) : PH_LIT("");
-	if (mail->spool_fd < 0)
+	if (mail->spool_fd < 0 && mail->body_fd < 0)
 		join_in_memory(mail);
 	return true;
 }
@@ -333,6 +339,83 @@ mail_begin_header(struct ph_mail *mail)
 	put_added(ph_buf_content(&mail->headers), &changes);
 	(void)mail_change_header(mail, ph_buf_content(&changes));
 	ph_buf_fini(&changes);
+}
+
+/* --- another body --- */
+
+struct judging {
+	int fd;
+	uint64_t limit_bytes, bytes;
+	int status;
+};
+
+/* In the thread pool. Sealed, it stays what it is now. */
+static void
+judge_body(void *arg)
+{
+	struct judging *j = arg;
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	struct body_scan scan = { false, false };
+	char *block = malloc(BLOCK);
+	struct stat st;
+	ssize_t got;
+
+	ph_assert(block != NULL);
+	if (fstat(j->fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    (fcntl(j->fd, F_GET_SEALS) & seals) != seals)
+		j->status = PH_DEFECT;
+	else if ((uint64_t)st.st_size > j->limit_bytes)
+		j->status = PH_TOO_BIG;
+	while (j->status == PH_OK && !scan.is_bad &&
+	    (got = pread(j->fd, block, BLOCK, (off_t)j->bytes)) != 0) {
+		if (got < 0 && errno != EINTR)
+			j->status = PH_IO;
+		if (got < 0)
+			continue;
+		body_scan_next(&scan, (struct ph_slice){ block,
+		    (size_t)got });
+		j->bytes += (uint64_t)got;
+	}
+	if (j->status == PH_OK && !body_scan_end(&scan))
+		j->status = PH_DEFECT;
+	free(block);
+}
+
+int
+mail_replace_body(struct ph_mail *mail, int fd)
+{
+	struct judging j = { .fd = fd,
+		.limit_bytes = ph_mail_size_limit(mail->session) };
+
+	ph_work(judge_body, &j);
+	if (j.status != PH_OK) {
+		close(fd);
+		return j.status;
+	}
+	mail_restore_body(mail);
+	mail->body_fd = fd;
+	mail->body_bytes = j.bytes;
+	return PH_OK;
+}
+
+void
+mail_restore_body(struct ph_mail *mail)
+{
+	if (mail->body_fd >= 0)
+		close(mail->body_fd);
+	mail->body_fd = -1;
+}
+
+/* What is put behind it must be a body. */
+static void
+end_header(struct ph_mail *mail)
+{
+	struct ph_slice header = mail_header(mail);
+	struct ph_buf ended;
+
+	ph_buf_init(&ended, mail->arena, header.n + 4);
+	header_edit_end(header, &ended);
+	mail->head = ph_buf_content(&ended);
 }
 
 /* --- for checks --- */
@@ -435,6 +518,42 @@ is_only_prefixed(const struct ph_mail *mail, struct ph_slice *prefix_out)
 	return true;
 }
 
+static void
+forget_spool(struct ph_mail *mail)
+{
+	if (mail->spool_fd < 0)
+		return;
+	drop_spool(mail->spool);
+	close(mail->spool_fd);
+	mail->spool_fd = -1;
+	mail->written = 0;
+}
+
+/* A small one needs no file, whatever it came from. */
+static int
+read_parts(struct ph_mail *mail)
+{
+	struct parts parts = parts_of(mail);
+	size_t n = (size_t)(parts.end - parts.from);
+	struct ph_buf all;
+	char *room;
+
+	ph_buf_init(&all, NULL, mail->content.limit);
+	ph_buf_slice(&all, parts.first);
+	room = ph_buf_reserve(&all, n);
+	if (n > 0 && (room == NULL || pread(parts.fd, room, n,
+	        (off_t)parts.from) != (ssize_t)n)) {
+		ph_buf_fini(&all);
+		return PH_IO;
+	}
+	ph_buf_commit(&all, n);
+	ph_buf_slice(&all, parts.last);
+	forget_spool(mail);
+	ph_buf_fini(&mail->content);
+	mail->content = all;
+	return PH_OK;
+}
+
 /* The file is the queue's and begins with the header: write another. */
 static int
 write_anew(struct ph_mail *mail)
@@ -446,15 +565,23 @@ write_anew(struct ph_mail *mail)
 	if (status != PH_OK)
 		return status;
 	ph_work(write_parts, &w);
-	drop_spool(mail->spool);
-	close(mail->spool_fd);
+	forget_spool(mail);
 	mail->spool_fd = w.fd;
 	mail->spool = spool;
 	mail->written = w.at;
 	mail->content.n = 0;
-	mail->header = mail->head;
-	mail->head = (struct ph_slice){ NULL, 0 };
 	return w.status;
+}
+
+static int
+settle_changed(struct ph_mail *mail)
+{
+	struct parts parts = parts_of(mail);
+
+	if (parts_size(&parts) > mail->limit_bytes + HEADER_GROWTH_MAX)
+		return PH_TOO_BIG;
+	return parts_size(&parts) <= MEMORY_MAX ? read_parts(mail) :
+	                                          write_anew(mail);
 }
 
 int
@@ -463,9 +590,11 @@ mail_content_settle(struct ph_mail *mail)
 	int status = PH_OK;
 
 	mail_begin_header(mail);
-	if (mail->spool_fd >= 0 && mail->head.p != NULL &&
-	    !is_only_prefixed(mail, &mail->prefix))
-		return write_anew(mail);
+	if (mail->body_fd >= 0)
+		end_header(mail);
+	if (mail->body_fd >= 0 || (mail->spool_fd >= 0 &&
+	    mail->head.p != NULL && !is_only_prefixed(mail, &mail->prefix)))
+		return settle_changed(mail);
 	/* in memory there is room for the content, not for added fields too */
 	if (mail->spool_fd < 0 && mail->content.n > MEMORY_MAX)
 		status = begin_spool(mail);

@@ -33,6 +33,8 @@ struct ph_mail {
 	struct ph_slice head;       /* as it was changed; absent: as it came */
 	struct ph_slice prefix;     /* of the file, at the commit */
 	size_t growth;              /* octets that changes added */
+	int body_fd;                /* a check's in the body's place; -1: none */
+	uint64_t body_bytes;
 	bool has_added;             /* the fields of stages before data */
 };
 

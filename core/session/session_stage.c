@@ -263,6 +263,28 @@ put_envelope(struct ph_buf *buf, enum ph_stage stage, struct ph_mail *mail,
 		mail_put_envelope(mail, stage >= PH_AT_DATA, buf);
 }
 
+static bool
+is_taken(const struct ph_outcome *outcome)
+{
+	return outcome->verdict == PH_ACCEPT ||
+	    outcome->verdict == PH_QUARANTINE;
+}
+
+/* Another body, if one came; a message that is refused keeps it, too. */
+static int
+take_body(enum ph_stage stage, struct ph_mail *mail,
+    const struct bus_message *reply)
+{
+	int fd = reply->fds[0];
+
+	if (fd < 0)
+		return PH_OK;
+	if (stage == PH_AT_MESSAGE && mail != NULL)
+		return mail_replace_body(mail, fd);
+	close(fd);
+	return PH_DEFECT;
+}
+
 static struct ph_outcome
 ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
     struct ph_slice recipient)
@@ -295,8 +317,15 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 	if (fd >= 0)
 		mail_content_put(mail, fd);
 	if (status == PH_OK)
+		status = take_body(stage, mail, &reply);
+	if (status == PH_OK)
 		status = session_take_outcome(session, stage, mail,
 		    reply.record, &outcome);
+	if (status == PH_OK && stage == PH_AT_MESSAGE && mail != NULL &&
+	    is_taken(&outcome))
+		mail_change_envelope(mail, reply.record);
+	if (status != PH_OK && mail != NULL)
+		mail_restore_body(mail);
 	if (status != PH_OK)
 		outcome = unanswered(session, facts.on_failure, status);
 	ph_arena_free(arena);
@@ -346,6 +375,11 @@ ph_session_stage(struct ph_session *session, enum ph_stage stage,
 		session_drop_forged(session, mail);
 	}
 	outcome = ask(session, stage, mail, recipient);
+	if (mail != NULL && stage == PH_AT_MESSAGE && is_taken(&outcome) &&
+	    ph_mail_recipient_count(mail) == 0) {
+		ph_log(PH_NOTICE, "no_recipient_left");
+		outcome.verdict = PH_DISCARD;
+	}
 	session_judge(session, stage, mail, recipient, &outcome);
 	observe(session, stage, mail, recipient, &outcome);
 	if (outcome.verdict == PH_QUARANTINE && mail != NULL)

@@ -223,6 +223,16 @@ judge_lines(struct judging *j, struct ph_slice all)
 		    NULL);
 }
 
+/* "body": it is another, "body PATTERN": with such a line. */
+static void
+judge_body(struct judging *j)
+{
+	if (*j->rest != '\0')
+		judge_lines(j, j->outcome->body);
+	else if (j->outcome->is_replaced == j->is_not)
+		fail(j, j->is_not ? "another body" : NULL);
+}
+
 static void
 judge_number(struct judging *j, double found)
 {
@@ -314,6 +324,8 @@ judge_one(struct judging *j, const char *word)
 		judge_lines(j, o->headers);
 	else if (strcmp(word, "edit") == 0)
 		judge_lines(j, o->edits);
+	else if (strcmp(word, "body") == 0)
+		judge_body(j);
 	else if (strcmp(word, "log") == 0)
 		judge_log(j);
 	else if (strcmp(word, "kept") == 0)

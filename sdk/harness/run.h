@@ -35,6 +35,8 @@ struct run_outcome {
 	double score;
 	struct ph_slice headers;          /* fields added, unfolded, with \n */
 	struct ph_slice edits;            /* "change 1 Name: value\n" */
+	bool is_replaced;                 /* the body: */
+	struct ph_slice body;
 	uint64_t took_ms;
 	unsigned asked;
 	struct ph_slice log;              /* the lines of the step */

@@ -9,6 +9,7 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "pipeline/envelope_edit.h"
 #include "pipeline/field.h"
 #include "run.h"
 
@@ -21,6 +22,7 @@ static struct step {
 	struct ph_event moved;
 	unsigned line, waits;
 	bool is_done, is_canceled;
+	int body_fd; /* -1: as it came */
 } *step_now;
 
 static void
@@ -28,7 +30,8 @@ step_main(void *arg)
 {
 	struct step *step = arg;
 
-	pipeline_run(step->run->generation, step->call, &step->reply);
+	pipeline_run(step->run->generation, step->call, &step->reply,
+	    &step->body_fd);
 	step->is_done = true;
 	ph_event_signal(&step->moved);
 }
@@ -86,6 +89,14 @@ add_header(struct ph_buf *headers, struct ph_slice field)
 			ph_buf_char(headers, field.p[i]);
 }
 
+static void
+add_text(struct ph_buf *lines, struct ph_slice text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] != '\r')
+			ph_buf_char(lines, text.p[i]);
+}
+
 /* "insert 1 Name: value", "change 2 Name: value", "remove 0 Name" */
 static void
 add_edit(struct ph_buf *edits, struct ph_slice edit)
@@ -105,6 +116,50 @@ add_edit(struct ph_buf *edits, struct ph_slice edit)
 	}
 	ph_buf_slice(edits, record_get(edit, F_NAME));
 	ph_buf_char(edits, '\n');
+}
+
+/* "recipient add ADDRESS [NOTIFY [ORCPT]]", "recipient remove ADDRESS", "sender
+ * ADDRESS" */
+static void
+add_envelope(struct ph_arena *arena, struct ph_buf *edits,
+    struct ph_slice record)
+{
+	static const char *const words[] = { [ENVELOPE_ADD] = "recipient add",
+		[ENVELOPE_REMOVE] = "recipient remove",
+		[ENVELOPE_SENDER] = "sender" };
+	struct envelope_edit edit;
+
+	if (envelope_edit_take(arena, record, &edit) != PH_OK)
+		return;
+	ph_buf_printf(edits, "%s " PH_SLICE_FMT, words[edit.op],
+	    PH_SLICE_ARG(edit.address));
+	if (edit.notify.p != NULL || edit.orcpt.p != NULL)
+		ph_buf_printf(edits, " " PH_SLICE_FMT, edit.notify.p != NULL ?
+		    (int)edit.notify.n : 1, edit.notify.p != NULL ?
+		    edit.notify.p : "-");
+	if (edit.orcpt.p != NULL)
+		ph_buf_printf(edits, " " PH_SLICE_FMT,
+		    PH_SLICE_ARG(edit.orcpt));
+	ph_buf_char(edits, '\n');
+}
+
+/* Its lines, each with \n. */
+static void
+take_body(struct run *run, int fd, struct run_outcome *outcome)
+{
+	struct ph_buf lines;
+	struct stat st;
+	char *text;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return;
+	text = ph_arena_alloc(run->arena, (size_t)st.st_size + 1);
+	ph_buf_init(&lines, run->arena, (size_t)st.st_size + 1);
+	if (pread(fd, text, (size_t)st.st_size, 0) == st.st_size)
+		add_text(&lines, (struct ph_slice){ text,
+		    (size_t)st.st_size });
+	outcome->body = ph_buf_content(&lines);
+	outcome->is_replaced = true;
 }
 
 static void
@@ -140,6 +195,8 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 			add_header(&headers, field.value);
 		else if (field.tag == F_EDIT)
 			add_edit(&edits, field.value);
+		else if (field.tag == F_ENVELOPE)
+			add_envelope(run->arena, &edits, field.value);
 	outcome->headers = ph_buf_content(&headers);
 	outcome->edits = ph_buf_content(&edits);
 }
@@ -188,7 +245,8 @@ run_stage(struct run *run, const struct script_command *at,
 {
 	struct ph_arena *arena = ph_arena_create(run->arena);
 	struct ph_call call = *like;
-	struct step step = { .run = run, .call = &call, .line = at->line };
+	struct step step = { .run = run, .call = &call, .line = at->line,
+		.body_fd = -1 };
 	uint64_t start = ph_now_ms();
 	unsigned asked = run->fakes->dns_asked();
 
@@ -218,6 +276,7 @@ run_stage(struct run *run, const struct script_command *at,
 		.asked = run->fakes->dns_asked() - asked,
 		.log = new_log(run) };
 	take_reply(run, ph_buf_content(&step.reply), outcome_out);
+	take_body(run, step.body_fd, outcome_out);
 	take_faults(run, outcome_out);
 	run->score += outcome_out->score;
 	ph_arena_free(arena);

@@ -123,6 +123,38 @@ PH_EXPORT void ph_remove_header(struct ph_call *call, const char *name,
     unsigned n);
 
 /*
+ * Changes of the envelope and the body, at message; elsewhere PH_INVALID. They
+ * compose as those of the header do, later orders are shown them, and they are
+ * stored with the message, in one transaction with it. A verdict that fails, or
+ * a shadow's, changes nothing.
+ */
+/*
+ * One recipient more, as ph_call_recipient_at shows them. It is routed like any
+ * other, and is no way to relay: one that is not ours is taken only when the
+ * session itself may relay (its user is known, or its network may); else it, and
+ * one that does not exist, is left out and the log says so. notify and orcpt as
+ * at RCPT (RFC 3461), copied; NULL: as if not given, so that the sender hears of
+ * failures; "NEVER" is for one the sender is not to know of. PH_INVALID: no
+ * address, or none of those.
+ */
+PH_EXPORT int ph_add_recipient(struct ph_call *call, const char *address,
+    const char *notify, const char *orcpt);
+/* One less: nothing is delivered to it, and no report tells of it. When none is
+ * left the message is discarded. PH_INVALID: no address. */
+PH_EXPORT int ph_remove_recipient(struct ph_call *call, const char *address);
+/* Another sender, where reports go to; "": the null one. Whether the session may
+ * send as that address is not asked. PH_INVALID: no address. */
+PH_EXPORT int ph_change_sender(struct ph_call *call, const char *address);
+/*
+ * Put these octets in the place of the body; called again, they are added to
+ * those before. Copied; n may be 0. Lines end in CRLF: a bare CR or LF, or a NUL,
+ * is PH_INVALID; so is what has more than message_limit octets PH_TOO_BIG, and
+ * PH_IO: no memory. After a failure the module failed, whatever it returns. May
+ * suspend.
+ */
+PH_EXPORT int ph_replace_body(struct ph_call *call, const void *p, size_t n);
+
+/*
  * A word to modules of a later order, of this stage or another: what was found
  * out about the message (before mail: the session), under a key like
  * "spf.result". The last one counts. Text as that of ph_reason; up to 64 keys
