@@ -91,6 +91,19 @@ on_before(struct ph_call *call, const void *conf)
 		return ph_reject(call, 552, "5.7.42", "not for you");
 	if (asks(call, "defer") && d->attempts < 2)
 		return ph_defer(call, 451, "4.7.42", "come back");
+	if (asks(call, "onward") ||
+	    (asks(call, "alice") && sends(call, "loop")))
+		return ph_redirect(call, PH_LIT("plain@far.test")) &&
+		    ph_redirect(call, PH_LIT("bob@example.test")) ?
+		    PH_DISCARD : PH_NEXT;
+	if (asks(call, "nowhere")) {
+		ph_redirect(call, PH_LIT("nobody-there@example.test"));
+		return PH_DISCARD;
+	}
+	if (asks(call, "bob") && sends(call, "loop")) {
+		ph_redirect(call, PH_LIT("alice@example.test"));
+		return PH_DISCARD;
+	}
 	if (asks(call, "discard"))
 		return PH_DISCARD;
 	if (asks(call, "quarantine")) {
@@ -265,6 +278,40 @@ class Hooks(unittest.TestCase):
                           [box.ctl("queue", "list").stdout] for one in to) and
               "queue.0 messages 60\n" in box.ctl("status").stdout,
               "all of them held", 60)
+
+    def test_a_message_is_sent_on(self):
+        box, remote = self.far()
+        self.send(box, "onward@far.test", "nowhere@far.test")
+        until(lambda: len(remote.messages) == 2, "both")
+        # who has nobody to send it on to keeps it
+        self.assertEqual(arrived(remote),
+                         {"plain@far.test", "nowhere@far.test"})
+        self.assertIn(b"NUMBER 1.", box.inbox("bob", 1)[0])
+        line = box.lines(" redirected ", "to=onward@far.test")[0]
+        name = re.search(r" queue=(\w+) of=", line).group(1)
+        box.lines(" delivered ", f"queue={name}", "to=bob@example.test")
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+
+    def test_a_large_message_is_sent_on(self):
+        box, remote = self.far()
+        text = TEXT + (b"y" * 998 + b"\r\n") * 300 + b"END\r\n"
+        self.send(box, "onward@far.test", text=text)
+        until(lambda: len(remote.messages) == 1, "it")
+        self.assertTrue(remote.messages[0][2].endswith(text[-3000:]))
+        self.assertTrue(box.inbox("bob", 1)[0].endswith(text[-3000:]))
+
+    def test_a_circle_ends(self):
+        box, remote = self.far()
+        with box.smtp() as client:
+            client.sendmail("loop@out.test", ["bob@example.test"], TEXT)
+        # bob sends it to alice, she to bob again and to another server
+        box.lines(" not_sent_on ", "of=alice@example.test",
+                  "to=bob@example.test")
+        until(lambda: arrived(remote) == {"plain@far.test"}, "the one copy")
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+        self.assertEqual(len(remote.messages), 1)
 
     def test_a_hook_that_crashes_delays_and_is_taken_out(self):
         # a crash is what is wanted: no report of it

@@ -3,12 +3,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <posthouse/mail.h>
+
 #include "base/record.h"
 #include "pipeline/envelope_edit.h"
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 
-enum { TEXT_MAX = 400, NOTE_KEY_MAX = 64 };
+enum {
+	TEXT_MAX = 400,
+	NOTE_KEY_MAX = 64,
+	ADDRESS_MAX = 320,
+	REDIRECTS_MAX = 8,
+};
 
 struct ph_arena *
 ph_call_arena(struct ph_call *call)
@@ -160,6 +167,22 @@ ph_score(struct ph_call *call, double points)
 {
 	if (points > -1e6 && points < 1e6)
 		call->score += points;
+}
+
+bool
+ph_redirect(struct ph_call *call, struct ph_slice address)
+{
+	if (call->stage != PH_AT_DELIVER || address.n > ADDRESS_MAX ||
+	    ph_address_domain(address).n == 0 ||
+	    call->redirects == REDIRECTS_MAX)
+		return false;
+	for (size_t i = 0; i < address.n; i++)
+		if ((unsigned char)address.p[i] <= 0x20 ||
+		    address.p[i] == 0x7f)
+			return false;
+	call->redirects++;
+	record_put(&call->changes, F_REDIRECT, address);
+	return true;
 }
 
 void

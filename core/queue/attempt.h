@@ -16,6 +16,7 @@ struct hook_answer {
 	enum ph_verdict verdict;
 	int code; /* of a refusal */
 	struct ph_slice module, enhanced, text;
+	struct ph_slice asks; /* F_REDIRECT*, among others */
 };
 
 /* What is known while a job runs. */

@@ -29,6 +29,7 @@ enum envelope_tag {
 	ENV_QUARANTINE,  /* why it was held when it came */
 	ENV_RELEASE_AT,  /* n: seconds since 1970: not tried before */
 	ENV_ORIGIN,      /* r: F_ORIGIN */
+	ENV_REDIRECTED,  /* repeated: an address that sent it on */
 };
 
 #endif

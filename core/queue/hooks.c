@@ -169,6 +169,7 @@ take_answer(const struct question *q, struct ph_slice result,
 	int class = verdict == PH_REJECT ? 5 : 4;
 
 	(void)q;
+	answer->asks = result;
 	answer->module = record_get(result, F_MODULE);
 	answer->text = record_get(result, F_TEXT);
 	answer->code = (int)record_get_u64(result, F_CODE, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * onward.c - messages that an attempt gives rise to because a check said so: a
- * recipient's copy that is held. Each is a message of its own, put into the
+ * recipient's copy that is held, or sent on to others. Each is a message of its own, put into the
  * transaction that records the outcome of whom it is about: a crash neither
  * loses nor doubles it. Whatever may fail is done before that.
  */
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <posthouse/mail.h>
+
 #include "base/record.h"
 #include "log/log.h"
 #include "queue/envelope.h"
@@ -18,6 +20,9 @@
 
 enum {
 	ENVELOPE_MAX = 128 << 10,
+	REDIRECTS_MAX = 8,  /* of one recipient's attempt */
+	ROWS_OF_ONE = 100,  /* recipients that one address may become */
+	TIMES_MAX = 10,     /* that a message is sent on */
 	BLOCK = 64 << 10,
 	ROWS_MAX = QUEUE_DB_OP_MAX / 2, /* octets in the op of one outcome */
 };
@@ -27,6 +32,7 @@ struct onward {
 	const struct queue_recipient *of;
 	struct queue_db_message message;
 	struct entry *entry; /* NULL: not in the op */
+	bool is_held;
 };
 
 /* --- the content, once more --- */
@@ -123,11 +129,141 @@ hold(struct attempt *a, const struct queue_db_message *parent,
 	to->next_ms = 0;
 	onward->of = r;
 	onward->message = *parent;
+	onward->is_held = true;
 	onward->message.order = QUEUE_DB_HELD;
 	onward->message.recipients = to;
 	onward->message.recipient_count = 1;
 	onward->message.envelope = held_envelope(a, parent->envelope,
 	    &a->answers[r->index]);
+	onward->next = a->made;
+	a->made = onward;
+	return copy_body(a, &onward->message.body);
+}
+
+/* --- sent on --- */
+
+/* Who got it already, himself among them. */
+static bool
+was_there(const struct queue_db_message *parent,
+    const struct queue_recipient *r, struct ph_slice address)
+{
+	struct ph_slice rest = parent->envelope;
+	struct record_field field;
+	unsigned times = 0;
+
+	if (ph_slice_eq_nocase(address, ph_slice_str(r->address)) ||
+	    (r->user != NULL &&
+	        ph_slice_eq_nocase(address, ph_slice_str(r->user))))
+		return true;
+	while (record_next(&rest, &field)) {
+		if (field.tag != ENV_REDIRECTED)
+			continue;
+		if (++times == TIMES_MAX ||
+		    ph_slice_eq_nocase(field.value, address))
+			return true;
+	}
+	return false;
+}
+
+static void
+put_row(struct attempt *a, const struct route_result *result,
+    struct queue_db_recipient *to)
+{
+	struct recipient_more more = { .notify = "FAILURE,DELAY" };
+	struct queue_recipient memory = { .more = &more };
+
+	if (result->user.p != NULL)
+		memory.user = ph_arena_slice(a->arena, result->user).p;
+	if (result->transport.p != NULL)
+		more.transport = ph_arena_slice(a->arena,
+		    result->transport).p;
+	if (result->destination.p != NULL)
+		more.destination = ph_arena_slice(a->arena,
+		    result->destination).p;
+	to->state = QUEUE_DB_WAITING;
+	to->address = result->address;
+	to->destination = result->user.p != NULL ? PH_LIT("") :
+	    ph_address_domain(result->address);
+	to->record = recipient_record(a->arena, &memory);
+}
+
+/* What an address leads to, as rows. PH_OK, also for nobody. */
+static int
+route(struct attempt *a, struct ph_slice address,
+    struct queue_db_recipient *rows, size_t *count)
+{
+	const struct route_result *results;
+	size_t n;
+	int status = routing_ask(ph_slice_str(a->entry->sender), &address, 1,
+	    a->arena, &results, &n);
+
+	for (size_t i = 0; status == PH_OK && i < n; i++) {
+		if (!routing_is_sound(&results[i]))
+			return PH_UNAVAILABLE;
+		if (results[i].answer == ROUTE_NO_USER ||
+		    results[i].is_copy || i == ROWS_OF_ONE)
+			continue;
+		rows[*count].number = (uint32_t)*count;
+		put_row(a, &results[i], &rows[(*count)++]);
+	}
+	return status;
+}
+
+static int
+find_rows(struct attempt *a, const struct queue_db_message *parent,
+    const struct queue_recipient *r, struct queue_db_recipient *rows,
+    size_t *count)
+{
+	struct ph_slice asks = a->answers[r->index].asks;
+	struct record_field field;
+	unsigned asked = 0;
+	int status = PH_OK;
+
+	while (status == PH_OK && record_next(&asks, &field)) {
+		size_t before = *count;
+
+		if (field.tag != F_REDIRECT || asked++ == REDIRECTS_MAX ||
+		    !routing_is_sane(field.value, QUEUE_RCPT_MAX))
+			continue;
+		if (!was_there(parent, r, field.value))
+			status = route(a, field.value, rows, count);
+		if (status == PH_OK && *count == before)
+			ph_log(PH_WARN, "not_sent_on",
+			    ph_f_str("queue", entry_name(a->entry)),
+			    ph_f_str("of", r->address),
+			    ph_f_slice("to", field.value),
+			    ph_f_str("reason", "it was there, or nobody is"));
+	}
+	return status;
+}
+
+static int
+send_on(struct attempt *a, const struct queue_db_message *parent,
+    const struct queue_recipient *r)
+{
+	struct hook_answer *answer = &a->answers[r->index];
+	struct queue_db_recipient *rows = ph_arena_array(a->arena,
+	    (size_t)REDIRECTS_MAX * ROWS_OF_ONE, sizeof(*rows));
+	struct onward *onward = ph_arena_alloc(a->arena, sizeof(*onward));
+	size_t count = 0;
+	int status = find_rows(a, parent, r, rows, &count);
+	struct ph_buf buf;
+
+	if (status != PH_OK)
+		return status;
+	if (count == 0) { /* not lost for that */
+		answer->verdict = PH_NEXT;
+		return PH_OK;
+	}
+	ph_buf_init(&buf, a->arena, ENVELOPE_MAX);
+	ph_buf_slice(&buf, parent->envelope);
+	record_put_str(&buf, ENV_REDIRECTED, r->address);
+	onward->of = r;
+	onward->message = *parent;
+	onward->message.order = QUEUE_DB_READY;
+	onward->message.recipients = rows;
+	onward->message.recipient_count = count;
+	onward->message.envelope = ph_buf_content(&buf);
 	onward->next = a->made;
 	a->made = onward;
 	return copy_body(a, &onward->message.body);
@@ -154,6 +290,19 @@ has_room(const struct attempt *a, const struct queue_db_message *parent)
 	return octets <= ROWS_MAX;
 }
 
+/* Somebody let it go. */
+static void
+hold_no_more(struct attempt *a, const struct queue_recipient *r)
+{
+	struct hook_answer *answer = &a->answers[r->index];
+
+	ph_log(PH_NOTICE, "not_held_again",
+	    ph_f_str("queue", entry_name(a->entry)),
+	    ph_f_str("to", r->address),
+	    ph_f_slice("module", answer->module));
+	answer->verdict = PH_NEXT;
+}
+
 static void
 prepare(struct attempt *a, const struct queue_db_message *parent,
     const struct queue_recipient *r)
@@ -161,16 +310,14 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
 	struct hook_answer *answer = &a->answers[r->index];
 	int status;
 
-	if (a->entry->quarantine != NULL) { /* somebody let it go */
-		ph_log(PH_NOTICE, "not_held_again",
-		    ph_f_str("queue", entry_name(a->entry)),
-		    ph_f_str("to", r->address),
-		    ph_f_slice("module", answer->module));
-		answer->verdict = PH_NEXT;
-		return;
-	}
-	status = parent->id == 0 ? PH_UNAVAILABLE :
-	    !has_room(a, parent) ? PH_BUSY : hold(a, parent, r);
+	if (parent->id == 0)
+		status = PH_UNAVAILABLE;
+	else if (!has_room(a, parent))
+		status = PH_BUSY;
+	else if (answer->verdict == PH_QUARANTINE)
+		status = hold(a, parent, r);
+	else
+		status = send_on(a, parent, r);
 	if (status == PH_OK)
 		return;
 	ph_log(status == PH_BUSY ? PH_INFO : PH_ERROR, "not_set_aside",
@@ -183,6 +330,14 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
 		.text = PH_LIT("the message can't be set aside now") };
 }
 
+static bool
+asks_for_more(const struct hook_answer *answer)
+{
+	return answer->verdict == PH_QUARANTINE ||
+	    ((answer->verdict == PH_NEXT || answer->verdict == PH_DISCARD) &&
+	        record_get(answer->asks, F_REDIRECT).p != NULL);
+}
+
 void
 onward_prepare(struct attempt *a)
 {
@@ -190,14 +345,20 @@ onward_prepare(struct attempt *a)
 	bool is_read = false;
 
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
-		if (a->answers == NULL ||
-		    a->answers[i].verdict != PH_QUARANTINE)
+		const struct queue_recipient *r = &a->entry->recipients[i];
+
+		if (a->answers == NULL || !asks_for_more(&a->answers[i]))
+			continue;
+		if (a->answers[i].verdict == PH_QUARANTINE &&
+		    a->entry->quarantine != NULL)
+			hold_no_more(a, r);
+		if (!asks_for_more(&a->answers[i]))
 			continue;
 		if (!is_read && queue_read(a->entry->id, a->arena, &parent) !=
 		    PH_OK)
 			parent.id = 0;
 		is_read = true;
-		prepare(a, &parent, &a->entry->recipients[i]);
+		prepare(a, &parent, r);
 	}
 }
 
@@ -205,6 +366,9 @@ void
 onward_add(struct attempt *a, struct queue_db_op *op)
 {
 	for (struct onward *at = a->made; at != NULL; at = at->next) {
+		if (at->of->state != QUEUE_DB_DELIVERED &&
+		    at->of->state != QUEUE_DB_REPLACED)
+			continue; /* with the attempt that ends well */
 		at->message.id = id_create_above(a->entry->id);
 		queue_db_op_message(op, &at->message);
 		at->entry = entry_create(&at->message);
@@ -215,7 +379,10 @@ onward_add(struct attempt *a, struct queue_db_op *op)
 bool
 onward_any(const struct attempt *a)
 {
-	return a->made != NULL;
+	for (const struct onward *at = a->made; at != NULL; at = at->next)
+		if (at->entry != NULL)
+			return true;
+	return false;
 }
 
 void
@@ -228,7 +395,8 @@ onward_done(struct attempt *a, bool happened)
 			entry_free(at->entry);
 			continue;
 		}
-		ph_log(PH_NOTICE, "quarantined",
+		ph_log(at->is_held ? PH_NOTICE : PH_INFO,
+		    at->is_held ? "quarantined" : "redirected",
 		    ph_f_str("queue", entry_name(at->entry)),
 		    ph_f_str("of", entry_name(a->entry)),
 		    ph_f_str("session", entry_session(a->entry)),

@@ -189,18 +189,6 @@ take_heirs(struct rerouting *r, struct queue_recipient *was,
 	r->left--;
 }
 
-/* Only what accept.c would take, too. */
-static bool
-is_sound(const struct route_result *result)
-{
-	if (result->answer == ROUTE_LOCAL)
-		return core_is_local_domain(&generation_current()->core,
-		    ph_address_domain(result->user));
-	return result->answer != ROUTE_UNSURE &&
-	    (result->answer == ROUTE_NO_USER || result->transport.p != NULL ||
-	        !routing_is_ours(result->address));
-}
-
 static void
 take_results(struct rerouting *r, struct queue_recipient *was,
     const struct route_result *results, size_t count)
@@ -211,7 +199,7 @@ take_results(struct rerouting *r, struct queue_recipient *was,
 	for (size_t i = 0; i < count; i++) {
 		if (results[i].is_copy)
 			continue;
-		if (!is_sound(&results[i])) {
+		if (!routing_is_sound(&results[i])) {
 			r->is_unsure = true;
 			return;
 		}

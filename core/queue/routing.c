@@ -34,6 +34,17 @@ routing_is_ours(struct ph_slice address)
 	    &generation_current()->core, domain);
 }
 
+bool
+routing_is_sound(const struct route_result *result)
+{
+	if (result->answer == ROUTE_LOCAL)
+		return core_is_local_domain(&generation_current()->core,
+		    ph_address_domain(result->user));
+	return result->answer != ROUTE_UNSURE &&
+	    (result->answer == ROUTE_NO_USER || result->transport.p != NULL ||
+	        !routing_is_ours(result->address));
+}
+
 struct ph_slice
 routing_original(struct ph_arena *arena, struct ph_slice address)
 {

@@ -15,6 +15,8 @@
 bool routing_is_sane(struct ph_slice text, size_t max);
 /* Whether mail for the address is for mailboxes here. */
 bool routing_is_ours(struct ph_slice address);
+/* Whether a result is one that accept.c would take, too. */
+bool routing_is_sound(const struct route_result *result);
 /*
  * The value of ORCPT for a recipient that is replaced, so that a report can name
  * it (RFC 3461 s4.2, RFC 6533 s3). Absent: it can't be written.

@@ -104,7 +104,7 @@ enum message_type {
 	 * F_ORIGIN F_RCPT* (at most 16; nested: F_NUMBER F_ADDRESS F_STAGES
 	 * F_USER? F_DESTINATION? F_ATTEMPTS F_CODE? F_ENHANCED? F_HOST?
 	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
-	 * F_NUMBER, and what MSG_STAGE replies) */
+	 * F_NUMBER, and what MSG_STAGE replies, F_REDIRECT*) */
 	MSG_DELIVERY_ASK = 43,
 	/* from queue: hooks after it, and observers of those before: the same
 	 * without content, with F_DECISION? in each F_RCPT. Notify */
@@ -271,6 +271,7 @@ enum field_tag {
 	F_READ,          /* a file that an option names: the role may read it */
 	F_ENVELOPE,      /* r: F_OP (n: enum envelope_op) F_ADDRESS
 	                  * F_DSN_NOTIFY? F_ORCPT? F_MODULE */
+	F_REDIRECT,      /* an address, of a check's answer at deliver */
 };
 
 #endif

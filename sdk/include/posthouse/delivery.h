@@ -43,6 +43,17 @@ struct ph_delivery_ops {
 	ph_hook *bounced;   /* for good; its sender is told, if he wants it */
 };
 
+/*
+ * At deliver: send the message on to another address, as well (copied). It goes
+ * as a message of its own with the same sender and content, made durable with
+ * the outcome of this recipient, when he has the message or, with PH_DISCARD, is
+ * done with it: then nothing stays here. An address to which it was sent on
+ * before, or where nobody is, gets nothing, and the message is delivered after
+ * all; the log says so. Sending on ends after ten times.
+ * False: not at deliver, no address, or more than eight of them.
+ */
+PH_EXPORT bool ph_redirect(struct ph_call *call, struct ph_slice address);
+
 /* What is known of a recipient's delivery; made by the core, grows at its end.
  * All borrowed for the call. */
 struct ph_delivery_facts {
