@@ -92,7 +92,7 @@ END_TEST
 
 START_TEST(wishes_for_reports_are_those_of_rfc_3461)
 {
-	static const struct {
+	const struct {
 		struct ph_slice notify, orcpt;
 		bool is_good;
 	} cases[] = {
