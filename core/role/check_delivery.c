@@ -56,25 +56,6 @@ header_of(struct ph_slice content)
 		(end == content.p ? 2 : 4) };
 }
 
-static int
-take_content(struct bus_request *request, struct subject *subject)
-{
-	int fd = request->message.fds[0], status;
-	struct ph_err err = { 0 };
-
-	if (fd >= 0)
-		ph_arena_own_fd(request->arena, fd);
-	status = content_open(request->arena,
-	    record_get(request->message.record, F_CONTENT), fd, UINT64_MAX,
-	    &subject->content, &err);
-	if (status != PH_OK)
-		ph_log(PH_ERROR, "content_unreadable",
-		    ph_f_str("reason", err.text));
-	else
-		subject->header = header_of(subject->content);
-	return status;
-}
-
 static bool
 take_subject(struct bus_request *request, struct subject *subject)
 {
@@ -236,10 +217,13 @@ run(struct bus_request *request, bool with_content, struct ph_buf *reply)
 	struct subject subject = { .arena = request->arena,
 		.generation = generation,
 		.session = session_create(generation, NULL) };
-	int status = take_subject(request, &subject) ? PH_OK : PH_INVALID;
+	int status = with_content ? content_take(request, &subject.content) :
+	                            PH_OK;
 
-	if (status == PH_OK && with_content)
-		status = take_content(request, &subject);
+	if (with_content && status == PH_OK)
+		subject.header = header_of(subject.content);
+	if (status == PH_OK && !take_subject(request, &subject))
+		status = PH_INVALID;
 	if (status == PH_OK && !run_turns(&subject, request->message.record,
 	        reply))
 		status = PH_TOO_BIG;

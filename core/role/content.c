@@ -13,6 +13,10 @@
 
 #include <posthouse/fiber.h>
 
+#include "base/record.h"
+#include "log/log.h"
+#include "role/messages.h"
+
 /* A file of file_n octets behind octets: [ .. octets | file .. ], the bar at a
  * page's start. */
 struct mapping {
@@ -127,4 +131,21 @@ content_open(struct ph_arena *arena, struct ph_slice octets, int fd,
 	    mapping->octets.n;
 	content_out->n = mapping->octets.n + mapping->file_n;
 	return PH_OK;
+}
+
+int
+content_take(struct bus_request *request, struct ph_slice *content_out)
+{
+	int fd = request->message.fds[0], status;
+	struct ph_err err = { 0 };
+
+	if (fd >= 0)
+		ph_arena_own_fd(request->arena, fd);
+	status = content_open(request->arena,
+	    record_get(request->message.record, F_CONTENT), fd, UINT64_MAX,
+	    content_out, &err);
+	if (status != PH_OK)
+		ph_log(PH_ERROR, "content_unreadable",
+		    ph_f_str("reason", err.text));
+	return status;
 }

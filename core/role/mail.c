@@ -53,24 +53,6 @@ owns(struct ph_slice user)
 
 /* --- deliveries --- */
 
-/* F_CONTENT, followed by the file behind the descriptor if there is one. */
-static int
-take_content(struct bus_request *request, struct ph_slice *content_out)
-{
-	int fd = request->message.fds[0], status;
-	struct ph_err err = { 0 };
-
-	if (fd >= 0)
-		ph_arena_own_fd(request->arena, fd);
-	status = content_open(request->arena,
-	    record_get(request->message.record, F_CONTENT), fd, UINT64_MAX,
-	    content_out, &err);
-	if (status != PH_OK)
-		ph_log(PH_ERROR, "content_unreadable",
-		    ph_f_str("reason", err.text));
-	return status;
-}
-
 static bool
 is_sane_name(struct ph_slice text)
 {
@@ -152,7 +134,7 @@ on_deliver(struct bus_request *request)
 	job.queue_name = id_format(job.queue_id, name);
 	job.sender = record_get(record, F_SENDER);
 	job.received_at = (int64_t)record_get_u64(record, F_RECEIVED_AT, 0);
-	status = take_content(request, &job.content);
+	status = content_take(request, &job.content);
 	if (mail.is_stopping || store == NULL)
 		status = PH_UNAVAILABLE;
 	if (status == PH_OK && (job.sender.p == NULL ||
