@@ -11,6 +11,7 @@
 #include <posthouse/arena.h>
 #include <posthouse/domain.h>
 
+#include "base/hash.h"
 #include "base/id.h"
 #include "base/record.h"
 
@@ -173,6 +174,46 @@ START_TEST(asks_libidn2_only_outside_ascii)
 	ph_domain_canonical(arena, (struct ph_slice){ odd, 10 });
 	ck_assert_uint_eq(idn_calls, 1);
 	ph_arena_free(arena);
+}
+END_TEST
+
+/* --- hashes --- */
+
+START_TEST(hashes_as_siphash_is_published)
+{
+	static const struct {
+		size_t n;
+		uint64_t hash;
+	} rows[] = { { 0, 0x726fdb47dd0e0e31u }, { 1, 0x74f839c593dc67fdu },
+		{ 15, 0xa129ca6149be45e5u } };
+	uint8_t key[HASH_KEY], octets[16];
+
+	for (uint8_t i = 0; i < 16; i++)
+		key[i] = octets[i] = i;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_uint_eq(hash_with(key, octets, rows[i].n),
+		    rows[i].hash);
+	ck_assert_uint_eq(hash_of("ab", 2), hash_of("ab", 2));
+}
+END_TEST
+
+/* Domains that share a bucket by their CRC, which a sender can look for. */
+START_TEST(chosen_names_share_no_bucket)
+{
+	enum { BUCKETS = 4096, NAMES = 256, MOST = 16 };
+	static unsigned bucket[BUCKETS];
+	unsigned found = 0;
+	char name[32];
+
+	for (unsigned i = 0; found < NAMES; i++) {
+		int n = snprintf(name, sizeof(name), "%07u.test", i);
+
+		if (record_crc(0, name, (size_t)n) % BUCKETS != 0)
+			continue;
+		found++;
+		ck_assert_uint_lt(++bucket[hash_of(name, (size_t)n) % BUCKETS],
+		    MOST);
+	}
 }
 END_TEST
 
@@ -352,6 +393,8 @@ main(void)
 	    sizeof(domains) / sizeof(domains[0]));
 	tcase_add_test(tc, patterns_of_domains_fit_below_their_dot);
 	tcase_add_test(tc, asks_libidn2_only_outside_ascii);
+	tcase_add_test(tc, hashes_as_siphash_is_published);
+	tcase_add_test(tc, chosen_names_share_no_bucket);
 	tcase_add_test(tc, reads_numbers_within_their_range);
 	tcase_add_test(tc, arena_runs_cleanups_in_reverse_and_ends_children);
 	tcase_add_test(tc, buffer_stops_at_its_cap);

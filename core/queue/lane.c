@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <uv.h>
 
-#include "base/record.h"
+#include "base/hash.h"
 #include "log/log.h"
 #include "loop/fiber.h"
 
@@ -43,8 +43,8 @@ static struct {
 static struct lane **
 bucket_of(const char *name)
 {
-	return &all.bucket[record_crc(0, name, strlen(name)) &
-	    (all.buckets - 1)];
+	/* domains are senders' choice, and may be many */
+	return &all.bucket[hash_of(name, strlen(name)) & (all.buckets - 1)];
 }
 
 /* A mailing may go to a million domains. */

@@ -3,9 +3,8 @@
 #include "role/clients.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include "base/record.h"
+#include "base/hash.h"
 
 enum { BUCKETS = 4096, NET_OCTETS = 8 };
 
@@ -14,8 +13,6 @@ static struct client {
 	uint8_t family, octet[NET_OCTETS];
 	unsigned count;
 } *buckets[BUCKETS];
-
-static uint32_t seed;
 
 static struct client
 key_of(const struct ph_addr *addr)
@@ -29,11 +26,9 @@ key_of(const struct ph_addr *addr)
 static struct client **
 find(const struct client *key)
 {
-	struct client **at;
+	struct client **at = &buckets[hash_of(key->octet, NET_OCTETS) %
+	    BUCKETS];
 
-	if (seed == 0 && getrandom(&seed, sizeof(seed), 0) < 0)
-		seed = 1;
-	at = &buckets[record_crc(seed, key->octet, NET_OCTETS) % BUCKETS];
 	while (*at != NULL && ((*at)->family != key->family ||
 	    memcmp((*at)->octet, key->octet, NET_OCTETS) != 0))
 		at = &(*at)->next;
