@@ -461,6 +461,7 @@ START_TEST(understands_selections)
 		bool good, has; /* has: the entry below is meant */
 	} cases[] = {
 		{ "--sender=A@B.test", true, true },
+		{ "--sender=A@B.test.", true, true },
 		{ "--sender=<>", true, false },
 		{ "--recipient=x@far.test", true, true },
 		{ "--domain=FAR.test", true, true },

@@ -166,7 +166,7 @@ select_has(const struct selection *s, const struct entry *entry,
 		return entry->id == s->id;
 	if (entry->id <= s->after)
 		return false;
-	if (s->sender.p != NULL && !ph_slice_eq_nocase(s->sender,
+	if (s->sender.p != NULL && !ph_address_eq(s->sender,
 	        ph_slice_str(entry->sender)))
 		return false;
 	if ((s->older_ms > 0 && age_ms < s->older_ms) ||
