@@ -16,7 +16,6 @@ enum {
 	LOCAL_MAX = 64,   /* RFC 5321 s4.5.3.1.1 */
 	DOMAIN_MAX = 255, /* RFC 5321 s4.5.3.1.2 */
 	PATH_MAX_OCTETS = 256, /* RFC 5321 s4.5.3.1.3, with the brackets */
-	ADDRESS_MAX = 320, /* with A-labels, which may be longer */
 	LABEL_MAX = 63,
 	ROUTE_MAX = 1000, /* a route is ignored, but not of any length */
 };
@@ -275,7 +274,8 @@ check_local(struct cursor *c, size_t start, const struct ph_path *path)
 }
 
 /* A U-label becomes its A-label here, so that no one behind this sees two names
- * of one domain. PH_INVALID: it has none, or stands for what is no host name. */
+ * of one domain. PH_INVALID: it has none, or stands for what is no host name;
+ * PH_TOO_BIG: an A-label may be longer, and no path is written with this one. */
 static int
 join_address(struct ph_arena *arena, struct ph_path *path)
 {
@@ -284,7 +284,7 @@ join_address(struct ph_arena *arena, struct ph_path *path)
 
 	if (host.p == text ? !ph_domain_is_valid(host) : octet_any_high(host))
 		return PH_INVALID;
-	if (path->local.n + 1 + host.n > ADDRESS_MAX)
+	if (path->local.n + 1 + host.n > PATH_MAX_OCTETS - 2)
 		return PH_TOO_BIG;
 	p = ph_arena_alloc(arena, path->local.n + host.n + 2);
 	memcpy(p, path->local.p, path->local.n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mail_test.c - addresses, header fields, lists, dates and encoded words. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -187,6 +188,19 @@ START_TEST(holds_the_limits_of_a_path)
 	text = cat("<", repeat("@a.test,", 100000), "@b:c@d>");
 	ck_assert_int_eq(ph_path_parse(arena, ph_slice_str(text), &path, &rest,
 	    NULL), PH_TOO_BIG);
+	/* "ҋё" is 4 octets, and 5 more as an A-label */
+	for (unsigned n = 1; n <= 64; n++) {
+		char octets[300];
+		int got, put = snprintf(octets, sizeof(octets),
+		    "<%0*d@%060d.%060d.%060d.\xd2\x8b\xd1\x91.test>", (int)n,
+		    0, 0, 0, 0);
+
+		got = ph_path_parse(arena, ph_slice_str(octets), &path, &rest,
+		    NULL);
+		ck_assert_int_eq(got, put + 5 <= 256 ? PH_OK : PH_TOO_BIG);
+		if (got == PH_OK)
+			ck_assert_uint_eq(path.address.n, (size_t)put + 5 - 2);
+	}
 }
 END_TEST
 
