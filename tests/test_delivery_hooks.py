@@ -14,6 +14,7 @@ from sandbox import TOP, Dns, Sandbox, until
 
 # What it does is in the recipient: "reject+x@..."; it sees the whole message.
 SOURCE = r"""
+#define _GNU_SOURCE
 #include <posthouse/delivery.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,49 @@ on_mail(struct ph_call *call, const void *conf)
 		return ph_reject(call, 550, "5.7.43", "not from you");
 	ph_note(call, "seen", "sender " PH_SLICE_FMT,
 	    PH_SLICE_ARG(ph_call_sender(call)));
+	return PH_NEXT;
+}
+
+static bool
+is_about(const struct ph_call *call, const char *what)
+{
+	struct ph_slice header = ph_call_header(call);
+
+	return memmem(header.p, header.n, what, strlen(what)) != NULL;
+}
+
+static enum ph_verdict
+file(struct ph_call *call)
+{
+	static const char *const label[] = { "$Label1", "Post", NULL };
+	static const char *const odd[] = { "one two", NULL };
+	char longest[2000];
+
+	if (is_about(call, "Subject: file")) {
+		if (!ph_file_into(call, PH_LIT("Lists/Post"),
+		        PH_SEEN | PH_FLAGGED, label) ||
+		    !ph_file_into(call, PH_LIT("R\xc3\xa4t"), 0, NULL) ||
+		    !ph_file_into(call, PH_LIT("Lists/Post"), PH_ANSWERED,
+		        NULL))
+			return PH_DISCARD;
+		if (is_about(call, "kept") && !ph_file_into(call,
+		        PH_LIT("inbox"), PH_ANSWERED, label + 1))
+			return PH_DISCARD;
+	}
+	if (is_about(call, "Subject: odd")) {
+		memset(longest, 'x', sizeof(longest));
+		if (ph_file_into(call, PH_LIT("a\r\nb"), 0, NULL) ||
+		    ph_file_into(call, PH_LIT(""), 0, NULL) ||
+		    ph_file_into(call, PH_LIT("Fine"), 0, odd) ||
+		    ph_file_into(call, (struct ph_slice){ longest,
+		        sizeof(longest) }, 0, NULL))
+			return PH_DISCARD;
+		ph_file_into(call, PH_LIT("../../bob"), 0, NULL);
+		ph_file_into(call, PH_LIT("a//b"), 0, NULL);
+		ph_file_into(call, PH_LIT("\xff\xfe"), 0, NULL);
+		ph_file_into(call, (struct ph_slice){ longest, 400 }, 0,
+		    NULL);
+	}
 	return PH_NEXT;
 }
 
@@ -104,6 +148,11 @@ on_before(struct ph_call *call, const void *conf)
 		ph_redirect(call, PH_LIT("alice@example.test"));
 		return PH_DISCARD;
 	}
+	if (asks(call, "bob"))
+		return file(call);
+	if (asks(call, "plain") &&
+	    ph_file_into(call, PH_LIT("Lists/Post"), 0, NULL))
+		return ph_reject(call, 550, "5.0.0", "no mailbox is there");
 	if (asks(call, "discard"))
 		return PH_DISCARD;
 	if (asks(call, "quarantine")) {
@@ -301,6 +350,66 @@ class Hooks(unittest.TestCase):
         self.assertTrue(remote.messages[0][2].endswith(text[-3000:]))
         self.assertTrue(box.inbox("bob", 1)[0].endswith(text[-3000:]))
 
+    def filed(self, box, mailbox):
+        """Flags and content of what bob has there."""
+        with box.imap() as client:
+            if client.select(mailbox)[0] != "OK":
+                return []
+            found = client.fetch("1:*", "(FLAGS BODY.PEEK[])")[1]
+            return [(set(re.search(rb"FLAGS \(([^)]*)\)",
+                                   part[0]).group(1).split()) - {rb"\Recent"},
+                     part[1]) for part in found if isinstance(part, tuple)]
+
+    def test_a_message_is_put_into_mailboxes_with_flags(self):
+        box = self.box()
+        with box.smtp() as client:
+            client.sendmail("x@out.test", ["bob@example.test"],
+                            TEXT.replace(b"part", b"file"))
+            until(lambda: self.filed(box, "R&AOQ-t"), "the second mailbox")
+            client.sendmail("x@out.test", ["bob@example.test"],
+                            TEXT.replace(b"part", b"file, kept"))
+        until(lambda: len(self.filed(box, "INBOX")) == 1, "what was kept")
+        post = self.filed(box, "Lists/Post")
+        self.assertEqual([flags for flags, _ in post], 2 * [
+            {rb"\Seen", rb"\Flagged", rb"\Answered", b"$Label1", b"Post"}])
+        self.assertIn(b"Subject: file\r", post[0][1])
+        self.assertEqual(len(self.filed(box, "R&AOQ-t")), 2)
+        inbox = self.filed(box, "INBOX")
+        self.assertEqual(inbox[0][0], {rb"\Answered", b"Post"})
+        self.assertIn(b"Subject: file, kept\r", inbox[0][1])
+
+    def test_a_name_that_none_can_have_is_the_inbox(self):
+        box = self.box()
+        with box.smtp() as client:
+            client.sendmail("x@out.test", ["bob@example.test"],
+                            TEXT.replace(b"part", b"odd"))
+        box.inbox("bob", 1)
+        self.assertEqual(len(box.lines(" mailbox_not_made ", count=4)), 4)
+        self.assertEqual(len(self.filed(box, "INBOX")), 1)
+        with box.imap() as client:
+            self.assertEqual(len(client.list()[1]), 1)
+
+    def test_a_mailbox_that_is_open_or_goes_away_meanwhile(self):
+        box = self.box()
+        text = TEXT.replace(b"part", b"file")
+        with box.smtp() as client, box.imap() as reader:
+            for n in range(1, 6):
+                client.sendmail("x@out.test", ["bob@example.test"], text)
+                until(lambda: len(self.filed(box, "Lists/Post")) == 1, "it")
+                self.assertEqual(reader.select("Lists/Post"),
+                                 ("OK", [b"1"]))
+                client.sendmail("x@out.test", ["bob@example.test"], text)
+                until(lambda: reader.noop() and reader.fetch("1:*", "FLAGS")
+                      [1][1:], "the second, in the open mailbox")
+                self.assertIn(b"$Label1", reader.fetch("2", "FLAGS")[1][0])
+                reader.unselect()
+                if n % 2:
+                    reader.rename("Lists/Post", f"Old{n}")
+                    self.assertEqual(len(self.filed(box, f"Old{n}")), 2)
+                else:
+                    reader.delete("Lists/Post")
+        self.assertEqual(self.filed(box, "INBOX"), [])
+
     def test_a_circle_ends(self):
         box, remote = self.far()
         with box.smtp() as client:
@@ -337,7 +446,8 @@ class Hooks(unittest.TestCase):
             self.send(box, "bob@example.test", *(
                 f"{who}+{number}@far.test" for who in
                 ("plain", "reject", "discard", "quarantine")),
-                text=TEXT.replace(b"NUMBER 1.", b"NUMBER %d." % number))
+                text=TEXT.replace(b"NUMBER 1.", b"NUMBER %d." % number)
+                .replace(b"part", b"file, kept"))
         except (OSError, smtplib.SMTPException):
             return False
         return True
@@ -374,6 +484,9 @@ class Hooks(unittest.TestCase):
               "what is held, and nothing else", 120)
         self.assertEqual(count(b"NUMBER %d.", box.inbox("bob", len(acked))),
                          once)
+        for mailbox in ("Lists/Post", "R&AOQ-t"):
+            self.assertEqual(count(b"NUMBER %d.", [
+                text for _, text in self.filed(box, mailbox)]), once)
         self.assertEqual(count(
             b"\nFinal-Recipient: rfc822; reject+%d@far.test",
             box.inbox("alice", len(acked))), once)

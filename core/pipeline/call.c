@@ -9,12 +9,14 @@
 #include "pipeline/envelope_edit.h"
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/place.h"
 
 enum {
 	TEXT_MAX = 400,
 	NOTE_KEY_MAX = 64,
 	ADDRESS_MAX = 320,
 	REDIRECTS_MAX = 8,
+	KEYWORDS_MAX = 16,
 };
 
 struct ph_arena *
@@ -182,6 +184,28 @@ ph_redirect(struct ph_call *call, struct ph_slice address)
 			return false;
 	call->redirects++;
 	record_put(&call->changes, F_REDIRECT, address);
+	return true;
+}
+
+bool
+ph_file_into(struct ph_call *call, struct ph_slice mailbox, uint32_t flags,
+    const char *const *keywords)
+{
+	struct ph_slice names[KEYWORDS_MAX];
+	struct ph_delivery_place place = { .mailbox = mailbox,
+		.flags = flags, .keywords = names };
+
+	if (call->stage != PH_AT_DELIVER || call->delivery->user.p == NULL ||
+	    call->places == PLACES_MAX)
+		return false;
+	for (size_t i = 0; keywords != NULL && keywords[i] != NULL; i++) {
+		if (i == KEYWORDS_MAX)
+			return false;
+		names[place.keyword_count++] = ph_slice_str(keywords[i]);
+	}
+	if (!place_put(&call->changes, &place))
+		return false;
+	call->places++;
 	return true;
 }
 

@@ -35,7 +35,7 @@ struct ph_call {
 	enum ph_verdict verdict;
 	int code;
 	unsigned answers;      /* refusals said */
-	unsigned redirects;
+	unsigned redirects, places;
 	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;

@@ -82,6 +82,8 @@ put_recipients(const struct attempt *a, struct ph_buf *buf)
 			record_put_str(buf, F_DSN_NOTIFY, r->more->notify);
 		if (r->more->orcpt != NULL)
 			record_put_str(buf, F_ORCPT, r->more->orcpt);
+		if (a->job->lane->is_local)
+			hooks_put_places(a, r, buf);
 		record_end(buf, mark);
 	}
 }

@@ -55,6 +55,9 @@ int hooks_begin(struct attempt *a);
 int hooks_ask(struct attempt *a);
 /* Whether a check decided on the recipient, so that nobody else is asked. */
 bool hooks_decided(const struct attempt *a, const struct queue_recipient *r);
+/* The mailboxes that they want his message put into. */
+void hooks_put_places(const struct attempt *a, const struct queue_recipient *r,
+    struct ph_buf *buf);
 /* Whether anybody wants to hear of outcomes. */
 bool hooks_are_told(void);
 /* Tell it of what changed; the outcome is on disk. */

@@ -18,6 +18,7 @@ enum {
 	AT_ONCE = 16, /* recipients of one question */
 	BEFORE = 1u << PH_AT_ROUTE | 1u << PH_AT_DELIVER,
 	TEXT_MAX = 512,
+	PLACES_OCTETS_MAX = 128 << 10, /* of one attempt */
 };
 
 /* A question under way. */
@@ -342,6 +343,54 @@ hooks_decided(const struct attempt *a, const struct queue_recipient *r)
 	return a->answers != NULL && a->answers[r->index].verdict != PH_NEXT;
 }
 
+/* --- where it is put --- */
+
+static size_t
+put_places(struct ph_slice asks, struct ph_buf *buf)
+{
+	struct record_field field;
+	size_t octets = 0;
+
+	while (record_next(&asks, &field)) {
+		if (field.tag != F_PLACE)
+			continue;
+		octets += field.value.n;
+		if (buf != NULL)
+			record_put(buf, F_PLACE, field.value);
+	}
+	return octets;
+}
+
+void
+hooks_put_places(const struct attempt *a, const struct queue_recipient *r,
+    struct ph_buf *buf)
+{
+	if (a->answers != NULL)
+		put_places(a->answers[r->index].asks, buf);
+}
+
+/* One message to mail names them all: who has no room in it is next. */
+static void
+bound_places(struct attempt *a)
+{
+	size_t octets = 0;
+
+	for (size_t i = 0; i < a->entry->recipient_count; i++) {
+		struct hook_answer *answer = &a->answers[i];
+		size_t more = put_places(answer->asks, NULL);
+
+		if (more == 0 || answer->verdict != PH_NEXT)
+			continue;
+		if (octets + more <= PLACES_OCTETS_MAX) {
+			octets += more;
+			continue;
+		}
+		*answer = (struct hook_answer){ .verdict = PH_DEFER,
+			.code = 451, .enhanced = PH_LIT("4.3.1"), .text =
+			    PH_LIT("others of this message come first") };
+	}
+}
+
 /* --- telling --- */
 
 bool
@@ -472,6 +521,8 @@ hooks_ask(struct attempt *a)
 	for (size_t i = 0; i < n; i++)
 		was_routed[i] = a->entry->recipients[i].is_routed;
 	status = ask_all(a);
+	if (status == PH_OK)
+		bound_places(a);
 	if (status == PH_OK && (generation_current()->observed & BEFORE) != 0)
 		observe(a, was_routed);
 	return status;

@@ -16,6 +16,7 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 #include "net/stream.h"
+#include "pipeline/place.h"
 #include "role/content.h"
 #include "role/mailbox.h"
 #include "session/session.h"
@@ -64,6 +65,28 @@ is_sane_name(struct ph_slice text)
 	return true;
 }
 
+/* Where he wants it; what is no place counts for nothing. */
+static void
+take_places(struct ph_slice record, struct ph_delivery_job *job, size_t n)
+{
+	struct ph_delivery_places *places;
+	struct ph_delivery_place *item;
+	struct record_field field;
+
+	if (record_get(record, F_PLACE).p == NULL)
+		return;
+	if (job->places == NULL)
+		job->places = ph_arena_array(job->arena, n,
+		    sizeof(*job->places));
+	places = &job->places[job->target_count];
+	item = ph_arena_array(job->arena, PLACES_MAX, sizeof(*item));
+	places->item = item;
+	while (record_next(&record, &field))
+		if (field.tag == F_PLACE && places->count < PLACES_MAX)
+			places->count += place_take(job->arena, field.value,
+			    &item[places->count]);
+}
+
 /* False: the request is not one of ours. */
 static bool
 take_targets(struct ph_slice record, struct ph_delivery_job *job)
@@ -91,6 +114,7 @@ take_targets(struct ph_slice record, struct ph_delivery_job *job)
 		if (!is_sane_name(target->user) ||
 		    !is_sane_name(target->recipient) || !owns(target->user))
 			return false;
+		take_places(field.value, job, n);
 		job->target_count++;
 	}
 	return true;

@@ -104,7 +104,7 @@ enum message_type {
 	 * F_ORIGIN F_RCPT* (at most 16; nested: F_NUMBER F_ADDRESS F_STAGES
 	 * F_USER? F_DESTINATION? F_ATTEMPTS F_CODE? F_ENHANCED? F_HOST?
 	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
-	 * F_NUMBER, and what MSG_STAGE replies, F_REDIRECT*) */
+	 * F_NUMBER, and what MSG_STAGE replies, F_REDIRECT* F_PLACE*) */
 	MSG_DELIVERY_ASK = 43,
 	/* from queue: hooks after it, and observers of those before: the same
 	 * without content, with F_DECISION? in each F_RCPT. Notify */
@@ -144,7 +144,7 @@ enum message_type {
 	 * fd: the connection. Shard: partition_of(user) */
 	MSG_HANDOVER = 60,
 	/* from queue: F_QUEUE_ID F_SENDER F_RECEIVED_AT F_RCPT* (nested:
-	 * F_NUMBER F_ADDRESS F_USER) and F_CONTENT or fd; reply F_RESULT*
+	 * F_NUMBER F_ADDRESS F_USER F_PLACE*) and F_CONTENT or fd; reply F_RESULT*
 	 * (nested: F_NUMBER F_STATUS F_UID? F_TEXT?). Shard as above */
 	MSG_DELIVER = 61,
 
@@ -272,6 +272,9 @@ enum field_tag {
 	F_ENVELOPE,      /* r: F_OP (n: enum envelope_op) F_ADDRESS
 	                  * F_DSN_NOTIFY? F_ORCPT? F_MODULE */
 	F_REDIRECT,      /* an address, of a check's answer at deliver */
+	F_PLACE,         /* r: F_NAME F_FLAGS F_KEYWORD*: a mailbox, the same */
+	F_FLAGS,         /* n: of mailbox.h */
+	F_KEYWORD,
 };
 
 #endif

@@ -38,25 +38,6 @@ struct ph_append {
 
 /* --- begin --- */
 
-struct append_look {
-	struct index_job job;
-	struct box_ref ref;
-	struct ph_arena *arena;
-};
-
-static int
-append_look(struct index_job *job)
-{
-	struct append_look *look = (struct append_look *)job;
-	struct index_box row;
-	int status = mail_index_begin(job->partition->mi);
-
-	if (status == PH_OK)
-		status = row_open_box(job->partition, &look->ref, look->arena,
-		    &row);
-	return index_finish(job->partition->mi, status);
-}
-
 int
 maildir_append_begin(struct ph_store *store, struct ph_slice user,
     struct ph_slice mailbox, uint32_t flags, const struct ph_slice *keywords,
@@ -65,18 +46,14 @@ maildir_append_begin(struct ph_store *store, struct ph_slice user,
 {
 	struct partition *partition = store_partition(store, user);
 	struct ph_arena *arena = ph_arena_create(NULL);
-	struct append_look *look = ph_arena_alloc(arena, sizeof(*look));
 	struct ph_append *append = ph_arena_alloc(arena, sizeof(*append));
 	struct ph_slice *names = ph_arena_array(arena, keyword_count,
 	    sizeof(*names));
 	int status = partition == NULL ? PH_UNAVAILABLE :
 	    box_ref_of(arena, user, mailbox, &append->ref);
 
-	look->job.work = append_look;
-	look->ref = append->ref;
-	look->arena = arena;
 	if (status == PH_OK)
-		status = index_do(partition, &look->job);
+		status = box_is_there(partition, &append->ref, arena);
 	if (status != PH_OK) {
 		ph_arena_free(arena);
 		return status;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deliver.c - messages into INBOXes, many at a time.
+ * deliver.c - messages into mailboxes, INBOXes as a rule, many at a time.
  *
- * One batch: each file is written to tmp/, moved into new/ and its write-out
- * started; then all are synced, and each folder once; then one transaction
- * writes the rows. While a batch is synced the next one gathers. Nothing is
+ * One batch: each file is written, its write-out started; then all are synced,
+ * and each folder once (arrival.c); then one transaction writes the rows. While a batch is synced the next one gathers. Nothing is
  * reported before the files are durable. The rows need not be: a row that a
  * power failure takes back is made again by the next scan, and its UID was
  * shown to no one (where a session watches, the index is flushed).
@@ -12,7 +11,7 @@
  * The name follows from the queue's id and the recipient, so a delivery that is
  * repeated replaces its own file.
  */
-#include "store.h"
+#include "arrival.h"
 
 #include <posthouse/mail.h>
 
@@ -21,88 +20,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
-
-#include "parse.h"
-#include "share.h"
-
-struct delivery {
-	struct line_job line;
-	struct ph_delivery_job *job;
-	/* which of the job's targets: those of this partition */
-	size_t *targets;
-	size_t count;
-	struct share *share; /* NULL: each file has its own content */
-};
-
-/* One file of the batch. */
-struct arrival {
-	struct ph_delivery_job *job;
-	struct ph_delivery_target *target;
-	struct share *share;
-	struct box_ref ref;
-	struct hot_folder *folder;
-	struct ph_slice head;
-	struct index_message message;
-	struct ph_message_summary summary;
-	int fd; /* -1: closed */
-};
-
-/* All that came for one INBOX. */
-struct inbox {
-	struct box_ref ref;
-	struct box_change change;
-	size_t first, count; /* in batch->order */
-};
-
-struct delivery_batch {
-	struct index_job index; /* for the rows */
-	struct ph_arena *arena;
-	struct line_job *jobs;
-	struct arrival *arrivals;
-	size_t count;
-	struct arrival **order; /* by user */
-	struct inbox *inboxes;
-	size_t inbox_count;
-};
-
-static void
-fail(struct arrival *arrival, int status, const char *detail)
-{
-	arrival->target->status = status;
-	arrival->target->detail = detail;
-}
-
-/* --- files, in a thread --- */
-
-static void
-arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
-    const struct ph_mime_part *mime, struct ph_slice header)
-{
-	struct ph_delivery_job *job = arrival->job;
-	struct index_message *message = &arrival->message;
-	const struct ph_slice from = ph_path_format(batch->arena, job->sender);
-	const struct ph_slice to = ph_path_format(batch->arena,
-	    arrival->target->recipient);
-	size_t pad = arrival->share != NULL ?
-	    arrival->share->longest_bytes - to.n : 0;
-
-	arrival->head = ph_slice_str(ph_arena_printf(batch->arena,
-	    "Return-Path: <" PH_SLICE_FMT ">\r\nDelivered-To: " PH_SLICE_FMT
-	    "%*s\r\n", PH_SLICE_ARG(from), PH_SLICE_ARG(to), (int)pad, ""));
-	message->meta.size = arrival->head.n + job->content.n;
-	message->meta.internal_date = job->received_at;
-	message->file = ph_slice_str(ph_arena_printf(batch->arena,
-	    "%lld.Q%llxR%u.posthouse,S=%llu", (long long)job->received_at,
-	    (unsigned long long)job->queue_id, arrival->target->recipient_no,
-	    (unsigned long long)message->meta.size));
-	message->base_n = message->file.n;
-	message->in_new = true;
-	arrival->summary.header = header;
-	arrival->summary.mime = parse_mime_behind(batch->arena, mime,
-	    arrival->head.n);
-}
 
 /* A CR, LF or NUL in an address would write header fields of its own. */
 static bool
@@ -115,224 +33,6 @@ address_is_sound(struct ph_slice address)
 	return address.n <= 1024;
 }
 
-static int
-write_all(int fd, struct ph_slice head, struct ph_slice content)
-{
-	while (head.n + content.n > 0) {
-		struct iovec io[2] = {
-			{ (void *)(uintptr_t)head.p, head.n },
-			{ (void *)(uintptr_t)content.p, content.n } };
-		ssize_t n = writev(fd, io, 2);
-		size_t of_head;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return folder_status(errno);
-		of_head = (size_t)n < head.n ? (size_t)n : head.n;
-		head.p += of_head;
-		head.n -= of_head;
-		content.p += (size_t)n - of_head;
-		content.n -= (size_t)n - of_head;
-	}
-	return PH_OK;
-}
-
-static int
-arrival_fill(struct partition *partition, struct arrival *arrival)
-{
-	struct ph_slice content = arrival->job->content;
-
-	if (arrival->share != NULL && partition->can_share &&
-	    share_write(arrival->share, partition->fd, arrival->fd,
-	        arrival->head, content))
-		return PH_OK;
-	return write_all(arrival->fd, arrival->head, content);
-}
-
-static int
-open_tmp(struct partition *partition, struct arrival *arrival,
-    const char *path)
-{
-	const int flags = O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
-	int status = folder_cache_get(&partition->folders, partition->fd,
-	    arrival->ref.path, &arrival->folder);
-
-	if (status != PH_OK)
-		return status;
-	arrival->fd = openat(arrival->folder->fd, path, flags, 0600);
-	if (arrival->fd < 0 && errno == ENOENT) {
-		/* the Maildir was taken away: make it again */
-		folder_cache_drop(&partition->folders, arrival->folder);
-		status = folder_ensure(partition->fd, arrival->ref.path);
-		if (status == PH_OK)
-			status = folder_cache_get(&partition->folders,
-			    partition->fd, arrival->ref.path,
-			    &arrival->folder);
-		if (status != PH_OK)
-			return status;
-		arrival->fd = openat(arrival->folder->fd, path, flags, 0600);
-	}
-	return arrival->fd >= 0 ? PH_OK : folder_status(errno);
-}
-
-static void
-arrival_write(struct partition *partition, struct arrival *arrival)
-{
-	char tmp[FOLDER_PATH_MAX], name[FOLDER_PATH_MAX];
-	int status;
-
-	folder_path(tmp, "tmp", arrival->message.file);
-	folder_path(name, "new", arrival->message.file);
-	status = open_tmp(partition, arrival, tmp);
-	if (status != PH_OK) {
-		fail(arrival, status == PH_FULL ? status : PH_IO,
-		    "the mailbox's folder can't be written");
-		return;
-	}
-	store_step("created");
-	status = arrival_fill(partition, arrival);
-	store_step("written");
-	if (status == PH_OK && renameat(arrival->folder->fd, tmp,
-	        arrival->folder->fd, name) != 0)
-		status = folder_status(errno);
-	if (status != PH_OK) {
-		unlinkat(arrival->folder->fd, tmp, 0);
-		close(arrival->fd);
-		arrival->fd = -1;
-		fail(arrival, status == PH_FULL ? status : PH_IO,
-		    status == PH_FULL ? "no room for the message" :
-		                        "the message can't be written");
-		return;
-	}
-	arrival->folder->touched = true;
-	store_step("renamed");
-	if (partition->store->conf.sync == SYNC_FILES)
-		(void)sync_file_range(arrival->fd, 0, 0,
-		    SYNC_FILE_RANGE_WRITE);
-}
-
-static void
-arrival_undo(struct partition *partition, struct arrival *arrival)
-{
-	char path[FOLDER_PATH_MAX];
-	int fd = folder_open(partition->fd, arrival->ref.path);
-
-	fail(arrival, PH_IO, "the message can't be made durable");
-	if (fd < 0)
-		return;
-	unlinkat(fd, folder_path(path, "new", arrival->message.file), 0);
-	folder_close(fd);
-}
-
-static void
-sync_each_file(struct partition *partition, struct delivery_batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
-		if (arrival->fd < 0)
-			continue;
-		if (fdatasync(arrival->fd) != 0)
-			arrival_undo(partition, arrival);
-		close(arrival->fd);
-		arrival->fd = -1;
-	}
-}
-
-/* What fails here is reported for every file in the folder: a later fsync
- * could answer well and mean nothing. */
-static void
-sync_folders(struct partition *partition, struct delivery_batch *batch)
-{
-	struct folder_cache *cache = &partition->folders;
-
-	for (size_t i = 0; i < cache->count; i++) {
-		struct hot_folder *folder = cache->item[i];
-
-		if (!folder->touched)
-			continue;
-		folder->touched = false;
-		if (fsync(folder->new_fd) == 0)
-			continue;
-		for (size_t n = 0; n < batch->count; n++)
-			if (batch->arrivals[n].target->status == PH_OK &&
-			    strcmp(batch->arrivals[n].ref.path,
-			        folder->path) == 0)
-				arrival_undo(partition, &batch->arrivals[n]);
-	}
-}
-
-static void
-sync_file_system(struct partition *partition, struct delivery_batch *batch)
-{
-	int fd = openat(partition->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool good = fd >= 0 && syncfs(fd) == 0;
-
-	for (size_t i = 0; i < batch->count; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
-		if (arrival->fd >= 0)
-			close(arrival->fd);
-		if (arrival->fd >= 0 && !good)
-			arrival_undo(partition, arrival);
-		arrival->fd = -1;
-	}
-	for (size_t i = 0; i < partition->folders.count; i++)
-		partition->folders.item[i]->touched = false;
-	if (fd >= 0)
-		close(fd);
-}
-
-static void
-prepare_all(struct delivery_batch *batch)
-{
-	const struct ph_delivery_job *job = NULL;
-	const struct ph_mime_part *mime = NULL;
-	struct ph_slice header = { NULL, 0 };
-
-	for (size_t i = 0; i < batch->count; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
-		if (arrival->job != job) { /* parsed once for its targets */
-			job = arrival->job;
-			mime = ph_mime_parse(batch->arena, job->content);
-			header = parse_header(batch->arena, job->content);
-		}
-		arrival_prepare(batch, arrival, mime, header);
-	}
-}
-
-static void
-delivery_files(void *arg)
-{
-	struct delivery_batch *batch = arg;
-	struct partition *partition = batch->index.partition;
-
-	int room;
-
-	prepare_all(batch);
-	room = folder_room(partition->fd, partition->store->conf.reserve_bytes);
-	for (size_t i = 0; i < batch->count; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
-		if (room != PH_OK)
-			fail(arrival, room, "the disk is nearly full");
-		else if (arrival->target->status == PH_OK)
-			arrival_write(partition, arrival);
-	}
-	store_step("all-renamed");
-	if (partition->store->conf.sync == SYNC_FILES) {
-		sync_each_file(partition, batch);
-		store_step("files-synced");
-		sync_folders(partition, batch);
-	} else {
-		sync_file_system(partition, batch);
-	}
-	store_step("folders-synced");
-	folder_cache_trim(&partition->folders);
-}
-
 /* --- rows, in the index line's thread --- */
 
 /* Delivered before, and moved to where it has its flags: put it there. */
@@ -343,16 +43,17 @@ replace_in_place(struct partition *partition, const struct arrival *arrival,
 	char from[FOLDER_PATH_MAX], to[FOLDER_PATH_MAX];
 	int fd, status = PH_OK;
 
-	if (message->in_new)
-		return PH_OK; /* the rename into new/ did it */
+	arrival_path(arrival, from);
+	folder_path(to, folder_sub(message->in_new), message->file);
+	if (strcmp(from, to) == 0)
+		return PH_OK; /* the first rename did it */
 	fd = folder_open(partition->fd, arrival->ref.path);
 	if (fd < 0)
 		return fd;
-	if (renameat(fd, folder_path(from, "new", arrival->message.file), fd,
-	        folder_path(to, "cur", message->file)) != 0 && errno != ENOENT)
+	if (renameat(fd, from, fd, to) != 0 && errno != ENOENT)
 		status = folder_status(errno);
 	if (status == PH_OK)
-		status = folder_sync(fd, "cur");
+		status = folder_sync(fd, folder_sub(message->in_new));
 	folder_close(fd);
 	return status;
 }
@@ -365,10 +66,63 @@ remove_again(struct partition *partition, const struct arrival *arrival)
 
 	if (fd < 0)
 		return;
-	unlinkat(fd, folder_path(path, "new", arrival->message.file), 0);
+	unlinkat(fd, arrival_path(arrival, path), 0);
 	/* or a power failure would bring it back as a new message */
-	(void)folder_sync(fd, "new");
+	(void)folder_sync(fd, folder_sub(arrival->message.in_new));
 	folder_close(fd);
+}
+
+/* It was written, but a mailbox that is no INBOX may have been deleted or
+ * renamed since, and another made in its place. */
+static int
+check_file(struct partition *partition, const struct arrival *arrival)
+{
+	char path[FOLDER_PATH_MAX];
+	int fd, status;
+
+	if (name_is_inbox(arrival->ref.name))
+		return PH_OK;
+	fd = folder_open(partition->fd, arrival->ref.path);
+	if (fd < 0)
+		return fd;
+	status = faccessat(fd, arrival_path(arrival, path), F_OK, 0) == 0 ?
+	    PH_OK : folder_status(errno);
+	folder_close(fd);
+	return status;
+}
+
+static uint64_t
+keywords_of(struct index_box *row, const struct place *place)
+{
+	uint64_t keywords = 0;
+
+	for (size_t i = 0; place != NULL && i < place->keyword_count; i++) {
+		int bit = row_keyword(row, place->keywords[i]);
+
+		if (bit >= 0)
+			keywords |= 1ull << bit;
+	}
+	return keywords;
+}
+
+/* It has its row: of a delivery before this, or a scan was quicker. */
+static int
+row_again(struct partition *partition, struct inbox *inbox,
+    struct arrival *arrival, const struct index_message *was)
+{
+	struct index_box *row = &inbox->change.row;
+	struct index_message is = *was;
+	int status = replace_in_place(partition, arrival, was);
+
+	is.meta.keywords |= keywords_of(row, arrival->place);
+	if (status == PH_OK && is.meta.keywords != was->meta.keywords) {
+		is.meta.modseq = ++row->modseq;
+		status = mail_index_message_put(partition->mi, row, was, &is);
+		box_change_meta(&inbox->change, &is.meta);
+	}
+	/* what a scan read there may have been torn */
+	return status == PH_OK ? mail_index_summary_put(partition->mi,
+	    row->id, was->meta.uid, &arrival->summary) : status;
 }
 
 static int
@@ -394,11 +148,12 @@ row_of_arrival(struct partition *partition, struct inbox *inbox,
 	    mail_index_message_get(mi, row->id, name.uid, arena, &message) ==
 	        PH_OK) {
 		arrival->target->uid = name.uid;
-		status = replace_in_place(partition, arrival, &message);
-		/* what a scan read there may have been torn */
-		return status == PH_OK ? mail_index_summary_put(mi, row->id,
-		    name.uid, &arrival->summary) : status;
+		return row_again(partition, inbox, arrival, &message);
 	}
+	status = check_file(partition, arrival);
+	if (status != PH_OK)
+		return status;
+	arrival->message.meta.keywords = keywords_of(row, arrival->place);
 	status = mail_index_message_add(mi, row, &arrival->message,
 	    &arrival->summary);
 	if (status != PH_OK)
@@ -420,8 +175,10 @@ rows_of_inbox(struct delivery_batch *batch, struct inbox *inbox)
 	if (!any)
 		return PH_OK;
 	/* Its folder is there: a file was just put into it. */
-	status = mail_index_box_get(partition->mi, inbox->ref.user,
-	    inbox->ref.name, batch->arena, &inbox->change.row);
+	status = name_is_inbox(inbox->ref.name) ?
+	    mail_index_box_get(partition->mi, inbox->ref.user,
+	        inbox->ref.name, batch->arena, &inbox->change.row) :
+	    PH_NOT_FOUND;
 	if (status == PH_NOT_FOUND)
 		status = row_open_box(partition, &inbox->ref, batch->arena,
 		    &inbox->change.row);
@@ -455,7 +212,7 @@ rows_alone(struct delivery_batch *batch, struct inbox *inbox)
 		struct arrival *arrival = batch->order[inbox->first + i];
 
 		if (arrival->target->status == PH_OK)
-			fail(arrival, status == PH_FULL ? status : PH_IO,
+			arrival_fail(arrival, status == PH_FULL ? status : PH_IO,
 			    "the mailbox's index can't be written");
 	}
 }
@@ -526,6 +283,9 @@ batch_group(struct delivery_batch *batch)
 			box_change_init(&inbox->change, batch->arena);
 		}
 		inbox->count++;
+		/* keywords are nowhere else */
+		if (arrival->place != NULL && arrival->place->keyword_count > 0)
+			batch->index.durable = true;
 		if (box_find(batch->index.partition, inbox->ref.user,
 		        inbox->ref.name) != NULL)
 			batch->index.durable = true;
@@ -538,13 +298,54 @@ delivery_of(struct line_job *job)
 	return (struct delivery *)(void *)job;
 }
 
+/* False: its target has failed. */
+static bool
+arrival_begin(struct delivery_batch *batch, const struct delivery *delivery,
+    size_t i, const struct place *place, struct arrival *arrival)
+{
+	struct ph_delivery_target *target =
+	    &delivery->job->targets[delivery->targets[i]];
+
+	arrival->fd = -1;
+	arrival->job = delivery->job;
+	arrival->share = delivery->share;
+	arrival->target = target;
+	arrival->place = place;
+	if (place != NULL)
+		arrival->ref = place->ref;
+	target->status = place != NULL ? PH_OK : box_ref_of(batch->arena,
+	    target->user, PH_LIT("INBOX"), &arrival->ref);
+	if (target->status == PH_OK && address_is_sound(target->recipient) &&
+	    address_is_sound(delivery->job->sender))
+		return true;
+	arrival_fail(arrival, PH_INVALID, "an address no mailbox can have");
+	return false;
+}
+
+static size_t
+copies_of(const struct delivery *delivery, size_t i)
+{
+	return delivery->places != NULL && delivery->places[i].count > 0 ?
+	    delivery->places[i].count : 1;
+}
+
+static size_t
+copies(const struct delivery *delivery)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < delivery->count; i++)
+		n += copies_of(delivery, i);
+	return n;
+}
+
 static void
 batch_gather(struct delivery_batch *batch)
 {
 	size_t at = 0;
 
 	for (struct line_job *job = batch->jobs; job != NULL; job = job->next)
-		batch->count += delivery_of(job)->count;
+		batch->count += copies(delivery_of(job));
 	batch->arrivals = ph_arena_array(batch->arena, batch->count,
 	    sizeof(*batch->arrivals));
 	for (struct line_job *job = batch->jobs; job != NULL;
@@ -552,23 +353,13 @@ batch_gather(struct delivery_batch *batch)
 		struct delivery *delivery = delivery_of(job);
 
 		for (size_t i = 0; i < delivery->count; i++) {
-			struct arrival *arrival = &batch->arrivals[at];
-			struct ph_delivery_target *target =
-			    &delivery->job->targets[delivery->targets[i]];
+			struct place *places = delivery->places != NULL ?
+			    delivery->places[i].item : NULL;
 
-			arrival->fd = -1;
-			arrival->job = delivery->job;
-			arrival->share = delivery->share;
-			arrival->target = target;
-			target->status = box_ref_of(batch->arena, target->user,
-			    PH_LIT("INBOX"), &arrival->ref);
-			if (target->status != PH_OK ||
-			    !address_is_sound(target->recipient) ||
-			    !address_is_sound(delivery->job->sender))
-				fail(arrival, PH_INVALID,
-				    "an address no mailbox can have");
-			else
-				at++;
+			for (size_t n = copies_of(delivery, i); n-- > 0;)
+				at += arrival_begin(batch, delivery, i,
+				    places != NULL ? &places[n] : NULL,
+				    &batch->arrivals[at]);
 		}
 	}
 	batch->count = at;
@@ -595,7 +386,7 @@ delivery_run(struct line *line, struct line_job *jobs)
 		status = index_do_hard(partition, &batch->index);
 		for (size_t i = 0; i < batch->count && status != PH_OK; i++)
 			if (batch->arrivals[i].target->status == PH_OK)
-				fail(&batch->arrivals[i], status == PH_FULL ?
+				arrival_fail(&batch->arrivals[i], status == PH_FULL ?
 				    status : PH_IO,
 				    "the mailbox's index can't be written");
 	}
@@ -603,6 +394,30 @@ delivery_run(struct line *line, struct line_job *jobs)
 }
 
 /* --- one job --- */
+
+/* Whose mailboxes are there, or can be, is one of those to deliver to. */
+static void
+add_target(struct partition *partition, struct delivery *delivery,
+    struct ph_arena *arena, size_t index)
+{
+	struct ph_delivery_job *job = delivery->job;
+	struct ph_delivery_target *target = &job->targets[index];
+	const struct ph_delivery_places *places = job->places != NULL ?
+	    &job->places[index] : NULL;
+
+	if (places != NULL && places->count > 0 && partition->mine) {
+		if (delivery->places == NULL)
+			delivery->places = ph_arena_array(arena,
+			    job->target_count, sizeof(*delivery->places));
+		target->status = place_list_of(partition, arena, target->user,
+		    places, &delivery->places[delivery->count]);
+		if (target->status != PH_OK) {
+			target->detail = "a mailbox can't be made now";
+			return;
+		}
+	}
+	delivery->targets[delivery->count++] = index;
+}
 
 static int
 deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
@@ -622,10 +437,12 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 	for (size_t i = 0; i < job->target_count; i++)
 		if (name_partition(job->targets[i].user,
 		        store->partition_count) == number)
-			delivery->targets[delivery->count++] = i;
+			add_target(partition, delivery, arena, i);
 	if (delivery->count > 0 && partition->mine) {
-		delivery->line.weight = delivery->count < UINT_MAX ?
-		    (unsigned)delivery->count : UINT_MAX;
+		size_t weight = copies(delivery);
+
+		delivery->line.weight = weight < UINT_MAX ?
+		    (unsigned)weight : UINT_MAX;
 		status = line_do(&partition->delivery_line, &delivery->line,
 		    false);
 	} else if (delivery->count > 0) {

@@ -441,6 +441,126 @@ START_TEST(a_file_with_a_hole_is_no_message_until_it_is_delivered_again)
 }
 END_TEST
 
+/* --- into other mailboxes --- */
+
+#define LISTS PH_LIT("Lists/A")
+
+static int
+deliver_into(uint64_t id, const struct ph_delivery_place *item, size_t count)
+{
+	struct ph_delivery_places places = { .item = item, .count = count };
+	struct ph_delivery_target target = { .user = ALICE, .recipient = ALICE,
+		.recipient_no = 1 };
+	struct ph_delivery_job job = { .queue_id = id, .queue_name = "q",
+		.sender = PH_LIT("x@outside.test"), .received_at = 1700000000,
+		.content = PH_LIT(TEXT), .arena = arena, .targets = &target,
+		.target_count = 1, .places = &places };
+
+	maildir_deliver(store, &job);
+	return target.status;
+}
+
+static void
+deliver_into_three(void)
+{
+	const struct ph_slice keyword = PH_LIT("Post");
+	const struct ph_delivery_place places[] = {
+		{ .mailbox = PH_LIT("inbox") },
+		{ .mailbox = LISTS, .flags = PH_SEEN | PH_RECENT,
+		    .keywords = &keyword, .keyword_count = 1 },
+		{ .mailbox = PH_LIT("B") },
+		{ .mailbox = PH_LIT("../x") }, /* the INBOX, once more */
+		{ .mailbox = LISTS, .flags = PH_FLAGGED } };
+
+	ck_assert_int_eq(deliver_into(5, places, 5), PH_OK);
+}
+
+static void
+one_is_in_each(void)
+{
+	struct ph_store_mailbox *box = open_box(LISTS, false);
+	const struct ph_message_meta *metas;
+
+	ck_assert_uint_eq(maildir_messages(box, arena, &metas), 1);
+	ck_assert_uint_eq(metas[0].flags & ~(uint32_t)PH_RECENT,
+	    PH_SEEN | PH_FLAGGED);
+	ck_assert_uint_eq(metas[0].keywords, 1);
+	ck_assert_uint_eq(content_of(box, metas[0].uid).n, metas[0].size);
+	maildir_mailbox_close(box);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert_uint_eq(count_of(PH_LIT("B")), 1);
+}
+
+START_TEST(a_message_is_once_in_each_mailbox_that_is_named)
+{
+	run_apart(deliver_into_three);
+	ck_assert_str_eq(file_in(".Lists.A/new", 0), "");
+	run_apart(one_is_in_each);
+}
+END_TEST
+
+static void
+deliver_into_again_and_look(void)
+{
+	deliver_into_three();
+	one_is_in_each();
+}
+
+/* Also when a scan gave its file a row in between. */
+static void
+look_deliver_into_look(void)
+{
+	struct ph_store_mailbox *box;
+
+	if (maildir_mailbox_open(store, ALICE, LISTS, false, &box) == PH_OK)
+		maildir_mailbox_close(box);
+	deliver_into_again_and_look();
+}
+
+START_TEST(a_crash_doubles_and_loses_nothing_in_other_mailboxes)
+{
+	int step;
+
+	for (step = 1; step < STEPS_MAX; step++) {
+		bool crashed;
+
+		teardown();
+		setup();
+		crashed = run_crashing(deliver_into_three, step);
+		run_apart(step % 2 != 0 ? deliver_into_again_and_look :
+		                          look_deliver_into_look);
+		run_apart(one_is_in_each);
+		if (!crashed)
+			break;
+	}
+	ck_assert_int_gt(step, 15);
+	ck_assert_int_lt(step, STEPS_MAX);
+}
+END_TEST
+
+/* Its old folder must not get what comes for the name. */
+static void
+deliver_into_renamed(void)
+{
+	const struct ph_delivery_place place = { .mailbox = LISTS };
+
+	ck_assert_int_eq(deliver_into(1, &place, 1), PH_OK);
+	ck_assert_int_eq(maildir_rename(store, ALICE, LISTS, PH_LIT("Old")),
+	    PH_OK);
+	ck_assert_int_eq(deliver_into(2, &place, 1), PH_OK);
+	ck_assert_uint_eq(count_of(PH_LIT("Old")), 1);
+	ck_assert_uint_eq(count_of(LISTS), 1);
+	ck_assert_int_eq(maildir_del(store, ALICE, LISTS), PH_OK);
+	ck_assert_int_eq(deliver_into(3, &place, 1), PH_OK);
+	ck_assert_uint_eq(count_of(LISTS), 1);
+}
+
+START_TEST(a_mailbox_that_is_renamed_or_deleted_is_made_again)
+{
+	run(deliver_into_renamed);
+}
+END_TEST
+
 START_TEST(the_index_is_made_again_from_the_folders)
 {
 	char command[300];
@@ -476,6 +596,10 @@ add_tests(TCase *tc)
 	tcase_add_test(tc,
 	    a_file_with_a_hole_is_no_message_until_it_is_delivered_again);
 	tcase_add_test(tc, the_index_is_made_again_from_the_folders);
+	tcase_add_test(tc, a_message_is_once_in_each_mailbox_that_is_named);
+	tcase_add_test(tc,
+	    a_crash_doubles_and_loses_nothing_in_other_mailboxes);
+	tcase_add_test(tc, a_mailbox_that_is_renamed_or_deleted_is_made_again);
 }
 
 int

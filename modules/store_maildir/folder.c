@@ -458,6 +458,9 @@ folder_cache_drop(struct folder_cache *cache, struct hot_folder *folder)
 void
 folder_cache_trim(struct folder_cache *cache)
 {
+	for (size_t i = cache->count; i-- > 0;)
+		if (!cache->item[i]->is_inbox)
+			folder_cache_drop(cache, cache->item[i]);
 	while (cache->count > cache->limit) {
 		struct hot_folder *oldest = cache->item[0];
 

@@ -69,12 +69,14 @@ int folder_read(int folder_fd, const char *path, struct ph_arena *arena,
 
 /* --- the folders deliveries go to --- */
 
-/* An INBOX kept open. */
+/* A mailbox's folder while a batch is delivered; an INBOX is kept open. */
 struct hot_folder {
 	char *path;
 	int fd, new_fd;
 	uint64_t used;  /* the batch that last used it */
 	bool touched;   /* a file was put into new/ in this batch */
+	bool cur_touched;
+	bool is_inbox;  /* else its name may soon be another's */
 };
 struct folder_cache {
 	struct hot_folder **item;
@@ -87,7 +89,8 @@ int folder_cache_get(struct folder_cache *cache, int partition_fd,
     const char *path, struct hot_folder **folder_out);
 /* The folder vanished from under us: forget it. */
 void folder_cache_drop(struct folder_cache *cache, struct hot_folder *folder);
-/* End of a batch: close the longest unused above the limit. */
+/* End of a batch: close all but INBOXes, and the longest unused of these above
+ * the limit. */
 void folder_cache_trim(struct folder_cache *cache);
 void folder_cache_fini(struct folder_cache *cache);
 

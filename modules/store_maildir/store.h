@@ -185,6 +185,28 @@ int row_of_id(struct partition *partition, const struct box_ref *ref,
 /* The bit of a keyword in the row, added when there is room; -1. */
 int row_keyword(struct index_box *row, struct ph_slice name);
 
+/* --- place.c --- */
+
+/* PH_OK: the mailbox is there, its folders with it; PH_NOT_FOUND. Suspends. */
+int box_is_there(struct partition *partition, const struct box_ref *ref,
+    struct ph_arena *arena);
+
+/* The mailboxes one message is delivered to, each once. */
+struct place_list {
+	struct place {
+		struct box_ref ref;
+		uint32_t flags;
+		const struct ph_slice *keywords; /* borrowed */
+		size_t keyword_count;
+	} *item;
+	size_t count;
+};
+/* Those named, made where they are missing. Else a failure that passes.
+ * Suspends. */
+int place_list_of(struct partition *partition, struct ph_arena *arena,
+    struct ph_slice user, const struct ph_delivery_places *from,
+    struct place_list *list_out);
+
 /* --- scan.c --- */
 
 /* Compare folders and index; adopt and drop what others changed. Suspends. */

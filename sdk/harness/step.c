@@ -11,6 +11,7 @@
 #include "loop/fiber.h"
 #include "pipeline/envelope_edit.h"
 #include "pipeline/field.h"
+#include "pipeline/place.h"
 #include "run.h"
 
 enum { REPLY_MAX = 1 << 20, LOG_MAX = 4 << 20 };
@@ -143,6 +144,27 @@ add_envelope(struct ph_arena *arena, struct ph_buf *edits,
 	ph_buf_char(edits, '\n');
 }
 
+/* "file MAILBOX [\\Seen] ... [KEYWORD] ..." */
+static void
+add_place(struct ph_arena *arena, struct ph_buf *edits, struct ph_slice record)
+{
+	static const char *const flags[] = { "\\Seen", "\\Answered",
+		"\\Flagged", "\\Deleted", "\\Draft" };
+	struct ph_delivery_place place;
+
+	if (!place_take(arena, record, &place))
+		return;
+	ph_buf_printf(edits, "file " PH_SLICE_FMT,
+	    PH_SLICE_ARG(place.mailbox));
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if ((place.flags >> i & 1) != 0)
+			ph_buf_printf(edits, " %s", flags[i]);
+	for (size_t i = 0; i < place.keyword_count; i++)
+		ph_buf_printf(edits, " " PH_SLICE_FMT,
+		    PH_SLICE_ARG(place.keywords[i]));
+	ph_buf_char(edits, '\n');
+}
+
 /* Its lines, each with \n. */
 static void
 take_body(struct run *run, int fd, struct run_outcome *outcome)
@@ -197,6 +219,11 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 			add_edit(&edits, field.value);
 		else if (field.tag == F_ENVELOPE)
 			add_envelope(run->arena, &edits, field.value);
+		else if (field.tag == F_PLACE)
+			add_place(run->arena, &edits, field.value);
+		else if (field.tag == F_REDIRECT)
+			ph_buf_printf(&edits, "redirect " PH_SLICE_FMT "\n",
+			    PH_SLICE_ARG(field.value));
 	outcome->headers = ph_buf_content(&headers);
 	outcome->edits = ph_buf_content(&edits);
 }

@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 HEADERS = os.path.join(TOP, "sdk", "include", "posthouse")
 MAY_GROW = ["ph_module", r"ph_[a-z]+_ops", "ph_dns_answer", "ph_delivery_facts",
-            "ph_decision"]
+            "ph_decision", "ph_delivery_job"]
 DUMP = ["--no-show-locs", "--no-corpus-path", "--no-comp-dir-path",
         "--no-elf-needed", "--no-architecture", "--exported-interfaces-only"]
 

@@ -15,6 +15,7 @@
 #define POSTHOUSE_DELIVERY_H
 
 #include <posthouse/check.h>
+#include <posthouse/mailbox.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,6 +54,21 @@ struct ph_delivery_ops {
  * False: not at deliver, no address, or more than eight of them.
  */
 PH_EXPORT bool ph_redirect(struct ph_call *call, struct ph_slice address);
+
+/*
+ * At deliver, for a mailbox here (user of the facts): put the message into this
+ * mailbox of his and not the INBOX; said again, into that one, too (sixteen at
+ * most, of all modules; "INBOX" is among them when it is said). The name is
+ * UTF-8 with "/" between its parts; a mailbox that is missing is made, and where
+ * it can't be, the INBOX has the message. flags are those of
+ * <posthouse/mailbox.h>, keywords (NULL-terminated; NULL: none; at most 16 of 64
+ * octets) atoms of IMAP. All copied. A verdict other than PH_NEXT puts it nowhere.
+ * A repeated delivery is there once, in each.
+ * False: not at deliver, it goes on to another server, no such name or keyword,
+ * or too many.
+ */
+PH_EXPORT bool ph_file_into(struct ph_call *call, struct ph_slice mailbox,
+    uint32_t flags, const char *const *keywords);
 
 /* What is known of a recipient's delivery; made by the core, grows at its end.
  * All borrowed for the call. */

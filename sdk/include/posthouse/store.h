@@ -23,7 +23,8 @@ struct ph_store;
 /* An open mailbox of one session; created by mailbox_open. */
 struct ph_store_mailbox;
 
-/* One message for one or more users of this process. Borrowed for the call. */
+/* One message for one or more users of this process. Borrowed for the call; made
+ * by the core, grows at its end. */
 struct ph_delivery_job {
 	uint64_t queue_id;     /* file names derive from it and the recipient */
 	const char *queue_name; /* the id as logged */
@@ -41,6 +42,21 @@ struct ph_delivery_job {
 		const char *detail; /* one sentence for a failure, or NULL */
 	} *targets;
 	size_t target_count;
+	/*
+	 * Where each target's message goes, as targets are; NULL, or no item of
+	 * his: into his INBOX. A mailbox that is missing is made; the INBOX
+	 * stands for one that can't be. One message in one mailbox, also when
+	 * that is named twice; the target's status speaks of all of them.
+	 */
+	struct ph_delivery_places {
+		const struct ph_delivery_place {
+			struct ph_slice mailbox; /* as a user wrote it */
+			uint32_t flags;          /* of mailbox.h */
+			const struct ph_slice *keywords;
+			size_t keyword_count;
+		} *item;
+		size_t count;
+	} *places;
 };
 
 struct ph_store_ops {
