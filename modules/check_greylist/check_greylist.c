@@ -148,7 +148,8 @@ is_trusted(struct ph_call *call, const struct grey_conf *conf,
 {
 	if (!known->has_trust)
 		return false;
-	if (grey_judge(&known->trust, ph_wall_time(), 0) != GREY_KNOWN)
+	if (grey_judge(&known->trust, ph_wall_time(), 0,
+	    conf->keep_ms / 1000) != GREY_KNOWN)
 		(void)put_row(call, known->trust_key, true, conf->keep_ms);
 	return true;
 }
@@ -185,7 +186,7 @@ judge(struct ph_call *call, const struct grey_conf *conf,
 	const unsigned delay_s = conf->delay_ms / 1000;
 
 	switch (grey_judge(known->has_row ? &known->row : NULL,
-	    ph_wall_time(), delay_s)) {
+	    ph_wall_time(), delay_s, conf->keep_ms / 1000)) {
 	case GREY_NEW:
 		if (is_known_host(call, conf) || put_row(call, known->row_key,
 		        false, conf->window_ms) != PH_OK)

@@ -98,13 +98,20 @@ START_TEST(rows_are_read_back_and_others_refused)
 END_TEST
 
 static enum ph_verdict
-try(const char *sender, const char *recipient)
+try_with(const struct grey_conf *conf, const char *sender,
+    const char *recipient)
 {
 	fake_check_session();
 	fake_check.sender = sender;
 	fake_check.recipient = recipient;
 	return check_greylist_LTX_ph_module.check->at[PH_AT_RCPT](fake_call,
-	    &usual);
+	    conf);
+}
+
+static enum ph_verdict
+try(const char *sender, const char *recipient)
+{
+	return try_with(&usual, sender, recipient);
 }
 
 START_TEST(who_comes_back_in_time_is_let_in)
@@ -190,6 +197,27 @@ START_TEST(a_network_that_always_comes_back_is_trusted)
 }
 END_TEST
 
+START_TEST(each_mail_renews_what_is_kept_for_hours)
+{
+	struct grey_conf hours = usual;
+
+	hours.keep_ms = 3600000;
+	fake_check_begin();
+	for (unsigned i = 0; i < 2; i++) {
+		hours.trust_after = i;
+		ck_assert_int_eq(try_with(&hours, "x@a.test",
+		    "bob@example.test"), PH_DEFER);
+		for (unsigned k = 0; k < 5; k++) {
+			fake_check.wall_s += 1800;
+			ck_assert_int_eq(try_with(&hours, "x@a.test",
+			    "bob@example.test"), PH_NEXT);
+		}
+		fake_check.wall_s += 3601;
+	}
+	fake_check_end();
+}
+END_TEST
+
 START_TEST(some_are_never_put_off)
 {
 	fake_check_begin();
@@ -218,6 +246,7 @@ main(void)
 	tcase_add_test(tc, who_comes_back_in_time_is_let_in);
 	tcase_add_test(tc, known_hosts_are_not_put_off);
 	tcase_add_test(tc, a_network_that_always_comes_back_is_trusted);
+	tcase_add_test(tc, each_mail_renews_what_is_kept_for_hours);
 	tcase_add_test(tc, some_are_never_put_off);
 	return fake_check_run(tc);
 }

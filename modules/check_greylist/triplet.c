@@ -7,7 +7,7 @@
 #include <posthouse/kv.h>
 #include <posthouse/mail.h>
 
-enum { REFRESH_S = 86400, ADDRESS_MAX = 220 };
+enum { REFRESH_S_MAX = 86400, ADDRESS_MAX = 220 };
 
 const char *
 grey_network(struct ph_arena *arena, const struct ph_addr *client,
@@ -92,12 +92,16 @@ grey_row_parse(struct ph_slice text, struct grey_row *row_out)
 }
 
 enum grey_answer
-grey_judge(const struct grey_row *row, int64_t now_s, unsigned delay_s)
+grey_judge(const struct grey_row *row, int64_t now_s, unsigned delay_s,
+    unsigned keep_s)
 {
+	const int64_t refresh_s = keep_s / 10 < REFRESH_S_MAX ? keep_s / 10 :
+	                                                        REFRESH_S_MAX;
+
 	if (row == NULL || row->since_s > now_s) /* or the clock went back */
 		return GREY_NEW;
 	if (row->has_passed)
-		return now_s - row->since_s >= REFRESH_S ? GREY_PASS :
+		return now_s - row->since_s >= refresh_s ? GREY_PASS :
 		                                           GREY_KNOWN;
 	return now_s - row->since_s >= delay_s ? GREY_PASS : GREY_EARLY;
 }

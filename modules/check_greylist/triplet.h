@@ -36,8 +36,9 @@ enum grey_answer {
 	GREY_PASS,  /* it came back in time: remember that it may */
 	GREY_KNOWN, /* may, and nothing need be written */
 };
-/* row NULL: not seen. */
+/* row NULL: not seen. keep_s: how long the store keeps it once it passed; it is
+ * noted again long before that is over. */
 enum grey_answer grey_judge(const struct grey_row *row, int64_t now_s,
-    unsigned delay_s);
+    unsigned delay_s, unsigned keep_s);
 
 #endif
