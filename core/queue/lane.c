@@ -508,15 +508,24 @@ lane_reload(void)
 
 /* --- by hand --- */
 
+/* Transports keep the case that their section has, a name given by hand does
+ * not: there may be more than one. */
+static bool
+is_named(const struct lane *lane, const char *name)
+{
+	return strcasecmp(lane->name, name) == 0;
+}
+
 void
 lane_set_suspended(const char *name, bool on)
 {
-	struct lane *lane = *find(name);
-
-	if (lane == NULL)
-		return;
-	lane->is_suspended = on;
-	lane_offer(lane);
+	for (size_t i = 0; i < all.buckets; i++)
+		for (struct lane *lane = all.bucket[i]; lane != NULL;
+		     lane = lane->next_hash)
+			if (is_named(lane, name)) {
+				lane->is_suspended = on;
+				lane_offer(lane);
+			}
 }
 
 void
@@ -536,11 +545,12 @@ lane_forgive_all(void)
 void
 lane_forgive(const char *name)
 {
-	struct lane *lane = *find(name);
-
-	if (lane == NULL)
-		return;
-	pace_forgive(&lane->pace);
-	lane_offer(lane);
+	for (size_t i = 0; i < all.buckets; i++)
+		for (struct lane *lane = all.bucket[i]; lane != NULL;
+		     lane = lane->next_hash)
+			if (is_named(lane, name)) {
+				pace_forgive(&lane->pace);
+				lane_offer(lane);
+			}
 	lane_run();
 }

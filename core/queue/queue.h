@@ -258,7 +258,7 @@ void lane_job_done(struct job *job, enum pace_end end, bool nobody);
 /* The configuration is another one. */
 void lane_reload(void);
 size_t lane_count(void);
-/* Begin nothing of the lane with this name, if there is one, or again. */
+/* Begin nothing of the lane with this name, in any case, or again. */
 void lane_set_suspended(const char *name, bool on);
 /* Forget that it did not answer: it is tried now. */
 void lane_forgive(const char *name);

@@ -454,6 +454,36 @@ START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
 }
 END_TEST
 
+START_TEST(names_given_by_hand_have_no_case)
+{
+	struct ph_buf record;
+	struct queue_db_recipient one = { .state = QUEUE_DB_WAITING,
+		.address = PH_LIT("x@a.test") };
+	struct queue_db_message message = { .id = next_id++, .body.fd = -1,
+		.recipients = &one, .recipient_count = 1,
+		.envelope = envelope("jo@a.test") };
+	struct entry *entry;
+
+	ph_buf_init(&record, arena, 256);
+	record_put_str(&record, ENV_TRANSPORT, "Away");
+	record_put_str(&record, ENV_DESTINATION, "Host.test");
+	one.record = ph_buf_content(&record);
+	entry = entry_create(&message);
+	entry_add(entry);
+	ck_assert_str_eq(entry->recipients[0].lane->name, "Away/host.test");
+	lane_set_suspended("away/host.test", true);
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 0);
+	lane_set_suspended("away/host.test.x", false);
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 0);
+	lane_set_suspended("away/host.test", false);
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 1);
+	end(0, PACE_ANSWERED);
+}
+END_TEST
+
 START_TEST(finds_destinations_again_however_many_there_are)
 {
 	enum { DOMAINS = 9000 };
@@ -511,6 +541,7 @@ main(void)
 	tcase_add_test(all, a_dead_destination_is_one_timer_and_one_attempt);
 	tcase_add_test(all, what_is_held_or_removed_leaves_the_line);
 	tcase_add_test(all, keeps_to_limits_of_destination_and_transport);
+	tcase_add_test(all, names_given_by_hand_have_no_case);
 	tcase_add_test(all,
 	    who_waited_too_long_at_a_dead_destination_hears_of_it);
 	tcase_add_test(all,
