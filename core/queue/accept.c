@@ -742,7 +742,7 @@ begin_delivery(const struct queue_db_message *message)
 		    ph_f_str("queue", entry_name(entry)),
 		    ph_f_str("session", entry_session(entry)),
 		    ph_f_str("from", entry->sender),
-		    ph_f_str("reason", entry->quarantine));
+		    ph_f_str("reason", entry_quarantine(entry)));
 	schedule_new(entry);
 }
 

@@ -44,16 +44,16 @@ put_said(const struct queue_recipient *r, struct ph_buf *buf)
 {
 	const struct said *said = r->said;
 
-	if (said->reason == NULL)
+	if (said->reply->reason == NULL)
 		return;
 	ph_buf_printf(buf, "  attempt %u: ", r->attempts);
-	if (said->host != NULL)
+	if (said->has_host)
 		ph_buf_printf(buf, "%s said ", said->host);
-	if (said->code != 0)
-		ph_buf_printf(buf, "%d ", said->code);
-	if (said->enhanced != NULL)
-		ph_buf_printf(buf, "%s ", said->enhanced);
-	ph_buf_printf(buf, "%s\n", said->reason);
+	if (said->reply->code != 0)
+		ph_buf_printf(buf, "%d ", said->reply->code);
+	if (said->reply->enhanced != NULL)
+		ph_buf_printf(buf, "%s ", said->reply->enhanced);
+	ph_buf_printf(buf, "%s\n", said->reply->reason);
 }
 
 /* --- lists --- */
@@ -62,15 +62,15 @@ static void
 put_line(const struct entry *entry, struct ph_buf *buf)
 {
 	size_t end = buf->n + ENTRY_MAX - 2048;
+	const char *why = entry_quarantine(entry);
 	char text[32];
 
 	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry_name(entry),
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
-	    !entry->is_held ? "" : entry->quarantine != NULL ? " quarantine" :
-	    " held");
-	if (entry->is_held && entry->quarantine != NULL)
-		ph_buf_printf(buf, "  reason=\"%s\"\n", entry->quarantine);
+	    !entry->is_held ? "" : why != NULL ? " quarantine" : " held");
+	if (entry->is_held && why != NULL)
+		ph_buf_printf(buf, "  reason=\"%s\"\n", why);
 	for (size_t i = 0; i < entry->recipient_count; i++) {
 		const struct queue_recipient *r = &entry->recipients[i];
 
@@ -84,8 +84,9 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 		    select_state(entry, r), r->attempts);
 		if (r->attempts > 0)
 			ph_buf_printf(buf, " next=%s", next_of(r, text));
-		if (r->said->reason != NULL)
-			ph_buf_printf(buf, " reason=\"%s\"", r->said->reason);
+		if (r->said->reply->reason != NULL)
+			ph_buf_printf(buf, " reason=\"%s\"",
+			    r->said->reply->reason);
 		ph_buf_char(buf, '\n');
 	}
 }
@@ -102,11 +103,11 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 	    select_state(entry, r), r->attempts);
 	if (r->next_ms > 0)
 		ph_buf_printf(buf, ",\"next\":\"%s\"", next_of(r, text));
-	if (r->said->reason != NULL) {
+	if (r->said->reply->reason != NULL) {
 		ph_buf_str(buf, ",\"reason\":");
-		json_string(buf, r->said->reason);
+		json_string(buf, r->said->reply->reason);
 	}
-	if (r->said->host != NULL) {
+	if (r->said->has_host) {
 		ph_buf_str(buf, ",\"host\":");
 		json_string(buf, r->said->host);
 	}
@@ -126,9 +127,9 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 	    (unsigned long long)entry->size_bytes,
 	    entry->is_held ? "true" : "false");
 	json_string(buf, entry->sender);
-	if (entry->is_held && entry->quarantine != NULL) {
+	if (entry->is_held && entry_quarantine(entry) != NULL) {
 		ph_buf_str(buf, ",\"quarantine\":");
-		json_string(buf, entry->quarantine);
+		json_string(buf, entry_quarantine(entry));
 	}
 	ph_buf_str(buf, ",\"recipients\":[");
 	for (size_t i = 0; i < entry->recipient_count; i++) {
@@ -204,9 +205,13 @@ struct count { /* a million of these for a moment */
 };
 
 static struct count
-count_one(const struct queue_recipient *r, int64_t age_ms)
+count_one(const struct queue_recipient *r, int64_t age_ms,
+    struct ph_arena *names)
 {
-	struct count one = { ph_slice_str(r->lane->name), age_ms, 1,
+	char room[LANE_NAME_MAX];
+	const char *name = lane_name(r, room);
+	struct count one = { ph_slice_str(name == room ?
+	    ph_arena_strdup(names, name) : name), age_ms, 1,
 		r->attempts > 0, suspend_holds(r), { 0 } };
 	size_t i = 0;
 
@@ -252,7 +257,8 @@ by_recipients(const void *a, const void *b)
 
 /* Every waiting recipient as a count of one, then sorted and added up. */
 static size_t
-gather(const struct selection *s, int64_t now, struct count **out)
+gather(const struct selection *s, int64_t now, struct ph_arena *names,
+    struct count **out)
 {
 	size_t n = 0, room = 1024, merged = 0;
 	struct count *all = malloc(room * sizeof(*all));
@@ -265,14 +271,15 @@ gather(const struct selection *s, int64_t now, struct count **out)
 		for (size_t i = 0; i < at->recipient_count; i++) {
 			const struct queue_recipient *r = &at->recipients[i];
 
-			if (r->state != QUEUE_DB_WAITING || r->lane == NULL)
+			if (r->state != QUEUE_DB_WAITING)
 				continue;
 			if (n == room) {
 				room *= 2;
 				all = realloc(all, room * sizeof(*all));
 				ph_assert(all != NULL);
 			}
-			all[n++] = count_one(r, now - id_wall_ms(at->id));
+			all[n++] = count_one(r, now - id_wall_ms(at->id),
+			    names);
 		}
 	}
 	qsort(all, n, sizeof(*all), by_destination);
@@ -319,8 +326,9 @@ put_count(const struct count *c, bool json, struct ph_buf *buf)
 void
 text_counts(const struct selection *s, struct ph_buf *buf)
 {
+	struct ph_arena *names = ph_arena_create(NULL);
 	struct count *all;
-	size_t n = gather(s, fiber_wall_ms(), &all);
+	size_t n = gather(s, fiber_wall_ms(), names, &all);
 
 	qsort(all, n, sizeof(*all), by_recipients);
 	for (size_t i = 0; i < n && i < COUNTS_MAX &&
@@ -329,6 +337,7 @@ text_counts(const struct selection *s, struct ph_buf *buf)
 	if (n == 0 && !s->json)
 		ph_buf_str(buf, "Nothing waits.\n");
 	free(all);
+	ph_arena_free(names);
 }
 
 /* --- why --- */
@@ -360,14 +369,15 @@ static void
 put_holder(const struct entry *entry, struct queue_recipient *r,
     int64_t now, struct ph_buf *buf)
 {
-	const struct lane *lane = r->lane;
+	char name[LANE_NAME_MAX];
 
 	if (r->state != QUEUE_DB_WAITING)
 		ph_buf_str(buf, "nothing is to be done for it any more");
+	else if (entry->is_held && entry->is_quarantined)
+		ph_buf_printf(buf, "the message is in quarantine, %s: queue "
+		    "release", entry_quarantine(entry));
 	else if (entry->is_held)
-		ph_buf_printf(buf, "the message is %s%s: queue release",
-		    entry->quarantine != NULL ? "in quarantine, " : "held",
-		    entry->quarantine != NULL ? entry->quarantine : "");
+		ph_buf_str(buf, "the message is held: queue release");
 	else if (entry->is_bounced)
 		ph_buf_str(buf, "it was given up by hand: its sender is to "
 		    "have a report");
@@ -378,8 +388,9 @@ put_holder(const struct entry *entry, struct queue_recipient *r,
 	else if (suspend_holds(r))
 		ph_buf_printf(buf, "the destination " PH_SLICE_FMT " is "
 		    "suspended: queue resume", PH_SLICE_ARG(
-		    lane->is_suspended ? ph_slice_str(lane->name) :
-		    ph_address_domain(ph_slice_str(r->address))));
+		    suspend_keeps_out(r) ? ph_address_domain(
+		        ph_slice_str(r->address)) :
+		    ph_slice_str(lane_name(r, name))));
 	else if (r->where == IN_LINE)
 		put_turn(r, buf);
 	else if (r->next_ms > now)

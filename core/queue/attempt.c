@@ -145,9 +145,9 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("to", r->address),
 	    ph_f_str("mailbox", r->user),
 	    ph_f_slice("uid", uid),
-	    ph_f_str("host", r->said->host),
-	    ph_f_str("status", r->said->enhanced),
-	    ph_f_str("reason", r->said->reason),
+	    ph_f_str("host", said_host(r->said)),
+	    ph_f_str("status", r->said->reply->enhanced),
+	    ph_f_str("reason", r->said->reply->reason),
 	    ph_f_int("attempts", r->attempts),
 	    ph_f_int("delay_ms", fiber_wall_ms() - id_wall_ms(entry->id)),
 	    ph_f_slice("next_ms", delivered || failed ?
@@ -188,7 +188,7 @@ take_local(struct attempt *a, struct queue_recipient *r,
 static bool
 was_one_too_many(const struct attempt *a, const struct queue_recipient *r)
 {
-	const struct said *said = r->said;
+	const struct reply *said = r->said->reply;
 
 	return a->any_delivered && r->state == QUEUE_DB_WAITING &&
 	    (said->code == 552 || (said->code == 452 &&
@@ -614,7 +614,7 @@ bounce(struct attempt *a)
 		if (!attempt_has(a, r))
 			continue;
 		r->state = QUEUE_DB_FAILED;
-		if (r->said->reason == NULL)
+		if (r->said->reply->reason == NULL)
 			recipient_say(r, 0, PH_LIT("5.7.0"),
 			    (struct ph_slice){ NULL, 0 },
 			    PH_LIT("returned by the postmaster"));
@@ -636,11 +636,12 @@ give_up_waiting(struct attempt *a)
 
 		if (!attempt_has(a, r))
 			continue;
-		if (r->said->reason == NULL && said != NULL && !r->is_nobody)
-			recipient_say(r, said->code,
-			    ph_slice_str(said->enhanced),
-			    ph_slice_str(said->host),
-			    ph_slice_str(said->reason));
+		if (r->said->reply->reason == NULL && said != NULL &&
+		    !r->is_nobody)
+			recipient_say(r, said->reply->code,
+			    ph_slice_str(said->reply->enhanced),
+			    ph_slice_str(said_host(said)),
+			    ph_slice_str(said->reply->reason));
 		a->changed[i] = true;
 		if (!r->is_nobody) {
 			attempt_defer(a, r);

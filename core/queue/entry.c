@@ -23,9 +23,15 @@ static struct entry *bucket[BUCKETS];
 static const struct recipient_more nothing_more;
 
 static struct entry **
+bucket_of(uint64_t id)
+{
+	return &bucket[(id ^ id >> 22) % BUCKETS];
+}
+
+static struct entry **
 find(uint64_t id)
 {
-	struct entry **at = &bucket[(id ^ id >> 22) % BUCKETS];
+	struct entry **at = bucket_of(id);
 
 	while (*at != NULL && (*at)->id != id)
 		at = &(*at)->next_hash;
@@ -41,7 +47,7 @@ entry_find(uint64_t id)
 void
 entry_add(struct entry *entry)
 {
-	struct entry **at = find(entry->id), *after = queue.newest;
+	struct entry **at = bucket_of(entry->id), *after = queue.newest;
 
 	entry->next_hash = *at;
 	*at = entry;
@@ -158,6 +164,14 @@ entry_session(const struct entry *entry)
 	return entry->session != 0 ? id_text(entry->session) : NULL;
 }
 
+/* Behind the sender. */
+const char *
+entry_quarantine(const struct entry *entry)
+{
+	return entry->is_quarantined ?
+	    entry->sender + strlen(entry->sender) + 1 : NULL;
+}
+
 struct entry *
 entry_of(struct queue_recipient *recipient)
 {
@@ -196,14 +210,14 @@ recipient_record(struct ph_arena *arena,
 		record_put_str(&buf, ENV_TRANSPORT, more->transport);
 	if (more->destination != NULL)
 		record_put_str(&buf, ENV_DESTINATION, more->destination);
-	if (said != NULL && said->code != 0)
-		record_put_u64(&buf, ENV_CODE, (uint64_t)said->code);
-	if (said != NULL && said->enhanced != NULL)
-		record_put_str(&buf, ENV_ENHANCED, said->enhanced);
-	if (said != NULL && said->host != NULL)
+	if (said != NULL && said->reply->code != 0)
+		record_put_u64(&buf, ENV_CODE, (uint64_t)said->reply->code);
+	if (said != NULL && said->reply->enhanced != NULL)
+		record_put_str(&buf, ENV_ENHANCED, said->reply->enhanced);
+	if (said != NULL && said->has_host)
 		record_put_str(&buf, ENV_HOST, said->host);
-	if (said != NULL && said->reason != NULL)
-		record_put_str(&buf, ENV_REASON, said->reason);
+	if (said != NULL && said->reply->reason != NULL)
+		record_put_str(&buf, ENV_REASON, said->reply->reason);
 	return ph_buf_content(&buf);
 }
 
@@ -247,16 +261,39 @@ struct recipient_texts {
 	bool user_is_address;
 };
 
+/* Where the field belongs; NULL: it is none of them. */
+static struct ph_slice *
+text_of(struct recipient_texts *texts, uint16_t tag)
+{
+	switch (tag) {
+	case ENV_USER:
+		return &texts->user;
+	case ENV_NOTIFY:
+		return &texts->notify;
+	case ENV_ORCPT:
+		return &texts->orcpt;
+	case ENV_TRANSPORT:
+		return &texts->transport;
+	case ENV_DESTINATION:
+		return &texts->destination;
+	default:
+		return NULL;
+	}
+}
+
 static struct recipient_texts
 texts_of(const struct queue_db_recipient *from)
 {
-	struct recipient_texts texts = { .address = from->address,
-		.user = record_get(from->record, ENV_USER),
-		.notify = record_get(from->record, ENV_NOTIFY),
-		.orcpt = record_get(from->record, ENV_ORCPT),
-		.transport = record_get(from->record, ENV_TRANSPORT),
-		.destination = record_get(from->record, ENV_DESTINATION) };
+	struct recipient_texts texts = { .address = from->address };
+	struct ph_slice rest = from->record;
+	struct record_field field;
 
+	while (record_next(&rest, &field)) {
+		struct ph_slice *text = text_of(&texts, field.tag);
+
+		if (text != NULL && text->p == NULL)
+			*text = field.value;
+	}
 	texts.user_is_address = texts.user.p != NULL &&
 	    ph_slice_eq(texts.user, texts.address);
 	return texts;
@@ -335,7 +372,7 @@ take_recipient(char **at, struct recipient_more **more,
 	}
 	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
 	if (to->state == QUEUE_DB_WAITING)
-		to->lane = lane_of(to);
+		lane_join_if_any(to);
 	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
 	    record_get(from->record, ENV_ENHANCED),
 	    record_get(from->record, ENV_HOST),
@@ -372,8 +409,8 @@ entry_create(const struct queue_db_message *message)
 	    (uint32_t)message->size_bytes : UINT32_MAX;
 	entry->sender = put_text(&at, record_get(envelope, ENV_SENDER));
 	id_parse(record_get(envelope, ENV_SESSION), &entry->session);
-	entry->quarantine = put_text(&at, record_get(envelope,
-	    ENV_QUARANTINE));
+	entry->is_quarantined = put_text(&at, record_get(envelope,
+	    ENV_QUARANTINE)) != NULL;
 	entry->received_at = (uint32_t)record_get_u64(envelope,
 	    ENV_RECEIVED_AT, 0);
 	entry->begun_at = (uint32_t)record_get_u64(envelope, ENV_RELEASE_AT,

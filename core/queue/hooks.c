@@ -98,14 +98,14 @@ known_of(const struct attempt *a, const struct ph_slice *address,
 static void
 put_said(struct ph_buf *buf, const struct said *said)
 {
-	if (said->code != 0)
-		record_put_u64(buf, F_CODE, (uint64_t)said->code);
-	if (said->enhanced != NULL)
-		record_put_str(buf, F_ENHANCED, said->enhanced);
-	if (said->host != NULL)
+	if (said->reply->code != 0)
+		record_put_u64(buf, F_CODE, (uint64_t)said->reply->code);
+	if (said->reply->enhanced != NULL)
+		record_put_str(buf, F_ENHANCED, said->reply->enhanced);
+	if (said->has_host)
 		record_put_str(buf, F_HOST, said->host);
-	if (said->reason != NULL)
-		record_put_str(buf, F_TEXT, said->reason);
+	if (said->reply->reason != NULL)
+		record_put_str(buf, F_TEXT, said->reply->reason);
 }
 
 /* For observers, of an answer. */

@@ -104,57 +104,120 @@ pool_of(const char *name, bool is_local, size_t transport_n)
 	return *at;
 }
 
-static struct lane *
-obtain(const char *name, bool is_local, unsigned transport_n)
-{
-	struct lane **at = find(name), *lane = *at;
+/* What a lane's name says. */
+struct target {
+	unsigned transport_n; /* octets of the name before the slash; 0: none */
+	unsigned shard;
+	bool is_local;
+};
 
-	if (lane == NULL) {
-		lane = calloc(1, sizeof(*lane));
-		ph_assert(lane != NULL);
-		lane->name = strdup(name);
-		lane->is_local = is_local;
-		lane->pace.is_known = is_local;
-		lane->transport_n = transport_n;
-		lane->pool = pool_of(name, is_local, transport_n);
-		lane->is_suspended = suspend_has(ph_slice_str(name));
-		*at = lane;
-		all.count++;
+/* That of what is relayed: with a slash behind the transport. */
+static unsigned
+write_remote(const struct queue_recipient *recipient, char *to)
+{
+	const struct recipient_more *more = recipient->more;
+	struct ph_slice domain = more->destination != NULL ?
+	    ph_slice_str(more->destination) :
+	    ph_address_domain(ph_slice_str(recipient->address));
+	size_t n = more->transport != NULL ?
+	    strnlen(more->transport, QUEUE_RCPT_MAX) : 0;
+	size_t room = LANE_NAME_MAX - n - 2;
+
+	if (n > 0) {
+		memcpy(to, more->transport, n);
+		to[n] = '/';
+		to += n + 1;
 	}
-	lane->references++;
+	if (domain.n > room)
+		domain.n = room;
+	if (domain.n > 0)
+		memcpy(to, domain.p, domain.n);
+	to[domain.n] = '\0';
+	/* "mail" is no transport's name: the core has a section of it. */
+	ph_lower_in_place(to, domain.n);
+	return (unsigned)n;
+}
+
+static struct target
+write_name(const struct queue_recipient *recipient, char name[LANE_NAME_MAX])
+{
+	const struct core_conf *core = &generation_current()->core;
+	struct target is = { .is_local = recipient->user != NULL };
+	unsigned processes;
+
+	if (!is.is_local) {
+		is.transport_n = write_remote(recipient, name);
+		return is;
+	}
+	/* That run: a reload may name another number. */
+	processes = bus_role_size(ROLE_MAIL);
+	is.shard = partition_of(ph_slice_str(recipient->user),
+	    core->mail.partitions) % (processes > 0 ? processes : 1);
+	/* '/' is in no domain. One for each mail process. */
+	snprintf(name, LANE_NAME_MAX, "mail/%u", is.shard);
+	return is;
+}
+
+const char *
+lane_name(const struct queue_recipient *recipient, char room[LANE_NAME_MAX])
+{
+	if (recipient->lane != NULL)
+		return recipient->lane->name;
+	write_name(recipient, room);
+	return room;
+}
+
+static struct lane *
+create_lane(const char *name, const struct target *is)
+{
+	size_t n = strlen(name) + 1;
+	struct lane *lane = calloc(1, sizeof(*lane) + n);
+
+	ph_assert(lane != NULL);
+	memcpy(lane->name, name, n);
+	lane->is_local = is->is_local;
+	lane->shard = is->shard;
+	lane->pace.is_known = is->is_local;
+	lane->transport_n = is->transport_n;
+	lane->pool = pool_of(name, is->is_local, is->transport_n);
+	lane->is_suspended = suspend_has(ph_slice_str(name));
 	return lane;
 }
 
-struct lane *
-lane_of(const struct queue_recipient *recipient)
+static void
+join(struct queue_recipient *recipient, bool make)
 {
-	const struct core_conf *core = &generation_current()->core;
-	char name[2 * QUEUE_RCPT_MAX + 2];
-	struct ph_slice to;
-	struct lane *lane;
-	unsigned shard, processes, n = 0;
+	char name[LANE_NAME_MAX];
+	struct target is;
+	struct lane **at, *lane;
 
-	if (recipient->user != NULL) {
-		/* That run: a reload may name another number. */
-		processes = bus_role_size(ROLE_MAIL);
-		shard = partition_of(ph_slice_str(recipient->user),
-		    core->mail.partitions) % (processes > 0 ? processes : 1);
-		/* '/' is in no domain. One for each mail process. */
-		snprintf(name, sizeof(name), "mail/%u", shard);
-		lane = obtain(name, true, 0);
-		lane->shard = shard;
-		return lane;
+	if (recipient->lane != NULL || (!make && all.count == 0))
+		return;
+	is = write_name(recipient, name);
+	at = find(name);
+	if (*at == NULL && make) {
+		*at = create_lane(name, &is);
+		all.count++;
 	}
-	to = recipient->more->destination != NULL ?
-	    ph_slice_str(recipient->more->destination) :
-	    ph_address_domain(ph_slice_str(recipient->address));
-	if (recipient->more->transport != NULL)
-		n = (unsigned)strlen(recipient->more->transport);
-	/* "mail" is no transport's name: the core has a section of it. */
-	snprintf(name, sizeof(name), "%s%s%.*s", n > 0 ?
-	    recipient->more->transport : "", n > 0 ? "/" : "", PH_SLICE_ARG(to));
-	ph_lower_in_place(name + n, strlen(name + n));
-	return obtain(name, false, n);
+	lane = recipient->lane = *at;
+	if (lane == NULL)
+		return;
+	lane->references++;
+	if (lane->said == NULL && recipient->said != NULL &&
+	    recipient->said->reply->reason != NULL)
+		lane->said = said_get(recipient->said);
+}
+
+void
+lane_join(struct queue_recipient *recipient)
+{
+	join(recipient, true);
+}
+
+void
+lane_join_if_any(struct queue_recipient *recipient)
+{
+	join(recipient, false);
 }
 
 static void
@@ -176,7 +239,6 @@ lane_put(struct lane *lane)
 	if (lane->timer != NULL)
 		uv_close((uv_handle_t *)&lane->timer->handle, on_timer_closed);
 	said_put(lane->said);
-	free(lane->name);
 	free(lane);
 }
 
@@ -285,6 +347,7 @@ pool_arm(struct pool *pool)
 void
 lane_add(struct queue_recipient *recipient)
 {
+	lane_join(recipient);
 	fair_add(&recipient->lane->line, recipient);
 }
 

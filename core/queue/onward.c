@@ -350,7 +350,7 @@ onward_prepare(struct attempt *a)
 		if (a->answers == NULL || !asks_for_more(&a->answers[i]))
 			continue;
 		if (a->answers[i].verdict == PH_QUARANTINE &&
-		    a->entry->quarantine != NULL)
+		    entry_quarantine(a->entry) != NULL)
 			hold_no_more(a, r);
 		if (!asks_for_more(&a->answers[i]))
 			continue;
@@ -402,7 +402,7 @@ onward_done(struct attempt *a, bool happened)
 		    ph_f_str("session", entry_session(a->entry)),
 		    ph_f_str("from", a->entry->sender),
 		    ph_f_str("to", at->of->address),
-		    ph_f_str("reason", at->entry->quarantine));
+		    ph_f_str("reason", entry_quarantine(at->entry)));
 		schedule_new(at->entry);
 	}
 }

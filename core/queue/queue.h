@@ -23,11 +23,21 @@ enum {
 	QUEUE_LOCAL_AT_ONCE = 256, /* deliveries at once to one mail process */
 };
 
-/* What an attempt was told; shared, never changed. */
-struct said {
+/* The words of an answer: those of a greylist are the same at many hosts. */
+struct reply {
 	unsigned references;
 	int code;                 /* 0: none */
-	const char *enhanced, *host, *reason; /* NULL: none */
+	const char *enhanced, *reason; /* NULL: none */
+	uint16_t slot;            /* of said.c */
+};
+
+/* What an attempt was told, and by whom; shared, never changed. */
+struct said {
+	struct reply *reply;
+	unsigned references;
+	uint16_t slot;            /* of said.c */
+	bool has_host;
+	char host[];              /* said_host */
 };
 
 enum recipient_where {
@@ -45,7 +55,8 @@ struct recipient_more {
 /* A million of these must fit: no more than what is asked of all of them. */
 struct queue_recipient {
 	int64_t next_ms;          /* wall time */
-	struct lane *lane;        /* referenced while it waits */
+	struct lane *lane;        /* referenced while it waits, once there was
+	                           * one; NULL: it was not in line yet */
 	struct queue_recipient *next; /* in line */
 	union {
 		struct queue_recipient *prev; /* in line */
@@ -78,7 +89,6 @@ struct entry {
 	struct heap_node due;     /* in the schedule; the key is wall time */
 	const char *sender;
 	uint64_t session;         /* 0: none */
-	const char *quarantine;   /* why it came held; NULL: it did not */
 	struct kept *kept;        /* NULL: read from the store */
 	uint32_t received_at;     /* s */
 	uint32_t begun_at;        /* s: its age counts from here; above
@@ -88,11 +98,12 @@ struct entry {
 	uint16_t recipient_count;
 	uint16_t payer;           /* its sender, for fair.h */
 	uint16_t routes;          /* queue.routes when its own were found */
-	bool is_routing;          /* they are asked for */
-	bool is_held, is_removed;
-	bool is_bounced;          /* by hand: what waits fails, and asks nobody */
-	bool is_by_user;          /* who sent it had logged in */
-	bool is_recording;        /* a job puts its outcome on disk */
+	bool is_routing : 1;      /* they are asked for */
+	bool is_held : 1, is_removed : 1;
+	bool is_quarantined : 1;  /* it came held: entry_quarantine */
+	bool is_bounced : 1;      /* by hand: it fails, and asks nobody */
+	bool is_by_user : 1;      /* who sent it had logged in */
+	bool is_recording : 1;    /* a job puts its outcome on disk */
 	uint8_t troubles;         /* in a row: nobody took a job of it */
 	struct queue_recipient recipients[];
 };
@@ -122,7 +133,6 @@ struct pool {
 
 struct lane {
 	struct lane *next_hash;
-	char *name;               /* domain; local: "mail/N" */
 	struct pool *pool;
 	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
@@ -137,6 +147,7 @@ struct lane {
 	struct heap *ready;       /* of the pool; NULL: nothing can begin */
 	struct heap_node node;    /* in ready */
 	struct said *said;        /* the last of its recipients; NULL: none */
+	char name[];              /* domain; local: "mail/N" */
 };
 
 struct queue_state {
@@ -172,6 +183,8 @@ struct entry *entry_find(uint64_t id);
 /* Its id as text, and its session's (NULL: none): good until the next few. */
 const char *entry_name(const struct entry *entry);
 const char *entry_session(const struct entry *entry);
+/* Why it came held; NULL: it did not. */
+const char *entry_quarantine(const struct entry *entry);
 struct entry *entry_of(struct queue_recipient *recipient);
 /* Count one more attempt. */
 void recipient_tried(struct queue_recipient *recipient);
@@ -197,6 +210,9 @@ struct ph_slice fact_of(struct ph_slice facts, const char *name);
 /* Set what the last attempt was told (copied, bounded). */
 void recipient_say(struct queue_recipient *recipient, int code,
     struct ph_slice enhanced, struct ph_slice host, struct ph_slice reason);
+/* Who said it; NULL: nobody, or it is not known. */
+const char *said_host(const struct said *said);
+struct said *said_get(struct said *said);
 void said_put(struct said *said);
 
 /* --- load.c: from the store --- */
@@ -238,8 +254,16 @@ void schedule_stop(void);
 
 /* --- lane.c: where --- */
 
-/* The lane of a recipient, referenced. */
-struct lane *lane_of(const struct queue_recipient *recipient);
+enum { LANE_NAME_MAX = 2 * QUEUE_RCPT_MAX + 2 };
+
+/* The name of the recipient's lane, whether there is one or not. */
+const char *lane_name(const struct queue_recipient *recipient,
+    char room[LANE_NAME_MAX]);
+/* Make it the recipient's, and the lane itself if it is not there. */
+void lane_join(struct queue_recipient *recipient);
+/* Only when it is there. What only rests knows of none: there may be a million
+ * of them, each with a destination of its own. */
+void lane_join_if_any(struct queue_recipient *recipient);
 void lane_put(struct lane *lane);
 /* Put a recipient in the line of its lane; lane_run comes after the last. */
 void lane_add(struct queue_recipient *recipient);

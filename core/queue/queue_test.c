@@ -106,28 +106,36 @@ START_TEST(reads_back_what_it_wrote)
 	};
 	struct entry *entry = make(5, "a@b.test", list, 2);
 	struct queue_db_recipient again;
+	char room[LANE_NAME_MAX];
 
 	ck_assert_ptr_nonnull(entry);
 	ck_assert_str_eq(entry->sender, "a@b.test");
 	ck_assert_str_eq(entry->recipients[0].user, "bob@example.test");
 	ck_assert_ptr_null(entry->recipients[1].user);
 	ck_assert_str_eq(entry->recipients[1].more->notify, "NEVER");
+	ck_assert_uint_eq(lane_count(), 0); /* none was needed yet */
+	ck_assert_str_eq(lane_name(&entry->recipients[1], room), "far.test");
+	for (unsigned i = 0; i < 2; i++)
+		lane_join(&entry->recipients[i]);
 	ck_assert(entry->recipients[0].lane->is_local);
 	ck_assert_str_eq(entry->recipients[1].lane->name, "far.test");
+	ck_assert_ptr_eq(lane_name(&entry->recipients[1], room),
+	    entry->recipients[1].lane->name);
 	recipient_say(&entry->recipients[1], 450, PH_LIT("4.2.1"),
 	    PH_LIT("mx.far.test"), PH_LIT("come\r\nback"));
 	again = recipient(7, "x@far.test", NULL, NULL);
 	again.record = recipient_record(arena, &entry->recipients[1]);
 	entry_free(entry);
 	entry = make(6, "", &again, 1);
-	ck_assert_int_eq(entry->recipients[0].said->code, 450);
-	ck_assert_str_eq(entry->recipients[0].said->reason, "come  back");
+	ck_assert_int_eq(entry->recipients[0].said->reply->code, 450);
+	ck_assert_str_eq(entry->recipients[0].said->reply->reason,
+	    "come  back");
 	entry_free(entry);
 	ck_assert_uint_eq(lane_count(), 0);
 }
 END_TEST
 
-START_TEST(keeps_what_was_said_once_for_all_of_a_destination)
+START_TEST(keeps_what_was_said_once_for_all_who_were_told_so)
 {
 	struct queue_db_recipient list[] = {
 		recipient(0, "x@far.test", NULL, NULL),
@@ -137,20 +145,88 @@ START_TEST(keeps_what_was_said_once_for_all_of_a_destination)
 	struct entry *entry = make(5, "a@b.test", list, 3);
 	struct queue_recipient *r = entry->recipients;
 
-	ck_assert_int_eq(r[0].said->code, 0);
-	ck_assert_ptr_null(r[0].said->reason);
+	ck_assert_int_eq(r[0].said->reply->code, 0);
+	ck_assert_ptr_null(r[0].said->reply->reason);
 	for (size_t i = 0; i < 3; i++)
 		recipient_say(&r[i], 450, PH_LIT("4.2.1"), PH_LIT("mx"),
 		    PH_LIT("later"));
 	ck_assert_ptr_eq(r[0].said, r[1].said);
+	ck_assert_ptr_eq(r[0].said, r[2].said);
+	recipient_say(&r[2], 450, PH_LIT("4.2.1"), PH_LIT("mx.near.test"),
+	    PH_LIT("later"));
 	ck_assert_ptr_ne(r[0].said, r[2].said);
+	ck_assert_ptr_eq(r[0].said->reply, r[2].said->reply);
+	ck_assert_str_eq(said_host(r[0].said), "mx");
+	ck_assert_str_eq(said_host(r[2].said), "mx.near.test");
+	recipient_say(&r[2], 450, PH_LIT("4.2.1"), (struct ph_slice){ NULL, 0 },
+	    PH_LIT("later"));
+	ck_assert_ptr_null(said_host(r[2].said));
 	/* its own words may be said again, in part */
-	recipient_say(&r[0], r[0].said->code, PH_LIT("4.4.7"),
-	    ph_slice_str(r[0].said->host), ph_slice_str(r[0].said->reason));
+	recipient_say(&r[0], r[0].said->reply->code, PH_LIT("4.4.7"),
+	    ph_slice_str(said_host(r[0].said)),
+	    ph_slice_str(r[0].said->reply->reason));
 	recipient_say(&r[1], 550, PH_LIT("5.1.1"), PH_LIT("mx"), PH_LIT("no"));
-	ck_assert_str_eq(r[0].said->reason, "later");
-	ck_assert_str_eq(r[0].said->enhanced, "4.4.7");
-	ck_assert_str_eq(r[1].said->reason, "no");
+	ck_assert_str_eq(r[0].said->reply->reason, "later");
+	ck_assert_str_eq(r[0].said->reply->enhanced, "4.4.7");
+	ck_assert_str_eq(r[1].said->reply->reason, "no");
+	entry_free(entry);
+}
+END_TEST
+
+START_TEST(tells_apart_more_answers_than_it_finds_again)
+{
+	enum { ANSWERS = 70000, ROUND = 10000, LIST = 1000 };
+	struct queue_db_recipient *list = ph_arena_array(arena, LIST,
+	    sizeof(*list));
+	struct entry *entries[ANSWERS / LIST];
+	char text[40], *end;
+
+	for (unsigned i = 0; i < LIST; i++)
+		list[i] = recipient(i, "x@far.test", NULL, NULL);
+	for (unsigned e = 0; e < ANSWERS / LIST; e++)
+		entries[e] = make(5 + e, "a@b.test", list, LIST);
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		end = text + snprintf(text, sizeof(text), "no, for %u",
+		    i % ROUND + i / ROUND);
+		recipient_say(&entries[i / LIST]->recipients[i % LIST], 550,
+		    PH_LIT("5.7.1"), ph_slice_str(text),
+		    (struct ph_slice){ text, (size_t)(end - text) });
+	}
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		const struct said *said =
+		    entries[i / LIST]->recipients[i % LIST].said;
+
+		snprintf(text, sizeof(text), "no, for %u",
+		    i % ROUND + i / ROUND);
+		ck_assert_str_eq(said->reply->reason, text);
+		ck_assert_str_eq(said_host(said), text);
+	}
+	for (unsigned e = 0; e < ANSWERS / LIST; e++)
+		entry_free(entries[e]);
+}
+END_TEST
+
+START_TEST(says_why_it_came_held_after_the_sender)
+{
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	struct queue_db_message message = { .id = 1, .recipients = &one,
+		.recipient_count = 1, .body.fd = -1,
+		.order = QUEUE_DB_HELD };
+	struct entry *entry;
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 4096);
+	record_put_str(&buf, ENV_SENDER, "");
+	message.envelope = ph_buf_content(&buf);
+	entry = entry_create(&message);
+	ck_assert_ptr_null(entry_quarantine(entry));
+	entry_free(entry);
+	record_put_str(&buf, ENV_QUARANTINE, "policy: score 5");
+	message.envelope = ph_buf_content(&buf);
+	entry = entry_create(&message);
+	ck_assert_str_eq(entry->sender, "");
+	ck_assert_str_eq(entry_quarantine(entry), "policy: score 5");
+	ck_assert_str_eq(entry->recipients[0].address, "x@far.test");
 	entry_free(entry);
 }
 END_TEST
@@ -553,6 +629,7 @@ START_TEST(hands_a_user_to_a_process_that_runs)
 	bus_set_role_size(ROLE_MAIL, 2);
 	generation->core.processes.mail = 8;
 	entry = make(5, "a@b.test", &one, 1);
+	lane_join(&entry->recipients[0]);
 	ck_assert_uint_lt(entry->recipients[0].lane->shard, 2);
 	entry_free(entry);
 }
@@ -568,7 +645,9 @@ main(void)
 
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, reads_back_what_it_wrote);
-	tcase_add_test(all, keeps_what_was_said_once_for_all_of_a_destination);
+	tcase_add_test(all, keeps_what_was_said_once_for_all_who_were_told_so);
+	tcase_add_test(all, tells_apart_more_answers_than_it_finds_again);
+	tcase_add_test(all, says_why_it_came_held_after_the_sender);
 	tcase_add_test(all, takes_older_entries_after_newer_ones);
 	tcase_add_test(all, refuses_a_damaged_envelope);
 	tcase_add_test(all, keeps_entries_by_id_until_their_jobs_end);

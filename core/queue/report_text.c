@@ -71,10 +71,10 @@ put_recipient_line(const struct report *report, size_t i, struct ph_buf *buf)
 	if (report->action == REPORT_DELIVERED ||
 	    report->action == REPORT_EXPANDED)
 		ph_buf_printf(buf, ": %s", outcome_of(report, i));
-	if (r->said->host != NULL && r->user == NULL)
+	if (r->said->has_host && r->user == NULL)
 		ph_buf_printf(buf, ": host %s said", r->said->host);
-	if (r->said->reason != NULL)
-		ph_buf_printf(buf, ":\r\n    %s", r->said->reason);
+	if (r->said->reply->reason != NULL)
+		ph_buf_printf(buf, ":\r\n    %s", r->said->reply->reason);
 	ph_buf_str(buf, "\r\n\r\n");
 }
 
@@ -161,7 +161,7 @@ put_words(struct text *text, const struct notice *notice,
 static const char *
 status_of(const struct report *report, const struct queue_recipient *r)
 {
-	const char *enhanced = r->said->enhanced;
+	const char *enhanced = r->said->reply->enhanced;
 	char class = enhanced != NULL ? enhanced[0] : '\0';
 
 	switch (report->action) {
@@ -215,7 +215,7 @@ put_original(const struct text *text, const char *orcpt, struct ph_buf *buf)
 static void
 put_remote(const struct queue_recipient *r, struct ph_buf *buf)
 {
-	struct ph_slice host = ph_slice_str(r->said->host);
+	struct ph_slice host = ph_slice_str(said_host(r->said));
 	struct ph_addr addr;
 
 	if (host.p == NULL || r->user != NULL)
@@ -232,7 +232,7 @@ put_remote(const struct queue_recipient *r, struct ph_buf *buf)
 static void
 put_details(const struct queue_recipient *r, struct ph_buf *buf)
 {
-	const struct said *said = r->said;
+	const struct reply *said = r->said->reply;
 
 	put_remote(r, buf);
 	if (said->reason != NULL && said->code != 0 && r->user == NULL)

@@ -14,7 +14,7 @@
 static enum core_retry
 retry_kind(const struct attempt *a, const struct queue_recipient *r)
 {
-	const struct said *said = r->said;
+	const struct reply *said = r->said->reply;
 
 	if (said->code == 0)
 		return a->job->lane->is_local ? CORE_RETRY_REPLY :
@@ -43,15 +43,16 @@ void
 attempt_defer(struct attempt *a, struct queue_recipient *r)
 {
 	const struct core_conf *core = &generation_current()->core;
+	const struct reply *said = r->said->reply;
 	int64_t now = fiber_wall_ms();
 	int64_t end = (int64_t)a->entry->begun_at * 1000 + core->queue.lifetime_ms;
 
 	if (end <= now || a->entry->is_bounced) {
 		r->state = QUEUE_DB_FAILED;
-		if (r->said->enhanced == NULL || r->said->enhanced[0] != '4')
-			recipient_say(r, r->said->code, PH_LIT("4.4.7"),
-			    ph_slice_str(r->said->host), ph_slice_str(
-			        r->said->reason != NULL ? r->said->reason :
+		if (said->enhanced == NULL || said->enhanced[0] != '4')
+			recipient_say(r, said->code, PH_LIT("4.4.7"),
+			    ph_slice_str(said_host(r->said)), ph_slice_str(
+			        said->reason != NULL ? said->reason :
 			        "delivery time expired"));
 		return;
 	}

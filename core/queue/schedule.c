@@ -175,17 +175,23 @@ static void
 begin_silent(struct entry *entry, size_t i)
 {
 	bool is_to_end = entry->is_bounced || entry->recipients[i].is_nobody;
-	struct lane *lane = entry->recipients[i].lane;
-	struct job *job = lane_begin_silent(entry, lane);
+	struct lane *lane;
+	struct job *job;
 	bool is_nobody = entry->recipients[i].is_nobody;
 	size_t taken = 0;
 
+	lane_join(&entry->recipients[i]);
+	lane = entry->recipients[i].lane;
+	job = lane_begin_silent(entry, lane);
 	for (; i < entry->recipient_count && taken < QUEUE_JOB_RCPTS; i++) {
 		struct queue_recipient *r = &entry->recipients[i];
 
 		if (r->state != QUEUE_DB_WAITING || r->where == AT_WORK ||
-		    r->lane != lane || r->is_nobody != is_nobody ||
+		    r->is_nobody != is_nobody ||
 		    (!is_to_end && suspend_keeps_out(r)))
+			continue;
+		lane_join_if_any(r);
+		if (r->lane != lane)
 			continue;
 		if (r->where == IN_LINE)
 			lane_withdraw(r);

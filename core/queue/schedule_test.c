@@ -83,9 +83,10 @@ envelope(const char *sender)
 	return ph_buf_content(&buf);
 }
 
-/* A message to so many at the domain; due. */
+/* A message to so many at the domain that rest until then. */
 static struct entry *
-send(const char *sender, const char *domain, unsigned recipients)
+put_off(const char *sender, const char *domain, unsigned recipients,
+    int64_t next_ms)
 {
 	struct queue_db_recipient *list = ph_arena_array(arena, recipients,
 	    sizeof(*list));
@@ -97,6 +98,7 @@ send(const char *sender, const char *domain, unsigned recipients)
 	for (unsigned i = 0; i < recipients; i++) {
 		list[i].number = i;
 		list[i].state = QUEUE_DB_WAITING;
+		list[i].next_ms = next_ms;
 		list[i].address = ph_slice_str(ph_arena_printf(arena,
 		    "x%u@%s", i, domain));
 	}
@@ -104,6 +106,13 @@ send(const char *sender, const char *domain, unsigned recipients)
 	entry_add(entry);
 	schedule_due(entry);
 	return entry;
+}
+
+/* The same, due. */
+static struct entry *
+send(const char *sender, const char *domain, unsigned recipients)
+{
+	return put_off(sender, domain, recipients, 0);
 }
 
 /* The i-th of those that run ends so. */
@@ -470,6 +479,7 @@ START_TEST(names_given_by_hand_have_no_case)
 	one.record = ph_buf_content(&record);
 	entry = entry_create(&message);
 	entry_add(entry);
+	lane_join(&entry->recipients[0]);
 	ck_assert_str_eq(entry->recipients[0].lane->name, "Away/host.test");
 	lane_set_suspended("away/host.test", true);
 	schedule_due(entry);
@@ -500,6 +510,54 @@ START_TEST(finds_destinations_again_however_many_there_are)
 			    first[i]->recipients[0].lane);
 		}
 	ck_assert_uint_eq(lane_count(), DOMAINS);
+}
+END_TEST
+
+static void
+make_due(struct entry *entry)
+{
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		entry->recipients[i].next_ms = 0;
+	schedule_due(entry);
+}
+
+START_TEST(what_only_rests_has_no_lane_and_learns_what_another_found_out)
+{
+	const int64_t later = INT64_MAX / 2;
+	struct entry *one = put_off("a@a.test", "Dead.test", 2, later);
+	struct entry *two = put_off("b@a.test", "dead.test", 1, later);
+	struct lane *lane;
+
+	ck_assert_uint_eq(lane_count(), 0);
+	for (unsigned i = 0; i < 3; i++) { /* its rests in between count */
+		make_due(one);
+		ck_assert_uint_eq(begun_n, 1);
+		end(0, PACE_NO_ANSWER);
+	}
+	ck_assert_uint_eq(lane_count(), 1);
+	lane = one->recipients[0].lane;
+	ck_assert_str_eq(lane->name, "dead.test");
+	ck_assert_uint_eq(lane->pace.rests, 1);
+	ck_assert_ptr_null(two->recipients[0].lane);
+	make_due(two);
+	ck_assert_ptr_eq(two->recipients[0].lane, lane);
+	ck_assert_uint_eq(begun_n, 0);
+	ck_assert_ptr_eq(put_off("c@a.test", "dead.test", 1, later)
+	        ->recipients[0].lane, lane);
+}
+END_TEST
+
+START_TEST(what_only_rests_is_returned_by_hand_at_once)
+{
+	struct entry *entry = put_off("a@a.test", "far.test", 3,
+	    INT64_MAX / 2);
+
+	entry->is_bounced = true;
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 1);
+	ck_assert(begun[0]->is_silent);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_ptr_eq(entry->recipients[i].job, begun[0]);
 }
 END_TEST
 
@@ -547,6 +605,9 @@ main(void)
 	tcase_add_test(all,
 	    finds_destinations_again_however_many_there_are);
 	tcase_add_test(all, what_is_old_is_tried_when_its_destination_works);
+	tcase_add_test(all,
+	    what_only_rests_has_no_lane_and_learns_what_another_found_out);
+	tcase_add_test(all, what_only_rests_is_returned_by_hand_at_once);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

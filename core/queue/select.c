@@ -110,7 +110,7 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 		return "replaced";
 	default:
 		if (entry->is_held)
-			return entry->quarantine != NULL ? "quarantine" :
+			return entry_quarantine(entry) != NULL ? "quarantine" :
 			                                   "held";
 		if (entry->is_bounced && r->where == AT_REST)
 			return "bouncing";
@@ -124,7 +124,9 @@ select_state(const struct entry *entry, const struct queue_recipient *r)
 static bool
 goes_to(const struct queue_recipient *r, struct ph_slice destination)
 {
-	return ph_domain_eq(destination, ph_slice_str(r->lane->name)) ||
+	char name[LANE_NAME_MAX];
+
+	return ph_domain_eq(destination, ph_slice_str(lane_name(r, name))) ||
 	    ph_domain_eq(destination, ph_address_domain(
 	        ph_slice_str(r->address)));
 }

@@ -61,17 +61,28 @@ suspend_has(struct ph_slice name)
 	return is_there;
 }
 
+static bool
+is_lane_suspended(const struct queue_recipient *recipient)
+{
+	char name[LANE_NAME_MAX];
+
+	if (recipient->lane != NULL)
+		return recipient->lane->is_suspended;
+	return suspended.count > 0 &&
+	    suspend_has(ph_slice_str(lane_name(recipient, name)));
+}
+
 bool
 suspend_keeps_out(const struct queue_recipient *recipient)
 {
-	return suspended.count > 0 && !recipient->lane->is_suspended &&
+	return suspended.count > 0 && !is_lane_suspended(recipient) &&
 	    suspend_has(ph_address_domain(ph_slice_str(recipient->address)));
 }
 
 bool
 suspend_holds(const struct queue_recipient *recipient)
 {
-	return recipient->lane->is_suspended || suspend_keeps_out(recipient);
+	return is_lane_suspended(recipient) || suspend_keeps_out(recipient);
 }
 
 static void
