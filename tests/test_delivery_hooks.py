@@ -129,8 +129,18 @@ on_before(struct ph_call *call, const void *conf)
 	if (asks(call, "routeless"))
 		return is_route ? ph_reject(call, 550, "5.4.6",
 		    "no way there") : PH_NEXT;
+	if (is_route && asks(call, "wayless") && d->attempts < 2)
+		return ph_defer(call, 451, "4.4.4", "no way yet");
 	if (is_route)
 		return PH_NEXT;
+	if (asks(call, "many"))
+		return ph_redirect(call, PH_LIT("members@example.test")) &&
+		    ph_redirect(call, PH_LIT("members@example.test")) &&
+		    ph_redirect(call, PH_LIT("m7@far.test")) ?
+		    PH_DISCARD : PH_NEXT;
+	if (asks(call, "toomany"))
+		return ph_redirect(call, PH_LIT("everybody@example.test")) ?
+		    PH_DISCARD : PH_NEXT;
 	if (asks(call, "reject"))
 		return ph_reject(call, 552, "5.7.42", "not for you");
 	if (asks(call, "defer") && d->attempts < 2)
@@ -257,6 +267,15 @@ class Hooks(unittest.TestCase):
             self.assertEqual(len(re.findall(
                 f" seen .*stage=route to={who}@", log)), 1, who)
         self.assertIn(" discarded ", log)
+
+    def test_a_route_that_is_deferred_is_asked_about_again(self):
+        box, remote = self.far()
+        self.send(box, "wayless@far.test")
+        until(lambda: len(remote.messages) == 1, "the message")
+        log = box.log()
+        for stage, times in (("route", 3), ("deliver", 1)):
+            self.assertEqual(len(re.findall(
+                f" seen .*stage={stage} to=wayless@", log)), times, stage)
 
     def test_it_sees_the_session_and_the_notes_of_before(self):
         box, _ = self.far()
@@ -409,6 +428,34 @@ class Hooks(unittest.TestCase):
                 else:
                     reader.delete("Lists/Post")
         self.assertEqual(self.filed(box, "INBOX"), [])
+
+    def write_aliases(self, box, **lists):
+        path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check",
+                            "aliases")
+        with open(path, "w", encoding="ascii") as out:
+            for name, count in lists.items():
+                out.write(f"{name}: " + ", ".join(
+                    f"m{n}@far.test" for n in range(count)) + "\n")
+        os.chmod(path, 0o644)
+
+    def test_a_message_is_sent_on_to_all_of_a_list_once(self):
+        box, remote = self.far("router_aliases: { };")
+        self.write_aliases(box, members=900)
+        self.send(box, "many@far.test")
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty", 120)
+        times = [to for _, all_of, _ in remote.messages for to in all_of]
+        self.assertEqual(len(times), 900)
+        self.assertEqual(arrived(remote),
+                         {f"m{n}@far.test" for n in range(900)})
+
+    def test_a_list_that_is_too_long_loses_nobody(self):
+        box, remote = self.far("router_aliases: { };")
+        self.write_aliases(box, everybody=2001)
+        self.send(box, "toomany@far.test")
+        box.lines(" deferred ", "to=toomany@far.test", "set aside")
+        self.assertEqual(remote.messages, [])
+        self.assertIn("queue.0 messages 1\n", box.ctl("status").stdout)
 
     def test_a_circle_ends(self):
         box, remote = self.far()

@@ -14,6 +14,7 @@
 /* What checks said of one recipient; PH_NEXT: nothing, or nobody was asked. */
 struct hook_answer {
 	enum ph_verdict verdict;
+	bool is_unrouted; /* deferred before it was decided where it goes */
 	int code; /* of a refusal */
 	struct ph_slice module, enhanced, text;
 	struct ph_slice asks; /* F_REDIRECT*, among others */
@@ -53,6 +54,8 @@ int hooks_begin(struct attempt *a);
 /* The hooks before an attempt. PH_OK: answers are known; else nobody could
  * answer, nothing happened, and it should be tried again. Suspends. */
 int hooks_ask(struct attempt *a);
+/* What check says of a recipient, made harmless; it passed the pipeline. */
+void hooks_take_answer(struct ph_slice result, struct hook_answer *answer);
 /* Whether a check decided on the recipient, so that nobody else is asked. */
 bool hooks_decided(const struct attempt *a, const struct queue_recipient *r);
 /* The mailboxes that they want his message put into. */

@@ -19,6 +19,7 @@ enum {
 	BEFORE = 1u << PH_AT_ROUTE | 1u << PH_AT_DELIVER,
 	TEXT_MAX = 512,
 	PLACES_OCTETS_MAX = 128 << 10, /* of one attempt */
+	NAME_MAX_OCTETS = 64, /* of a module's section */
 };
 
 /* A question under way. */
@@ -162,19 +163,21 @@ put_message(const struct attempt *a, struct ph_buf *buf)
 
 /* --- what they answered --- */
 
-static void
-take_answer(const struct question *q, struct ph_slice result,
-    struct hook_answer *answer)
+void
+hooks_take_answer(struct ph_slice result, struct hook_answer *answer)
 {
 	uint64_t verdict = record_get_u64(result, F_VERDICT, PH_NEXT);
 	int class = verdict == PH_REJECT ? 5 : 4;
 
-	(void)q;
 	answer->asks = result;
+	answer->is_unrouted = verdict == PH_DEFER &&
+	    record_get_u64(result, F_STAGE, PH_AT_ROUTE) == PH_AT_ROUTE;
 	answer->module = record_get(result, F_MODULE);
 	answer->text = record_get(result, F_TEXT);
 	answer->code = (int)record_get_u64(result, F_CODE, 0);
 	answer->enhanced = record_get(result, F_ENHANCED);
+	if (!routing_is_sane(answer->module, NAME_MAX_OCTETS))
+		answer->module = PH_LIT("check");
 	if (!routing_is_sane(answer->text, TEXT_MAX))
 		answer->text = PH_LIT("refused by policy");
 	if (answer->code / 100 != class)
@@ -206,7 +209,7 @@ take_answers(const struct question *q, struct ph_slice record)
 	size_t seen = 0;
 
 	while (record_next(&record, &field)) {
-		struct queue_recipient *r;
+		const struct queue_recipient *r;
 
 		if (field.tag != F_RESULT)
 			continue;
@@ -216,11 +219,15 @@ take_answers(const struct question *q, struct ph_slice record)
 		if (!is_answer(field.value) || record_get_u64(field.value,
 		        F_NUMBER, UINT64_MAX) != r->number)
 			return PH_DEFECT;
-		take_answer(q, field.value,
+		hooks_take_answer(field.value,
 		    &q->a->answers[q->index[seen++]]);
-		r->is_routed = true;
 	}
-	return seen == q->count ? PH_OK : PH_DEFECT;
+	if (seen != q->count)
+		return PH_DEFECT;
+	for (size_t i = 0; i < q->count; i++)
+		q->a->entry->recipients[q->index[i]].is_routed |=
+		    !q->a->answers[q->index[i]].is_unrouted;
+	return PH_OK;
 }
 
 /* PH_OK: this counts as their answer. */
@@ -240,6 +247,7 @@ unanswered(const struct question *q, int status)
 		return status; /* soon there is another */
 	if (q->on_failure == ON_FAILURE_DEFER)
 		answer = (struct hook_answer){ .verdict = PH_DEFER,
+			.is_unrouted = true,
 			.code = 451, .enhanced = PH_LIT("4.7.1"),
 			.text = PH_LIT("a check could not answer") };
 	if (q->on_failure == ON_FAILURE_REJECT)
@@ -480,7 +488,6 @@ hooks_tell(struct attempt *a)
 static void
 observe(struct attempt *a, const bool *was_routed)
 {
-	static const struct hook_answer nothing = { .verdict = PH_NEXT };
 	const struct generation *generation = generation_current();
 	struct question q;
 
@@ -500,10 +507,9 @@ observe(struct attempt *a, const bool *was_routed)
 			stages |= 1u << PH_AT_ROUTE;
 		if (asked_observers(generation, PH_AT_DELIVER, &known))
 			stages |= 1u << PH_AT_DELIVER;
-		r->is_routed = true;
+		r->is_routed |= !a->answers[i].is_unrouted;
 		if (stages != 0)
-			question_tell_of(&q, i, stages, a->answers != NULL ?
-			    &a->answers[i] : &nothing);
+			question_tell_of(&q, i, stages, &a->answers[i]);
 	}
 	question_tell(&q);
 }

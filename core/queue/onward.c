@@ -19,12 +19,13 @@
 #include "queue/routing.h"
 
 enum {
-	ENVELOPE_MAX = 128 << 10,
+	ENVELOPE_MORE = 2048, /* octets that a message on has, not its parent */
 	REDIRECTS_MAX = 8,  /* of one recipient's attempt */
-	ROWS_OF_ONE = 100,  /* recipients that one address may become */
+	RECIPIENTS_MAX = 2000, /* that addresses of one answer may become */
 	TIMES_MAX = 10,     /* that a message is sent on */
 	BLOCK = 64 << 10,
 	ROWS_MAX = QUEUE_DB_OP_MAX / 2, /* octets in the op of one outcome */
+	ROW_MORE = 64,      /* of each recipient, beside his texts */
 };
 
 struct onward {
@@ -87,6 +88,31 @@ copy_body(struct attempt *a, struct queue_db_body *body)
 	return copying.status;
 }
 
+/* Of what has no file of its own. */
+static size_t
+octets_of(const struct queue_db_message *message)
+{
+	size_t octets = message->envelope.n + message->trace.n +
+	    message->body.octets.n;
+
+	for (size_t i = 0; i < message->recipient_count; i++)
+		octets += message->recipients[i].address.n +
+		    message->recipients[i].destination.n +
+		    message->recipients[i].record.n + ROW_MORE;
+	return octets;
+}
+
+/* More would spoil the op: they come with the next attempt. */
+static bool
+has_room(const struct attempt *a, const struct queue_db_message *message)
+{
+	size_t octets = octets_of(message);
+
+	for (const struct onward *at = a->made; at != NULL; at = at->next)
+		octets += octets_of(&at->message);
+	return octets <= ROWS_MAX;
+}
+
 /* --- held --- */
 
 static const struct queue_db_recipient *
@@ -104,7 +130,7 @@ held_envelope(struct attempt *a, struct ph_slice envelope,
 {
 	struct ph_buf buf;
 
-	ph_buf_init(&buf, a->arena, ENVELOPE_MAX);
+	ph_buf_init(&buf, a->arena, envelope.n + ENVELOPE_MORE);
 	ph_buf_slice(&buf, envelope);
 	record_put_str(&buf, ENV_QUARANTINE, ph_arena_printf(a->arena,
 	    PH_SLICE_FMT ": " PH_SLICE_FMT, PH_SLICE_ARG(answer->module),
@@ -187,32 +213,73 @@ put_row(struct attempt *a, const struct route_result *result,
 	to->record = recipient_record(a->arena, &memory);
 }
 
+/* Whom one message on goes to. */
+struct rows {
+	struct queue_db_recipient *all;
+	struct ph_slice *where; /* the same: a mailbox, or an address */
+	size_t count, room;
+};
+
+static void
+rows_reserve(struct rows *rows, struct ph_arena *arena, size_t more)
+{
+	struct rows wider = *rows;
+
+	if (rows->count + more <= rows->room)
+		return;
+	wider.room = rows->count + more;
+	wider.all = ph_arena_array(arena, wider.room, sizeof(*wider.all));
+	wider.where = ph_arena_array(arena, wider.room,
+	    sizeof(*wider.where));
+	for (size_t i = 0; i < rows->count; i++) {
+		wider.all[i] = rows->all[i];
+		wider.where[i] = rows->where[i];
+	}
+	*rows = wider;
+}
+
+/* Once, however many ways lead to him. */
+static void
+rows_add(struct rows *rows, struct attempt *a,
+    const struct route_result *result)
+{
+	struct ph_slice where = result->user.p != NULL ? result->user :
+	    result->address;
+
+	for (size_t i = 0; i < rows->count; i++)
+		if (ph_slice_eq_nocase(rows->where[i], where))
+			return;
+	rows->all[rows->count].number = (uint32_t)rows->count;
+	put_row(a, result, &rows->all[rows->count]);
+	rows->where[rows->count++] = where;
+}
+
 /* What an address leads to, as rows. PH_OK, also for nobody. */
 static int
-route(struct attempt *a, struct ph_slice address,
-    struct queue_db_recipient *rows, size_t *count)
+route(struct attempt *a, struct ph_slice address, struct rows *rows)
 {
 	const struct route_result *results;
 	size_t n;
 	int status = routing_ask(ph_slice_str(a->entry->sender), &address, 1,
 	    a->arena, &results, &n);
 
-	for (size_t i = 0; status == PH_OK && i < n; i++) {
+	if (status != PH_OK)
+		return status;
+	if (n > RECIPIENTS_MAX - rows->count)
+		return PH_TOO_BIG; /* some would be left out */
+	rows_reserve(rows, a->arena, n);
+	for (size_t i = 0; i < n; i++) {
 		if (!routing_is_sound(&results[i]))
 			return PH_UNAVAILABLE;
-		if (results[i].answer == ROUTE_NO_USER ||
-		    results[i].is_copy || i == ROWS_OF_ONE)
-			continue;
-		rows[*count].number = (uint32_t)*count;
-		put_row(a, &results[i], &rows[(*count)++]);
+		if (results[i].answer != ROUTE_NO_USER && !results[i].is_copy)
+			rows_add(rows, a, &results[i]);
 	}
-	return status;
+	return PH_OK;
 }
 
 static int
 find_rows(struct attempt *a, const struct queue_db_message *parent,
-    const struct queue_recipient *r, struct queue_db_recipient *rows,
-    size_t *count)
+    const struct queue_recipient *r, struct rows *rows)
 {
 	struct ph_slice asks = a->answers[r->index].asks;
 	struct record_field field;
@@ -220,14 +287,14 @@ find_rows(struct attempt *a, const struct queue_db_message *parent,
 	int status = PH_OK;
 
 	while (status == PH_OK && record_next(&asks, &field)) {
-		size_t before = *count;
+		size_t before = rows->count;
 
 		if (field.tag != F_REDIRECT || asked++ == REDIRECTS_MAX ||
 		    !routing_is_sane(field.value, QUEUE_RCPT_MAX))
 			continue;
 		if (!was_there(parent, r, field.value))
-			status = route(a, field.value, rows, count);
-		if (status == PH_OK && *count == before)
+			status = route(a, field.value, rows);
+		if (status == PH_OK && rows->count == before)
 			ph_log(PH_WARN, "not_sent_on",
 			    ph_f_str("queue", entry_name(a->entry)),
 			    ph_f_str("of", r->address),
@@ -242,53 +309,34 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
     const struct queue_recipient *r)
 {
 	struct hook_answer *answer = &a->answers[r->index];
-	struct queue_db_recipient *rows = ph_arena_array(a->arena,
-	    (size_t)REDIRECTS_MAX * ROWS_OF_ONE, sizeof(*rows));
 	struct onward *onward = ph_arena_alloc(a->arena, sizeof(*onward));
-	size_t count = 0;
-	int status = find_rows(a, parent, r, rows, &count);
+	struct rows rows = { .count = 0 };
+	int status = find_rows(a, parent, r, &rows);
 	struct ph_buf buf;
 
 	if (status != PH_OK)
 		return status;
-	if (count == 0) { /* not lost for that */
+	if (rows.count == 0) { /* not lost for that */
 		answer->verdict = PH_NEXT;
 		return PH_OK;
 	}
-	ph_buf_init(&buf, a->arena, ENVELOPE_MAX);
+	ph_buf_init(&buf, a->arena, parent->envelope.n + ENVELOPE_MORE);
 	ph_buf_slice(&buf, parent->envelope);
 	record_put_str(&buf, ENV_REDIRECTED, r->address);
 	onward->of = r;
 	onward->message = *parent;
 	onward->message.order = QUEUE_DB_READY;
-	onward->message.recipients = rows;
-	onward->message.recipient_count = count;
+	onward->message.recipients = rows.all;
+	onward->message.recipient_count = rows.count;
 	onward->message.envelope = ph_buf_content(&buf);
+	if (!has_room(a, &onward->message))
+		return a->made != NULL ? PH_BUSY : PH_TOO_BIG;
 	onward->next = a->made;
 	a->made = onward;
 	return copy_body(a, &onward->message.body);
 }
 
 /* --- for the attempt --- */
-
-/* Of what has no file of its own. */
-static size_t
-octets_of(const struct queue_db_message *message)
-{
-	return message->envelope.n + message->trace.n +
-	    message->body.octets.n;
-}
-
-/* More would spoil the op: they come with the next attempt. */
-static bool
-has_room(const struct attempt *a, const struct queue_db_message *parent)
-{
-	size_t octets = octets_of(parent);
-
-	for (const struct onward *at = a->made; at != NULL; at = at->next)
-		octets += octets_of(&at->message);
-	return octets <= ROWS_MAX;
-}
 
 /* Somebody let it go. */
 static void

@@ -10,6 +10,7 @@
 #include <posthouse/transport.h>
 
 #include "base/record.h"
+#include "queue/attempt.h"
 #include "queue/envelope.h"
 #include "queue/notice.h"
 #include "queue/select.h"
@@ -619,6 +620,34 @@ START_TEST(makes_a_report_about_a_hundred_that_ends)
 }
 END_TEST
 
+/* What a check process that is broken into may answer. */
+START_TEST(makes_the_answer_of_a_check_harmless)
+{
+	static char longest[100000];
+	const struct ph_slice names[] = { { longest, sizeof(longest) },
+		PH_LIT("a\r\nb"), { NULL, 0 } };
+	struct hook_answer answer;
+	struct ph_buf buf;
+
+	memset(longest, 'x', sizeof(longest));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		ph_buf_init(&buf, arena, 1 << 20);
+		record_put_u64(&buf, F_VERDICT, PH_QUARANTINE);
+		if (names[i].p != NULL) {
+			record_put(&buf, F_MODULE, names[i]);
+			record_put(&buf, F_TEXT, names[i]);
+			record_put(&buf, F_ENHANCED, names[i]);
+		}
+		hooks_take_answer(ph_buf_content(&buf), &answer);
+		ck_assert_int_eq(answer.verdict, PH_QUARANTINE);
+		ck_assert(ph_slice_eq(answer.module, PH_LIT("check")));
+		ck_assert(ph_slice_eq(answer.text,
+		    PH_LIT("refused by policy")));
+		ck_assert(ph_slice_eq(answer.enhanced, PH_LIT("4.7.1")));
+	}
+}
+END_TEST
+
 START_TEST(hands_a_user_to_a_process_that_runs)
 {
 	struct queue_db_recipient one = recipient(0, "bob@example.test",
@@ -659,6 +688,7 @@ main(void)
 	tcase_add_test(all, says_what_became_of_a_delivery);
 	tcase_add_test(all, understands_selections);
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
+	tcase_add_test(all, makes_the_answer_of_a_check_harmless);
 	tcase_add_test(all, hands_a_user_to_a_process_that_runs);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);

@@ -41,6 +41,7 @@ struct turn {
 	const struct subject *subject;
 	struct ph_slice record; /* his F_RCPT */
 	struct ph_buf reply;
+	enum ph_stage stage; /* that the reply is of */
 };
 
 /* With the empty line behind it. */
@@ -161,7 +162,7 @@ turn_main(void *arg)
 	for (unsigned stage = PH_AT_ROUTE; stage < PH_STAGES_ALL; stage++) {
 		if ((stages >> stage & 1) == 0)
 			continue;
-		call.stage = (enum ph_stage)stage;
+		call.stage = turn->stage = (enum ph_stage)stage;
 		turn->reply.n = 0;
 		pipeline_run(subject->generation, &call, &turn->reply,
 		    NULL);
@@ -189,8 +190,7 @@ run_turns(const struct subject *subject, struct ph_slice record,
 
 		if (field.tag != F_RCPT || n == RECIPIENTS_MAX)
 			continue;
-		turn->subject = subject;
-		turn->record = field.value;
+		*turn = (struct turn){ subject, .record = field.value };
 		ph_buf_init(&turn->reply, subject->arena,
 		    BUS_MESSAGE_LIMIT / 2);
 		ph_scope_spawn(&scope, turn_main, turn);
@@ -203,6 +203,7 @@ run_turns(const struct subject *subject, struct ph_slice record,
 
 		record_put_u64(reply, F_NUMBER,
 		    record_get_u64(turns[i].record, F_NUMBER, 0));
+		record_put_u64(reply, F_STAGE, turns[i].stage);
 		ph_buf_slice(reply, ph_buf_content(&turns[i].reply));
 		record_end(reply, mark);
 		reply->full = reply->full || turns[i].reply.full;

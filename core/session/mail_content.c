@@ -355,6 +355,7 @@ judge_body(void *arg)
 {
 	struct judging *j = arg;
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	const int has = fcntl(j->fd, F_GET_SEALS);
 	struct body_scan scan = { false, false };
 	char *block = malloc(BLOCK);
 	struct stat st;
@@ -362,7 +363,7 @@ judge_body(void *arg)
 
 	ph_assert(block != NULL);
 	if (fstat(j->fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    (fcntl(j->fd, F_GET_SEALS) & seals) != seals)
+	    has < 0 || (has & seals) != seals)
 		j->status = PH_DEFECT;
 	else if ((uint64_t)st.st_size > j->limit_bytes)
 		j->status = PH_TOO_BIG;

@@ -7,7 +7,11 @@
 #include "session/session.h"
 
 #include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/record.h"
 #include "net/tls_peer.h"
@@ -381,6 +385,31 @@ START_TEST(checks_see_the_envelope_and_the_header)
 }
 END_TEST
 
+/* A file that is no memory file has no seals, and no word of that either. */
+START_TEST(a_body_must_be_sealed)
+{
+	static const char body[] = "another one\r\n";
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	struct ph_mail *mail = ph_mail_begin(session, PH_LIT("a@b.test"));
+	FILE *file = tmpfile();
+	int fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	ck_assert(file != NULL && fputs(body, file) >= 0 &&
+	    fflush(file) == 0);
+	ck_assert_int_eq(mail_replace_body(mail, dup(fileno(file))),
+	    PH_DEFECT);
+	fclose(file);
+	ck_assert_int_eq(write(fd, body, sizeof(body) - 1),
+	    sizeof(body) - 1);
+	ck_assert_int_eq(mail_replace_body(mail, dup(fd)), PH_DEFECT);
+	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, seals), 0);
+	ck_assert_int_eq(mail_replace_body(mail, dup(fd)), PH_OK);
+	mail_restore_body(mail);
+	close(fd);
+	ph_mail_abort(mail);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -404,6 +433,7 @@ main(void)
 	tcase_add_test(tcase, an_address_elsewhere_is_told_without_asking);
 	tcase_add_test(tcase, content_over_the_limit_is_too_big_for_good);
 	tcase_add_test(tcase, checks_see_the_envelope_and_the_header);
+	tcase_add_test(tcase, a_body_must_be_sealed);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -25,7 +25,7 @@ extern "C" {
  * NULL where the module has nothing to say. Before an attempt, once for each
  * recipient, with the whole content (ph_call_content): route first, when it was
  * decided where his mail goes, that is before the first attempt and again after
- * a restart or when routes changed; deliver before every attempt. Their
+ * it deferred, after a restart or when routes changed; deliver before every attempt. Their
  * verdicts are about that recipient alone: reject returns the message to its
  * sender with this reply (RFC 3464), defer tries it again later, discard is done
  * with it and tells nobody, quarantine moves it into a message of its own that
@@ -50,7 +50,8 @@ struct ph_delivery_ops {
  * the outcome of this recipient, when he has the message or, with PH_DISCARD, is
  * done with it: then nothing stays here. An address to which it was sent on
  * before, or where nobody is, gets nothing, and the message is delivered after
- * all; the log says so. Sending on ends after ten times.
+ * all; the log says so. Sending on ends after ten times. Where the addresses
+ * lead to more than 2,000 recipients it is deferred, nobody is left out.
  * False: not at deliver, no address, or more than eight of them.
  */
 PH_EXPORT bool ph_redirect(struct ph_call *call, struct ph_slice address);
