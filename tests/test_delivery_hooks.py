@@ -104,6 +104,29 @@ file(struct ph_call *call)
 	return PH_NEXT;
 }
 
+#define REPLY "From: bob@example.test\r\nSubject: I am off\r\n" \
+	"Auto-Submitted: auto-replied (vacation)\r\n\r\n"
+
+static void
+answer(struct ph_call *call)
+{
+	struct ph_slice content = ph_call_content(call), to =
+	    ph_call_sender(call);
+	const char *n = memmem(content.p, content.n, "NUMBER ", 7);
+	bool good = n == NULL ||
+	    ph_send_reply(call, to, PH_LIT("From: b\r\n\r\nno\r\n")) ||
+	    ph_send_reply(call, to, PH_LIT("Auto-Submitted: auto-replied\r\n"
+	        "\r\nno\r\n")) ||
+	    ph_send_reply(call, to, PH_LIT(REPLY "bare\n")) ||
+	    ph_send_reply(call, PH_LIT("a b@far.test"), PH_LIT(REPLY));
+
+	good = !good && ph_send_reply(call, to, ph_slice_str(ph_arena_printf(
+	    ph_call_arena(call), REPLY "I have got %.*s\r\n",
+	    (int)strcspn(n, "."), n)));
+	ph_log(PH_INFO, "answered", ph_f_slice("to", to),
+	    ph_f_str("good", good ? "yes" : "no"));
+}
+
 static enum ph_verdict
 on_before(struct ph_call *call, const void *conf)
 {
@@ -158,6 +181,8 @@ on_before(struct ph_call *call, const void *conf)
 		ph_redirect(call, PH_LIT("alice@example.test"));
 		return PH_DISCARD;
 	}
+	if (asks(call, "bob") && is_about(call, "away"))
+		answer(call);
 	if (asks(call, "bob"))
 		return file(call);
 	if (asks(call, "plain") &&
@@ -369,6 +394,35 @@ class Hooks(unittest.TestCase):
         self.assertTrue(remote.messages[0][2].endswith(text[-3000:]))
         self.assertTrue(box.inbox("bob", 1)[0].endswith(text[-3000:]))
 
+    def test_an_answer_is_sent_and_never_to_a_machine(self):
+        box, remote = self.far()
+        text = TEXT.replace(b"part", b"away")
+        with box.smtp() as client:
+            client.sendmail("writer@far.test", ["bob@example.test"], text)
+            box.lines(" answered ", "to=writer@far.test", "good=yes")
+            client.sendmail("", ["bob@example.test"], text)
+            box.lines(" answered ", "good=no")
+            client.sendmail("robot@far.test", ["bob@example.test"],
+                            b"Auto-Submitted: auto-generated\r\n" + text)
+            box.lines(" answered ", "to=robot@far.test", "good=no")
+            # one that has nobody to answer is delivered all the same
+            client.sendmail("gone@example.test", ["bob@example.test"], text)
+            box.lines(" not_replied ", "to=gone@example.test")
+        box.inbox("bob", 4)
+        until(lambda: remote.messages, "the answer")
+        until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
+              "the queue empty")
+        self.assertEqual(len(remote.messages), 1)
+        sender, to, answer = remote.messages[0]
+        self.assertRegex(sender, "^(MAIL FROM:)?<>")
+        self.assertIn("<writer@far.test>", to[0])
+        header, body = answer.split(b"\r\n\r\n", 1)
+        self.assertEqual(body, b"I have got NUMBER 1\r\n")
+        for name in (b"Date", b"Message-ID", b"From", b"Auto-Submitted"):
+            self.assertEqual(len(re.findall(
+                rb"(?m)^%s: \S" % name, header)), 1, name)
+        box.lines(" replied ", "to=bob@example.test")
+
     def filed(self, box, mailbox):
         """Flags and content of what bob has there."""
         with box.imap() as client:
@@ -494,7 +548,7 @@ class Hooks(unittest.TestCase):
                 f"{who}+{number}@far.test" for who in
                 ("plain", "reject", "discard", "quarantine")),
                 text=TEXT.replace(b"NUMBER 1.", b"NUMBER %d." % number)
-                .replace(b"part", b"file, kept"))
+                .replace(b"part", b"file, kept, away"))
         except (OSError, smtplib.SMTPException):
             return False
         return True
@@ -534,9 +588,12 @@ class Hooks(unittest.TestCase):
         for mailbox in ("Lists/Post", "R&AOQ-t"):
             self.assertEqual(count(b"NUMBER %d.", [
                 text for _, text in self.filed(box, mailbox)]), once)
+        until(lambda: count(b"I have got NUMBER %d\r",
+                            box.inbox("alice", 2 * len(acked))) == once,
+              "the answers, each once")
         self.assertEqual(count(
             b"\nFinal-Recipient: rfc822; reject+%d@far.test",
-            box.inbox("alice", len(acked))), once)
+            box.inbox("alice", 2 * len(acked))), once)
         self.assertLessEqual({f"plain+{n}@far.test" for n in acked},
                              arrived(remote))
         self.assertEqual([to for to in arrived(remote)

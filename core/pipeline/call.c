@@ -10,6 +10,7 @@
 #include "pipeline/field.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/place.h"
+#include "pipeline/reply.h"
 
 enum {
 	TEXT_MAX = 400,
@@ -171,19 +172,44 @@ ph_score(struct ph_call *call, double points)
 		call->score += points;
 }
 
-bool
-ph_redirect(struct ph_call *call, struct ph_slice address)
+static bool
+is_address(struct ph_slice address)
 {
-	if (call->stage != PH_AT_DELIVER || address.n > ADDRESS_MAX ||
-	    ph_address_domain(address).n == 0 ||
-	    call->redirects == REDIRECTS_MAX)
-		return false;
 	for (size_t i = 0; i < address.n; i++)
 		if ((unsigned char)address.p[i] <= 0x20 ||
 		    address.p[i] == 0x7f)
 			return false;
+	return address.n <= ADDRESS_MAX && ph_address_domain(address).n > 0;
+}
+
+bool
+ph_redirect(struct ph_call *call, struct ph_slice address)
+{
+	if (call->stage != PH_AT_DELIVER || !is_address(address) ||
+	    call->redirects == REDIRECTS_MAX)
+		return false;
 	call->redirects++;
 	record_put(&call->changes, F_REDIRECT, address);
+	return true;
+}
+
+bool
+ph_send_reply(struct ph_call *call, struct ph_slice address,
+    struct ph_slice content)
+{
+	size_t mark;
+
+	if (call->stage != PH_AT_DELIVER || call->sender.n == 0 ||
+	    reply_is_automatic(call->header) || !is_address(address) ||
+	    !reply_is_sound(content) || call->replies == REPLIES_MAX ||
+	    call->reply_octets + content.n > REPLY_OCTETS_MAX)
+		return false;
+	call->replies++;
+	call->reply_octets += content.n;
+	mark = record_begin(&call->changes, F_REPLY);
+	record_put(&call->changes, F_ADDRESS, address);
+	record_put(&call->changes, F_CONTENT, content);
+	record_end(&call->changes, mark);
 	return true;
 }
 

@@ -35,7 +35,8 @@ struct ph_call {
 	enum ph_verdict verdict;
 	int code;
 	unsigned answers;      /* refusals said */
-	unsigned redirects, places;
+	unsigned redirects, places, replies;
+	size_t reply_octets;
 	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;

@@ -263,15 +263,13 @@ unanswered(const struct question *q, int status)
 /* --- asking --- */
 
 static int
-question_ask(struct question *q)
+question_send(struct question *q)
 {
 	struct attempt *a = q->a;
 	struct bus_message reply;
 	struct ph_buf buf;
 	int status;
 
-	if (q->count == 0)
-		return PH_OK;
 	ph_buf_init(&buf, NULL, BUS_MESSAGE_LIMIT);
 	put_message(a, &buf);
 	ph_buf_slice(&buf, ph_buf_content(&q->rcpts));
@@ -282,7 +280,7 @@ question_ask(struct question *q)
 	ph_buf_fini(&buf);
 	if (status == PH_OK)
 		status = take_answers(q, reply.record);
-	return status == PH_OK ? PH_OK : unanswered(q, status);
+	return status;
 }
 
 static void
@@ -320,6 +318,34 @@ question_add(struct question *q, size_t index)
 		q->budget_ms = budget_ms;
 	put_recipient(a, r, stages, NULL, &q->rcpts);
 	q->index[q->count++] = index;
+}
+
+/* What is too much for one message may be little enough for several. */
+static int
+question_ask_each(const struct question *q)
+{
+	int status = PH_OK;
+
+	for (size_t i = 0; status == PH_OK && i < q->count; i++) {
+		struct question one;
+
+		question_begin(&one, q->a);
+		question_add(&one, q->index[i]);
+		status = question_send(&one);
+		if (status != PH_OK)
+			status = unanswered(&one, status);
+	}
+	return status;
+}
+
+static int
+question_ask(struct question *q)
+{
+	int status = q->count > 0 ? question_send(q) : PH_OK;
+
+	if (status == PH_TOO_BIG && q->count > 1)
+		return question_ask_each(q);
+	return status == PH_OK ? PH_OK : unanswered(q, status);
 }
 
 static int

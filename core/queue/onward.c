@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * onward.c - messages that an attempt gives rise to because a check said so: a
- * recipient's copy that is held, or sent on to others. Each is a message of its own, put into the
- * transaction that records the outcome of whom it is about: a crash neither
- * loses nor doubles it. Whatever may fail is done before that.
+ * recipient's copy that is held, or sent on to others, and answers. Each is a
+ * message of its own, put into the transaction that records the outcome of whom
+ * it is about: a crash neither loses nor doubles it. Whatever may fail is done
+ * before that.
  */
 #include "queue/attempt.h"
 
@@ -15,6 +16,8 @@
 
 #include "base/record.h"
 #include "log/log.h"
+#include "mail/octet.h"
+#include "pipeline/reply.h"
 #include "queue/envelope.h"
 #include "queue/routing.h"
 
@@ -33,7 +36,7 @@ struct onward {
 	const struct queue_recipient *of;
 	struct queue_db_message message;
 	struct entry *entry; /* NULL: not in the op */
-	bool is_held;
+	const char *event; /* for the log */
 };
 
 /* --- the content, once more --- */
@@ -155,7 +158,7 @@ hold(struct attempt *a, const struct queue_db_message *parent,
 	to->next_ms = 0;
 	onward->of = r;
 	onward->message = *parent;
-	onward->is_held = true;
+	onward->event = "quarantined";
 	onward->message.order = QUEUE_DB_HELD;
 	onward->message.recipients = to;
 	onward->message.recipient_count = 1;
@@ -193,9 +196,9 @@ was_there(const struct queue_db_message *parent,
 
 static void
 put_row(struct attempt *a, const struct route_result *result,
-    struct queue_db_recipient *to)
+    const char *notify, struct queue_db_recipient *to)
 {
-	struct recipient_more more = { .notify = "FAILURE,DELAY" };
+	struct recipient_more more = { .notify = notify };
 	struct queue_recipient memory = { .more = &more };
 
 	if (result->user.p != NULL)
@@ -215,6 +218,7 @@ put_row(struct attempt *a, const struct route_result *result,
 
 /* Whom one message on goes to. */
 struct rows {
+	const char *sender;
 	struct queue_db_recipient *all;
 	struct ph_slice *where; /* the same: a mailbox, or an address */
 	size_t count, room;
@@ -250,7 +254,8 @@ rows_add(struct rows *rows, struct attempt *a,
 		if (ph_slice_eq_nocase(rows->where[i], where))
 			return;
 	rows->all[rows->count].number = (uint32_t)rows->count;
-	put_row(a, result, &rows->all[rows->count]);
+	put_row(a, result, rows->sender[0] != '\0' ? "FAILURE,DELAY" :
+	    "NEVER", &rows->all[rows->count]);
 	rows->where[rows->count++] = where;
 }
 
@@ -260,7 +265,7 @@ route(struct attempt *a, struct ph_slice address, struct rows *rows)
 {
 	const struct route_result *results;
 	size_t n;
-	int status = routing_ask(ph_slice_str(a->entry->sender), &address, 1,
+	int status = routing_ask(ph_slice_str(rows->sender), &address, 1,
 	    a->arena, &results, &n);
 
 	if (status != PH_OK)
@@ -310,7 +315,7 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
 {
 	struct hook_answer *answer = &a->answers[r->index];
 	struct onward *onward = ph_arena_alloc(a->arena, sizeof(*onward));
-	struct rows rows = { .count = 0 };
+	struct rows rows = { .sender = a->entry->sender };
 	int status = find_rows(a, parent, r, &rows);
 	struct ph_buf buf;
 
@@ -324,6 +329,7 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
 	ph_buf_slice(&buf, parent->envelope);
 	record_put_str(&buf, ENV_REDIRECTED, r->address);
 	onward->of = r;
+	onward->event = "redirected";
 	onward->message = *parent;
 	onward->message.order = QUEUE_DB_READY;
 	onward->message.recipients = rows.all;
@@ -334,6 +340,107 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
 	onward->next = a->made;
 	a->made = onward;
 	return copy_body(a, &onward->message.body);
+}
+
+/* --- answers --- */
+
+static struct ph_slice
+reply_envelope(struct attempt *a, struct ph_slice address,
+    struct ph_slice content)
+{
+	struct ph_buf buf;
+	size_t mark;
+
+	ph_buf_init(&buf, a->arena, 4096);
+	record_put_str(&buf, ENV_SENDER, "");
+	record_put_str(&buf, ENV_SESSION, a->entry->session != 0 ?
+	    entry_session(a->entry) : "");
+	record_put_str(&buf, ENV_SERVICE, "reply");
+	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
+	content.n = ph_header_size(content);
+	if (octet_any_high(address) || octet_any_high(content)) {
+		mark = record_begin(&buf, ENV_FACT);
+		record_put_str(&buf, F_NAME, "smtputf8");
+		record_put_str(&buf, F_TEXT, "1");
+		record_end(&buf, mark);
+	}
+	return ph_buf_content(&buf);
+}
+
+/* With the fields that every message has. */
+static struct ph_slice
+reply_content(struct attempt *a, struct ph_slice content)
+{
+	struct ph_header_field field;
+	char id[ID_TEXT_MAX], date[PH_DATE_MAX];
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, a->arena, content.n + 1024);
+	ph_date_format(ph_wall_time(), date);
+	if (!ph_header_find(content, "Date", &field))
+		ph_buf_printf(&buf, "Date: %s\r\n", date);
+	if (!ph_header_find(content, "Message-ID", &field))
+		ph_buf_printf(&buf, "Message-ID: <%s@%s>\r\n",
+		    id_format(id_create(), id),
+		    generation_current()->core.hostname);
+	ph_buf_slice(&buf, content);
+	return ph_buf_content(&buf);
+}
+
+static int
+reply(struct attempt *a, const struct queue_recipient *r,
+    struct ph_slice address, struct ph_slice content)
+{
+	struct onward *onward = ph_arena_alloc(a->arena, sizeof(*onward));
+	struct rows rows = { .sender = "" };
+	int status = route(a, address, &rows);
+
+	if (status != PH_OK)
+		return status;
+	if (rows.count == 0) {
+		ph_log(PH_NOTICE, "not_replied",
+		    ph_f_str("queue", entry_name(a->entry)),
+		    ph_f_str("of", r->address), ph_f_slice("to", address),
+		    ph_f_str("reason", "nobody is there"));
+		return PH_OK;
+	}
+	onward->of = r;
+	onward->event = "replied";
+	onward->message = (struct queue_db_message){ .order = QUEUE_DB_READY,
+		.envelope = reply_envelope(a, address, content),
+		.trace = PH_LIT(""), .recipients = rows.all,
+		.recipient_count = rows.count, .body.fd = -1,
+		.body.octets = reply_content(a, content) };
+	onward->message.size_bytes = onward->message.body.octets.n;
+	if (!has_room(a, &onward->message))
+		return a->made != NULL ? PH_BUSY : PH_TOO_BIG;
+	onward->next = a->made;
+	a->made = onward;
+	return PH_OK;
+}
+
+/* RFC 3834 s2: a null sender is never answered, whatever check says. */
+static int
+reply_all(struct attempt *a, const struct queue_recipient *r)
+{
+	struct ph_slice asks = a->answers[r->index].asks;
+	struct record_field field;
+	unsigned asked = 0;
+	int status = PH_OK;
+
+	while (status == PH_OK && a->entry->sender[0] != '\0' &&
+	    record_next(&asks, &field)) {
+		struct ph_slice address, content;
+
+		if (field.tag != F_REPLY || asked++ == REPLIES_MAX)
+			continue;
+		address = record_get(field.value, F_ADDRESS);
+		content = record_get(field.value, F_CONTENT);
+		if (routing_is_sane(address, QUEUE_RCPT_MAX) &&
+		    reply_is_sound(content))
+			status = reply(a, r, address, content);
+	}
+	return status;
 }
 
 /* --- for the attempt --- */
@@ -356,7 +463,7 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
     const struct queue_recipient *r)
 {
 	struct hook_answer *answer = &a->answers[r->index];
-	int status;
+	int status = PH_OK;
 
 	if (parent->id == 0)
 		status = PH_UNAVAILABLE;
@@ -364,14 +471,16 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
 		status = PH_BUSY;
 	else if (answer->verdict == PH_QUARANTINE)
 		status = hold(a, parent, r);
-	else
+	else if (record_get(answer->asks, F_REDIRECT).p != NULL)
 		status = send_on(a, parent, r);
+	if (status == PH_OK && answer->verdict != PH_QUARANTINE)
+		status = reply_all(a, r);
 	if (status == PH_OK)
 		return;
 	ph_log(status == PH_BUSY ? PH_INFO : PH_ERROR, "not_set_aside",
 	    ph_f_str("queue", entry_name(a->entry)),
 	    ph_f_str("reason", ph_status_name(status)));
-	if (a->made != NULL && a->made->of == r)
+	while (a->made != NULL && a->made->of == r)
 		a->made = a->made->next;
 	*answer = (struct hook_answer){ .verdict = PH_DEFER, .code = 451,
 		.enhanced = PH_LIT("4.3.0"),
@@ -383,7 +492,8 @@ asks_for_more(const struct hook_answer *answer)
 {
 	return answer->verdict == PH_QUARANTINE ||
 	    ((answer->verdict == PH_NEXT || answer->verdict == PH_DISCARD) &&
-	        record_get(answer->asks, F_REDIRECT).p != NULL);
+	        (record_get(answer->asks, F_REDIRECT).p != NULL ||
+	            record_get(answer->asks, F_REPLY).p != NULL));
 }
 
 void
@@ -443,8 +553,8 @@ onward_done(struct attempt *a, bool happened)
 			entry_free(at->entry);
 			continue;
 		}
-		ph_log(at->is_held ? PH_NOTICE : PH_INFO,
-		    at->is_held ? "quarantined" : "redirected",
+		ph_log(at->message.order == QUEUE_DB_HELD ? PH_NOTICE :
+		                                            PH_INFO, at->event,
 		    ph_f_str("queue", entry_name(at->entry)),
 		    ph_f_str("of", entry_name(a->entry)),
 		    ph_f_str("session", entry_session(a->entry)),

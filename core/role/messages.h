@@ -105,7 +105,7 @@ enum message_type {
 	 * F_USER? F_DESTINATION? F_ATTEMPTS F_CODE? F_ENHANCED? F_HOST?
 	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
 	 * F_NUMBER, F_STAGE that said it, and what MSG_STAGE replies,
-	 * F_REDIRECT* F_PLACE*) */
+	 * F_REDIRECT* F_PLACE* F_REPLY*) */
 	MSG_DELIVERY_ASK = 43,
 	/* from queue: hooks after it, and observers of those before: the same
 	 * without content, with F_DECISION? in each F_RCPT. Notify */
@@ -276,6 +276,8 @@ enum field_tag {
 	F_PLACE,         /* r: F_NAME F_FLAGS F_KEYWORD*: a mailbox, the same */
 	F_FLAGS,         /* n: of mailbox.h */
 	F_KEYWORD,
+	F_REPLY,         /* r: F_ADDRESS F_CONTENT: a message of a check, the
+	                  * same */
 };
 
 #endif

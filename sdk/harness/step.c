@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <posthouse/mail.h>
+
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
@@ -165,6 +167,19 @@ add_place(struct ph_arena *arena, struct ph_buf *edits, struct ph_slice record)
 	ph_buf_char(edits, '\n');
 }
 
+/* "reply ADDRESS SUBJECT" */
+static void
+add_reply(struct ph_arena *arena, struct ph_buf *edits, struct ph_slice record)
+{
+	struct ph_header_field subject;
+	bool has = ph_header_find(record_get(record, F_CONTENT), "Subject",
+	    &subject);
+
+	ph_buf_printf(edits, "reply " PH_SLICE_FMT " " PH_SLICE_FMT "\n",
+	    PH_SLICE_ARG(record_get(record, F_ADDRESS)), PH_SLICE_ARG(has ?
+	    ph_header_unfold(arena, subject.value) : PH_LIT("")));
+}
+
 /* Its lines, each with \n. */
 static void
 take_body(struct run *run, int fd, struct run_outcome *outcome)
@@ -224,6 +239,8 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 		else if (field.tag == F_REDIRECT)
 			ph_buf_printf(&edits, "redirect " PH_SLICE_FMT "\n",
 			    PH_SLICE_ARG(field.value));
+		else if (field.tag == F_REPLY)
+			add_reply(run->arena, &edits, field.value);
 	outcome->headers = ph_buf_content(&headers);
 	outcome->edits = ph_buf_content(&edits);
 }

@@ -71,6 +71,21 @@ PH_EXPORT bool ph_redirect(struct ph_call *call, struct ph_slice address);
 PH_EXPORT bool ph_file_into(struct ph_call *call, struct ph_slice mailbox,
     uint32_t flags, const char *const *keywords);
 
+/*
+ * At deliver: send a message of the module's own to one address: an answer
+ * (vacation), a notice. content is header and body, lines of at most 1000 octets
+ * that end in CRLF; copied. It must have From, and Auto-Submitted with another
+ * word than "no" (RFC 3834); Date and Message-ID are added where they are
+ * missing. It goes with the null sender, so that no report answers it, and is
+ * made durable as what is sent on: once, when the recipient has the message or a
+ * check is done with it. Whom to answer, and how often, is the module's to know.
+ * False: not at deliver, no address, no such content, more than four or than
+ * 16 KiB in all; and always when the message has the null sender or says itself
+ * that no person sent it.
+ */
+PH_EXPORT bool ph_send_reply(struct ph_call *call, struct ph_slice address,
+    struct ph_slice content);
+
 /* What is known of a recipient's delivery; made by the core, grows at its end.
  * All borrowed for the call. */
 struct ph_delivery_facts {
