@@ -16,6 +16,7 @@ from sandbox import TOP, Dns, Sandbox, until
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <posthouse/delivery.h>
+#include <posthouse/dns.h>
 #include <stdlib.h>
 #include <string.h>
 #include <signal.h>
@@ -188,6 +189,13 @@ on_before(struct ph_call *call, const void *conf)
 	if (asks(call, "plain") &&
 	    ph_file_into(call, PH_LIT("Lists/Post"), 0, NULL))
 		return ph_reject(call, 550, "5.0.0", "no mailbox is there");
+	while (asks(call, "patient") &&
+	    ph_dns_host(ph_call_arena(call), "go.test")->result != PH_DNS_OK)
+		if (ph_sleep_ms(100) != PH_OK)
+			break;
+	if (asks(call, "patient"))
+		ph_log(PH_INFO, "went_on", ph_f_slice("to",
+		    ph_call_recipient(call)));
 	if (asks(call, "discard"))
 		return PH_DISCARD;
 	if (asks(call, "quarantine")) {
@@ -323,6 +331,23 @@ class Hooks(unittest.TestCase):
         line = box.lines(" seen ", "stage=deliver", "to=bob@example.test")[0]
         self.assertGreater(int(re.search(r" octets=(\d+)", line).group(1)),
                            len(text))
+
+    def test_what_is_deleted_while_a_check_looks_goes_nowhere(self):
+        remote = self.enterContext(Remote())
+        zone = "far.test A 127.0.0.2\n"
+        dns = self.enterContext(Dns(zone))
+        box = self.box('hook_timeout = "5m";', conf="transport_smtp: { port = "
+                       f"{remote.port}; allow_loopback = true; }};",
+                       dns=dns.address)
+        self.send(box, "patient@far.test")
+        until(lambda: box.lines(" seen ", "stage=deliver"), "the check looks")
+        name = re.search(r" accepted .*queue=(\S+)", box.log()).group(1)
+        box.ctl("queue", "delete", name)
+        dns.write(zone + "go.test A 127.0.0.1\n")
+        until(lambda: box.lines(" went_on "), "the check has looked")
+        self.send(box, "plain@far.test")
+        until(lambda: "plain@far.test" in arrived(remote), "the next message")
+        self.assertNotIn("patient@far.test", arrived(remote))
 
     def test_outcomes_are_told(self):
         box, _ = self.far()

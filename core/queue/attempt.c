@@ -679,21 +679,33 @@ any_open(const struct attempt *a)
 	return false;
 }
 
+/* PH_CANCELED: somebody took it away, or wants it held. */
+static int
+still_wanted(const struct entry *entry)
+{
+	return entry->is_removed || entry->is_held ? PH_CANCELED : PH_OK;
+}
+
 /* Ask, and take what was answered; on return the outcome is begun. */
 static void
 try_once(struct attempt *a)
 {
 	struct entry *entry = a->entry;
 	struct bus_message reply;
-	int status = entry->is_removed || entry->is_held ? PH_CANCELED :
-	    find_content(a);
+	int status = still_wanted(entry);
 	bool is_asked, is_open = false;
 
+	if (status == PH_OK)
+		status = find_content(a);
 	if (status == PH_OK)
 		status = hooks_begin(a);
 	is_asked = status == PH_OK && !a->job->is_silent;
 	if (is_asked)
-		status = hooks_ask(a);
+		status = hooks_ask(a); /* which may take its time */
+	if (is_asked && still_wanted(entry) != PH_OK) {
+		status = PH_CANCELED;
+		is_asked = false;
+	}
 	if (is_asked && status == PH_OK) {
 		onward_prepare(a);
 		is_open = any_open(a);

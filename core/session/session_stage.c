@@ -92,9 +92,11 @@ unanswered(struct ph_session *session, unsigned on_failure, int status)
 
 /* Not the checks' failure: however they fail, unseen it must not get in. */
 static struct ph_outcome
-too_much(const struct ph_session *session)
+not_shown(const struct ph_session *session, int status)
 {
-	ph_log(PH_WARN, "content_memory_full");
+	ph_log(PH_WARN, status == PH_FULL ? "content_memory_full" :
+	                                    "content_not_copied",
+	    ph_f_str("reason", ph_status_name(status)));
 	return (struct ph_outcome){ .verdict = PH_DEFER, .code = 452,
 		.enhanced = "4.3.1",
 		.text = ph_arena_printf(session->arena,
@@ -302,18 +304,17 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 		return outcome;
 	if (stage == PH_AT_MESSAGE && mail != NULL)
 		status = mail_content_get(mail, &fd);
-	if (status == PH_FULL)
-		return too_much(session);
+	if (status != PH_OK)
+		return not_shown(session, status);
 	arena = ph_arena_create(NULL);
 	ph_buf_init(&buf, arena, BUS_MESSAGE_LIMIT);
 	session_put(session, &buf);
 	put_envelope(&buf, stage, mail, recipient);
 	session->was_asked = true;
-	if (status == PH_OK)
-		status = buf.full ? PH_TOO_BIG :
-		    check_ask(record_crc(0, session->id, strlen(session->id)),
-		        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms,
-		        arena, &reply);
+	status = buf.full ? PH_TOO_BIG :
+	    check_ask(record_crc(0, session->id, strlen(session->id)),
+	        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms,
+	        arena, &reply);
 	if (fd >= 0)
 		mail_content_put(mail, fd);
 	if (status == PH_OK)
