@@ -6,6 +6,7 @@
 #include <posthouse/mime.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void
@@ -491,6 +492,34 @@ one_is_in_each(void)
 	ck_assert_uint_eq(count_of(PH_LIT("B")), 1);
 }
 
+/* Else the next target of the job would have the places of this one. */
+static void
+no_place_where_one_fails(void)
+{
+	const struct ph_delivery_place item[] = {
+		{ .mailbox = INBOX }, { .mailbox = PH_LIT("C") } };
+	const struct ph_delivery_places places = { .item = item, .count = 2 };
+	struct place_list list = { NULL, 0 };
+	struct rlimit was, none;
+	int status;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 3; /* no folder can be opened */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	status = place_list_of(store_partition(store, ALICE), arena, ALICE,
+	    &places, &list);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	ck_assert_int_eq(status, PH_IO);
+	ck_assert_uint_eq(list.count, 0);
+}
+
+START_TEST(places_count_together_or_not_at_all)
+{
+	run(no_place_where_one_fails);
+}
+END_TEST
+
 START_TEST(a_message_is_once_in_each_mailbox_that_is_named)
 {
 	run_apart(deliver_into_three);
@@ -596,6 +625,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc,
 	    a_file_with_a_hole_is_no_message_until_it_is_delivered_again);
 	tcase_add_test(tc, the_index_is_made_again_from_the_folders);
+	tcase_add_test(tc, places_count_together_or_not_at_all);
 	tcase_add_test(tc, a_message_is_once_in_each_mailbox_that_is_named);
 	tcase_add_test(tc,
 	    a_crash_doubles_and_loses_nothing_in_other_mailboxes);

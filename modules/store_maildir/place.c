@@ -96,17 +96,19 @@ place_list_of(struct partition *partition, struct ph_arena *arena,
     struct ph_slice user, const struct ph_delivery_places *from,
     struct place_list *list_out)
 {
+	struct place_list list = { .item = ph_arena_array(arena, from->count,
+	    sizeof(*list.item)) };
 	int status = PH_OK;
 
-	list_out->item = ph_arena_array(arena, from->count,
-	    sizeof(*list_out->item));
 	for (size_t i = 0; i < from->count && status == PH_OK; i++) {
 		struct box_ref ref;
 
 		status = obtain(partition, arena, user, from->item[i].mailbox,
 		    &ref);
 		if (status == PH_OK)
-			add(arena, list_out, &ref, &from->item[i]);
+			add(arena, &list, &ref, &from->item[i]);
 	}
+	if (status == PH_OK)
+		*list_out = list;
 	return status;
 }
