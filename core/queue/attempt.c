@@ -629,8 +629,10 @@ bounce(struct attempt *a)
 static void
 give_up_waiting(struct attempt *a)
 {
-	const struct said *said = a->job->lane->said;
+	struct said *said = a->job->lane->said;
 
+	if (said != NULL) /* the lane may get others on the way */
+		said_get(said);
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		struct queue_recipient *r = &a->entry->recipients[i];
 
@@ -653,6 +655,8 @@ give_up_waiting(struct attempt *a)
 		}
 		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
 	}
+	if (said != NULL)
+		said_put(said);
 }
 
 /* Rows that can't be read: an operator must look, nothing is thrown away. */
@@ -707,8 +711,12 @@ try_once(struct attempt *a)
 		is_asked = false;
 	}
 	if (is_asked && status == PH_OK) {
-		onward_prepare(a);
+		onward_prepare(a); /* and so may this */
 		is_open = any_open(a);
+	}
+	if (is_asked && still_wanted(entry) != PH_OK) {
+		status = PH_CANCELED;
+		is_asked = is_open = false;
 	}
 	if (is_open)
 		status = ask(a, &reply);

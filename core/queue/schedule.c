@@ -190,7 +190,10 @@ begin_silent(struct entry *entry, size_t i)
 		    r->is_nobody != is_nobody ||
 		    (!is_to_end && suspend_keeps_out(r)))
 			continue;
-		lane_join_if_any(r);
+		if (is_to_end) /* each once, not again at every other's turn */
+			lane_join(r);
+		else
+			lane_join_if_any(r);
 		if (r->lane != lane)
 			continue;
 		if (r->where == IN_LINE)
