@@ -23,7 +23,9 @@
 
 enum {
 	ENVELOPE_MORE = 2048, /* octets that a message on has, not its parent */
-	REDIRECTS_MAX = 8,  /* of one recipient's attempt */
+	/* of one recipient's attempt, by all modules */
+	REDIRECTS_MAX = 64,
+	REPLIES_OF_ALL_MAX = 4 * REPLIES_MAX,
 	RECIPIENTS_MAX = 2000, /* that addresses of one answer may become */
 	TIMES_MAX = 10,     /* that a message is sent on */
 	BLOCK = 64 << 10,
@@ -294,9 +296,11 @@ find_rows(struct attempt *a, const struct queue_db_message *parent,
 	while (status == PH_OK && record_next(&asks, &field)) {
 		size_t before = rows->count;
 
-		if (field.tag != F_REDIRECT || asked++ == REDIRECTS_MAX ||
+		if (field.tag != F_REDIRECT ||
 		    !routing_is_sane(field.value, QUEUE_RCPT_MAX))
 			continue;
+		if (asked++ == REDIRECTS_MAX)
+			return PH_TOO_BIG; /* some would be left out */
 		if (!was_there(parent, r, field.value))
 			status = route(a, field.value, rows);
 		if (status == PH_OK && rows->count == before)
@@ -432,7 +436,7 @@ reply_all(struct attempt *a, const struct queue_recipient *r)
 	    record_next(&asks, &field)) {
 		struct ph_slice address, content;
 
-		if (field.tag != F_REPLY || asked++ == REPLIES_MAX)
+		if (field.tag != F_REPLY || asked++ >= REPLIES_OF_ALL_MAX)
 			continue;
 		address = record_get(field.value, F_ADDRESS);
 		content = record_get(field.value, F_CONTENT);

@@ -118,11 +118,15 @@ apply(const char *domain)
 		for (size_t i = 0; i < at->recipient_count; i++) {
 			struct queue_recipient *r = &at->recipients[i];
 
-			if (r->state != QUEUE_DB_WAITING ||
+			/* also for another name that is suspended */
+			bool is_kept = r->where == IN_LINE &&
+			    suspend_keeps_out(r);
+
+			if (r->state != QUEUE_DB_WAITING || (!is_kept &&
 			    !ph_slice_eq_nocase(ph_slice_str(domain),
-			        ph_address_domain(ph_slice_str(r->address))))
+			        ph_address_domain(ph_slice_str(r->address)))))
 				continue;
-			if (r->where == IN_LINE && suspend_keeps_out(r))
+			if (is_kept)
 				lane_withdraw(r);
 			any = true;
 		}
