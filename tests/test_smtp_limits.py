@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an SMTP client may take, of time, tries and room, on the running server;
 and what the log says of it when it took too much."""
+import os
 import re
+import signal
 import threading
 import time
 import unittest
@@ -21,6 +23,10 @@ TIMES = """
 processes: { edge = 1; };
 smtp_inbound: { command_timeout = "4s"; data_timeout = "4s"; min_rate = 1000;
     auth = true; allow_plain_auth = true; };
+"""
+SHARED = """
+processes: { edge = 3; };
+limits: { connections = 7; connections_per_client = 3; };
 """
 RATES = """
 processes: { edge = 2; };
@@ -198,6 +204,53 @@ class Limits(Clients):
         others = [self.wire(f"127.0.5.{n}") for n in range(2, 6)]
         self.assertEqual([w.greeting[0] for w in others], [220, 220, 220, 421])
         self.assertTrue(others[-1].greeting[1].startswith(b"4.3.2 "))
+
+
+class Together(unittest.TestCase):
+    """The limits hold for all edge processes as one."""
+
+    def setUp(self):
+        self.box = Sandbox({"limits": SHARED})
+        self.addCleanup(self.box.close)
+        self.edges = self.find_edges()
+
+    def find_edges(self):
+        return [pid for pid, args in self.box.children().items()
+                if "--role=edge" in args]
+
+    def codes_of(self, edge, sources):
+        """The greetings of connections that this process has to take: the
+        others stand still."""
+        codes = []
+        for pid in self.edges:
+            os.kill(pid, signal.SIGCONT if pid == edge else signal.SIGSTOP)
+        try:
+            for source in sources:
+                wire = Wire(self.box, "smtp", source=source)
+                self.addCleanup(wire.close)
+                codes.append(wire.greeting[0])
+        finally:
+            for pid in self.edges:
+                os.kill(pid, signal.SIGCONT)
+        return codes
+
+    def test_of_a_client(self):
+        a, b, c = self.edges
+        self.assertEqual(self.codes_of(a, ["127.0.6.1", "127.0.6.1"]), [220, 220])
+        self.assertEqual(self.codes_of(b, ["127.0.6.1", "127.0.6.1"]), [220, 421])
+        self.assertEqual(self.codes_of(c, ["127.0.6.1", "127.0.6.2"]), [421, 220])
+
+    def test_in_total_and_after_a_death(self):
+        a, b, c = self.edges
+        sources = [f"127.0.6.{n}" for n in range(1, 10)]
+        self.assertEqual(self.codes_of(a, sources[:4]), [220] * 4)
+        self.assertEqual(self.codes_of(b, sources[4:8]), [220] * 3 + [421])
+        self.assertEqual(self.codes_of(c, sources[8:]), [421])
+        os.kill(a, signal.SIGKILL)
+        self.box.lines(" role_ready ", "role=edge", count=4)
+        self.edges = self.find_edges()
+        self.assertEqual(len(self.edges), 3)
+        self.assertEqual(self.codes_of(c, [sources[0]] * 4), [220] * 3 + [421])
 
 
 if __name__ == "__main__":

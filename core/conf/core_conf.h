@@ -90,8 +90,8 @@ struct core_conf {
 		struct when when;
 	} policy;
 	struct core_limits {
-		unsigned connections;            /* per edge process */
-		unsigned connections_per_client; /* per address, /64 for IPv6; per edge process */
+		unsigned connections;            /* of all edge processes */
+		unsigned connections_per_client; /* per address, /64 for IPv6 */
 		uint64_t content_memory_bytes;   /* copies for checks; per edge process */
 		unsigned auth_failure_delay_ms;
 		unsigned auth_failures;          /* per connection, then it ends */

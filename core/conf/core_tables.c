@@ -153,10 +153,10 @@ static const struct ph_option mail_table[] = {
 
 static const struct ph_option limits_table[] = {
 	PH_OPT_UINT("connections", struct core_limits, connections, 1,
-	    1000000, "20000", "Connections of one edge process"),
+	    1000000, "20000", "Connections at once, of all edge processes"),
 	PH_OPT_UINT("connections_per_client", struct core_limits,
 	    connections_per_client, 0, 1000000, "100",
-	    "Of one address (IPv6: /64) in one edge process; 0: no limit"),
+	    "Of one address (IPv6: /64); 0: no limit"),
 	PH_OPT_BYTES("content_memory", struct core_limits,
 	    content_memory_bytes, 1 << 16, 1LL << 40, "256M",
 	    "Content that checks look at, in one edge process; over it, 452"),

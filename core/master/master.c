@@ -18,6 +18,7 @@
 
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "master/clients.h"
 #include "master/daemon.h"
 #include "master/programs.h"
 #include "master/sockets.h"
@@ -307,9 +308,15 @@ start_roles(unsigned roles)
 static int
 start_all(void)
 {
+	struct ph_err err = { 0 };
 	int status;
 
 	plan_role_sizes(&master.plan->core, master.sizes);
+	status = clients_begin(&err);
+	if (status != PH_OK) {
+		complain(err.text);
+		return status;
+	}
 	process_table_create();
 	watch_start();
 	status = start_roles(~ROLE_BIT(ROLE_EDGE));

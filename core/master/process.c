@@ -21,6 +21,7 @@
 #include "base/record.h"
 #include "loop/fiber.h"
 #include "master/breaker.h"
+#include "master/clients.h"
 #include "master/tickets.h"
 #include "master/sockets.h"
 #include "role/messages.h"
@@ -256,8 +257,10 @@ give_work(struct process *process)
 	process->is_renewing = false;
 	process_set_state(process, PROCESS_READY);
 	peers_link(process);
-	if (process->role == ROLE_EDGE)
+	if (process->role == ROLE_EDGE) {
+		clients_tell(process->index);
 		sockets_give(process->index);
+	}
 	ph_log(PH_INFO, "role_ready",
 	    ph_f_str("role", role_name(process->role)),
 	    ph_f_int("index", process->index),
@@ -345,6 +348,8 @@ after_death(struct process *process)
 
 	bus_unlink(process->role, process->index);
 	process_set_state(process, PROCESS_DOWN);
+	if (process->role == ROLE_EDGE)
+		clients_gone(process->index);
 	if (master.is_stopping) {
 		drop_page(process);
 		return;

@@ -5,63 +5,78 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "role/client_counts.h"
 
 enum { BUCKETS = 4096, NET_OCTETS = 8 };
 
 static struct client {
 	struct client *next;
-	uint8_t family, octet[NET_OCTETS];
+	uint8_t octet[1 + NET_OCTETS]; /* the family first */
 	unsigned count;
 } *buckets[BUCKETS];
 
 static struct client
 key_of(const struct ph_addr *addr)
 {
-	struct client key = { .family = addr->family };
+	struct client key = { .octet = { addr->family } };
 
-	memcpy(key.octet, addr->octet, addr->family == 4 ? 4 : NET_OCTETS);
+	memcpy(key.octet + 1, addr->octet, addr->family == 4 ? 4 : NET_OCTETS);
 	return key;
 }
 
 static struct client **
 find(const struct client *key)
 {
-	struct client **at = &buckets[hash_of(key->octet, NET_OCTETS) %
-	    BUCKETS];
+	struct client **at = &buckets[hash_of(key->octet,
+	    sizeof(key->octet)) % BUCKETS];
 
-	while (*at != NULL && ((*at)->family != key->family ||
-	    memcmp((*at)->octet, key->octet, NET_OCTETS) != 0))
+	while (*at != NULL &&
+	    memcmp((*at)->octet, key->octet, sizeof(key->octet)) != 0)
 		at = &(*at)->next;
 	return at;
+}
+
+static void
+leave(struct client **at)
+{
+	struct client *client = *at;
+
+	client_counts_take(client->octet, sizeof(client->octet));
+	if (--client->count > 0)
+		return;
+	*at = client->next;
+	free(client);
 }
 
 bool
 clients_enter(const struct ph_addr *addr, unsigned limit)
 {
 	struct client key = key_of(addr);
-	struct client **at = find(&key);
+	struct client **at = find(&key), *client = *at;
 
-	if (*at == NULL) {
-		*at = calloc(1, sizeof(key));
-		ph_assert(*at != NULL);
-		**at = key;
+	if (client == NULL) {
+		client = *at = calloc(1, sizeof(key));
+		ph_assert(client != NULL);
+		*client = key;
 	}
-	if (limit > 0 && (*at)->count >= limit)
-		return false;
-	(*at)->count++;
-	return true;
+	client->count++;
+	client_counts_add(client->octet, sizeof(client->octet));
+	if (limit == 0 || (client->count <= limit && client->count +
+	        client_counts_elsewhere(client->octet,
+	            sizeof(client->octet)) <= limit))
+		return true;
+	leave(at);
+	return false;
 }
 
 void
 clients_leave(const struct ph_addr *addr)
 {
 	struct client key = key_of(addr);
-	struct client **at = find(&key), *client = *at;
+	struct client **at = find(&key);
 
-	if (client == NULL || --client->count > 0)
-		return;
-	*at = client->next;
-	free(client);
+	if (*at != NULL)
+		leave(at);
 }
 
 void

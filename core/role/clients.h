@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clients.h - how many connections each client has open: an IPv4 address, or
- * the /64 of an IPv6 one. Memory is bounded by the connections counted.
+ * the /64 of an IPv6 one; those of the other edge processes are counted with
+ * them (client_counts.h). Memory is bounded by the connections counted here.
  */
 #ifndef CORE_ROLE_CLIENTS_H
 #define CORE_ROLE_CLIENTS_H

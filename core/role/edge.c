@@ -22,6 +22,7 @@
 #include "net/proxy.h"
 #include "net/stream.h"
 #include "net/tls_tickets.h"
+#include "role/client_counts.h"
 #include "role/clients.h"
 #include "session/mail.h"
 #include "session/session.h"
@@ -232,6 +233,15 @@ give_back_memory(void)
 }
 
 static void
+count_connections(int more)
+{
+	edge.count += (unsigned)more;
+	if (edge.count > edge.most)
+		edge.most = edge.count;
+	client_counts_set_all(edge.count);
+}
+
+static void
 connection_main(void *arg)
 {
 	struct connection *connection = arg;
@@ -249,7 +259,7 @@ connection_main(void *arg)
 	if (connection->next != NULL)
 		connection->next->prev = connection->prev;
 	free(connection);
-	edge.count--;
+	count_connections(-1);
 	give_back_memory();
 	ph_event_signal(&edge.ended);
 }
@@ -265,9 +275,11 @@ begin_connection(const struct listening *listening, int fd,
 	const struct module_instance *instance = session_instance(generation,
 	    ph_slice_str(listening->section));
 	struct connection *connection;
+	const uint64_t others = client_counts_all_elsewhere();
 
 	/* A word of farewell costs a fiber: not to a flood. */
-	if (instance == NULL || edge.count / 2 >= limits->connections ||
+	if (instance == NULL ||
+	    (edge.count + others) / 2 >= limits->connections ||
 	    !fiber_has_room(FIBERS_SPARE) ||
 	    (listening->implicit_tls && edge.tls == NULL)) {
 		edge.refused += instance != NULL;
@@ -282,7 +294,9 @@ begin_connection(const struct listening *listening, int fd,
 	connection->instance = instance;
 	peer_of_sockaddr(from, &connection->client, &connection->client_port);
 	/* A front end counts as its clients, once they are known. */
-	connection->is_over_limit = edge.count >= limits->connections ||
+	count_connections(1);
+	connection->is_over_limit = edge.count +
+	        client_counts_all_elsewhere() > limits->connections ||
 	    !client_place_take(&connection->place, &connection->client,
 	        is_front_end(connection) ? 0 : limits->connections_per_client);
 	edge.accepted++;
@@ -291,9 +305,6 @@ begin_connection(const struct listening *listening, int fd,
 	if (edge.connections != NULL)
 		edge.connections->prev = connection;
 	edge.connections = connection;
-	edge.count++;
-	if (edge.count > edge.most)
-		edge.most = edge.count;
 	fiber_start(connection_main, connection);
 }
 
@@ -490,6 +501,23 @@ on_tickets(struct bus_request *request)
 	use_tickets(record_get(request->message.record, F_TICKETS));
 }
 
+/* Each counts for itself alone without it. */
+static void
+on_clients(struct bus_request *request)
+{
+	struct ph_slice record = request->message.record;
+	int fd = request->message.fds[0];
+	uint64_t self = record_get_u64(record, F_INDEX, UINT32_MAX);
+	uint64_t processes = record_get_u64(record, F_NUMBER, 0);
+
+	if (fd < 0 || self > UINT32_MAX || processes > UINT32_MAX ||
+	    !client_counts_share(fd, (unsigned)self, (unsigned)processes))
+		ph_log(PH_ERROR, "clients_not_shared", ph_f_str("reason",
+		    "the page of connection counts can't be used"));
+	if (fd >= 0)
+		close(fd);
+}
+
 static int
 edge_start(struct generation *generation, struct ph_err *err)
 {
@@ -497,6 +525,7 @@ edge_start(struct generation *generation, struct ph_err *err)
 	use_tickets(generation->tickets);
 	load_tls(generation);
 	bus_serve(MSG_TICKETS, ROLE_BIT(ROLE_MASTER), on_tickets);
+	bus_serve(MSG_CLIENTS, ROLE_BIT(ROLE_MASTER), on_clients);
 	bus_serve(MSG_LISTEN, ROLE_BIT(ROLE_MASTER), on_listen);
 	bus_serve(MSG_UNLISTEN, ROLE_BIT(ROLE_MASTER), on_unlisten);
 	mail_serve_room();

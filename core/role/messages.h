@@ -41,6 +41,10 @@ enum message_type {
 	MSG_TICKETS = 9,
 	/* check: end when what runs has ended, another takes the place; notify */
 	MSG_RENEW = 13,
+	/* edge: F_INDEX (its own) F_NUMBER (edge processes), fd: the page where
+	 * they count their connections (client_counts.h); notify, before the
+	 * first MSG_LISTEN */
+	MSG_CLIENTS = 14,
 
 	/* --- any role to master --- */
 	/* F_ROLE F_INDEX: the link to that process is down; notify. When both

@@ -368,7 +368,8 @@ static void
 limit_descriptors(void)
 {
 	static const uint8_t with_fd[][3] = {
-		{ MSG_PEER, 1, 0 }, { MSG_LISTEN, 1, 0 }, { MSG_LOG_FD, 1, 0 },
+		{ MSG_PEER, 1, 0 }, { MSG_LISTEN, 1, 0 }, { MSG_CLIENTS, 1, 0 },
+		{ MSG_LOG_FD, 1, 0 },
 		{ MSG_STAGE, 1, 1 }, { MSG_DELIVERY_ASK, 1, 0 }, { MSG_SPOOL, 0, 1 },
 		{ MSG_HANDOVER, 1, 0 }, { MSG_DELIVER, 1, 0 },
 		{ MSG_ATTEMPT, 1, 0 }, { MSG_COMMIT, 1, 0 },
