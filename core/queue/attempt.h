@@ -38,8 +38,35 @@ struct attempt {
 	struct onward *made;    /* messages that come of it */
 };
 
+enum {
+	TROUBLE_MS = 60000, /* until the store is asked once more */
+};
+
 /* Whether the recipient is one of the job's. */
 bool attempt_has(const struct attempt *a, const struct queue_recipient *r);
+
+/* --- results.c --- */
+
+/* Of a reply of mail or relay: F_RESULT for each recipient that is still open;
+ * those of whom it says nothing are deferred. */
+void results_take(struct attempt *a, struct ph_slice record);
+/* Of those on whom checks decided. */
+void results_take_verdicts(struct attempt *a);
+/* There is no reply, for this reason. */
+void results_not_taken(struct attempt *a, int status);
+/* Of a silent job: as an operator said, or because it waited too long. */
+void results_bounce(struct attempt *a);
+void results_give_up(struct attempt *a);
+
+/* --- outcome.c --- */
+
+/* Around results and their record: one outcome of an entry at a time. The first
+ * suspends until the others are done. */
+void outcome_begin(struct entry *entry);
+void outcome_end(struct entry *entry);
+/* Make it durable. True: nothing is left to do, the message is removed.
+ * Suspends. */
+bool outcome_record(struct attempt *a);
 
 /* --- retry.c --- */
 
