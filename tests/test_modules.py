@@ -63,6 +63,21 @@ class Modules(Faulty, unittest.TestCase):
             self.assertRegex(text, r"(?m)^check_fault hook=rcpt calls=3 p50_us=\d+ "
                              r"p99_us=\d+$")
 
+    def test_a_module_s_own_counters_are_summed_over_all(self):
+        box = self.faulty('ph_count("asked", 1);', stage="RCPT",
+                          conf="processes: { check = 3; edge = 2; };")
+        self.assertNotIn("counters", module(box, "check_fault"))
+        for _ in range(12):
+            self.assertEqual(reply(box), 250)
+        self.assertEqual(module(box, "check_fault")["counters"],
+                         {"asked": 12})
+        box.kill_role("check", signal.SIGKILL)
+        until(lambda: box.log().count("role_ready role=check") == 6,
+              "three new processes")
+        self.assertEqual(reply(box), 250)
+        self.assertRegex(box.ctl("modules").stdout,
+                         r"(?m)^check_fault counters asked=13$")
+
     def test_slow_calls_are_seen_in_the_high_percentile(self):
         box = self.faulty("static int n; if (n++ % 10 == 9) ph_sleep_ms(3000);",
                           stage="RCPT")

@@ -130,6 +130,7 @@ class Sdk(unittest.TestCase):
         described = run(self.prefix + "/sbin/posthouse", "--describe",
                         source + "/check_mine.so")
         self.assertIn("domains = []", described)
+        self.described_by_name(source)
         again = subprocess.run([sdk, "new", "check_mine"], cwd=self.dir,
                                capture_output=True, text=True, timeout=60)
         self.assertEqual(again.returncode, 1)
@@ -138,6 +139,26 @@ class Sdk(unittest.TestCase):
             wrong = subprocess.run([sdk, "new", bad], cwd=self.dir,
                                    capture_output=True, timeout=60)
             self.assertEqual(wrong.returncode, 2, bad)
+
+    def described_by_name(self, source):
+        """Where the configuration says that modules are."""
+        conf = self.dir + "/described.conf"
+        posthouse = self.prefix + "/sbin/posthouse"
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(f'hostname = "x.test"; module_dir = "{source}";\n')
+        for described in ("--describe", "--describe-mdoc"):
+            self.assertIn("domains", run(posthouse, "-c", conf, described,
+                                         "check_mine"))
+        wrong = subprocess.run([posthouse, "--describe", "check_mine"],
+                               capture_output=True, text=True, timeout=60)
+        self.assertEqual(wrong.returncode, 1)
+        with open(conf, "a", encoding="ascii") as f:
+            f.write("oops oops\n")
+        wrong = subprocess.run([posthouse, "-c", conf, "--describe",
+                                "check_mine"], capture_output=True, text=True,
+                               timeout=60)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn(conf + ":2: syntax error", wrong.stderr)
 
     def test_the_example_refuses_a_client(self):
         source = self.example("with-make")

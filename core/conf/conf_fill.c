@@ -26,7 +26,8 @@ conf_default(struct ph_arena *arena, const struct ph_option *option)
 	struct conf_setting *setting;
 	uint64_t number;
 
-	if (option->type == PH_OPTION_LIST || option->type == PH_OPTION_NETS)
+	if (option->type == PH_OPTION_LIST || option->type == PH_OPTION_NETS ||
+	    option->type == PH_OPTION_PATHS)
 		return default_list(arena, option->fallback);
 	setting = ph_arena_alloc(arena, sizeof(*setting));
 	setting->name = option->name;

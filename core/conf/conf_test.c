@@ -102,7 +102,7 @@ struct sample {
 	uint64_t size;
 	bool flag;
 	const char *text, *path;
-	const char *const *list;
+	const char *const *list, *const *paths;
 	struct ph_net_list nets;
 };
 static const char *const choices[] = { "red", "green", NULL };
@@ -114,6 +114,7 @@ static const struct ph_option sample_options[] = {
 	PH_OPT_STRING("text", struct sample, text, 1, 5, "abc", "t"),
 	PH_OPT_PATH("path", struct sample, path, "/x", "p"),
 	PH_OPT_LIST("list", struct sample, list, 1, 2, "[\"a\", \"b\"]", "l"),
+	PH_OPT_PATHS("paths", struct sample, paths, 0, 2, "[\"/a\"]", "q"),
 	PH_OPT_NETS("nets", struct sample, nets, 0, 9, "[\"10.0.0.0/8\"]",
 	    "n"),
 	PH_OPT_CHOICE("choice", struct sample, choice, choices, "green", "c"),
@@ -132,6 +133,8 @@ START_TEST(fills_defaults)
 	ck_assert_str_eq(s.text, "abc");
 	ck_assert_str_eq(s.list[1], "b");
 	ck_assert_ptr_null(s.list[2]);
+	ck_assert_str_eq(s.paths[0], "/a");
+	ck_assert_ptr_null(s.paths[1]);
 	ck_assert(ph_addr_parse(PH_LIT("10.1.2.3"), &addr));
 	ck_assert(ph_net_list_has(&s.nets, &addr));
 }
@@ -153,6 +156,8 @@ START_TEST(says_what_is_wrong_with_each_value)
 		{ "path = \"rel\";", "absolute path" },
 		{ "list = [];", "1 to 2 items" },
 		{ "list = 3;", "wanted a list" },
+		{ "paths = [\"/a\", \"b\"];", "\"b\" is no absolute path" },
+		{ "paths = [\"/a\", \"/b\", \"/c\"];", "0 to 2 items" },
 		{ "nets = [\"10.0.0.1/8\"];", "is no network" },
 		{ "choice = \"blue\";", "\"red\", \"green\"" },
 		{ "nunber = 3;", "did you mean \"number\"?" },

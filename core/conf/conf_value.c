@@ -171,6 +171,23 @@ put_list(struct ph_arena *arena, const struct ph_option *option,
 }
 
 static const char *
+put_paths(struct ph_arena *arena, const struct ph_option *option,
+    const struct conf_setting *setting, void *member)
+{
+	const char *const *list = NULL;
+	const char *wrong = put_list(arena, option, setting, &list);
+
+	if (wrong != NULL)
+		return wrong;
+	for (size_t i = 0; list[i] != NULL; i++)
+		if (list[i][0] != '/')
+			return ph_arena_printf(arena,
+			    "\"%s\" is no absolute path", list[i]);
+	*(const char *const **)member = list;
+	return NULL;
+}
+
+static const char *
 put_nets(struct ph_arena *arena, const struct ph_option *option,
     const struct conf_setting *setting, void *member)
 {
@@ -236,6 +253,8 @@ conf_value_put(struct ph_arena *arena, const struct ph_option *option,
 		return put_text(arena, option, setting, member);
 	case PH_OPTION_LIST:
 		return put_list(arena, option, setting, member);
+	case PH_OPTION_PATHS:
+		return put_paths(arena, option, setting, member);
 	case PH_OPTION_NETS:
 		return put_nets(arena, option, setting, member);
 	case PH_OPTION_CHOICE:

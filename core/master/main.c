@@ -26,6 +26,7 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 struct options {
 	const char *file;
+	bool is_file_said; /* by -c */
 	const char *describe;
 	bool describe_mdoc;
 	bool test, foreground, check_facts, has_role;
@@ -74,8 +75,8 @@ usage(FILE *to)
 	      "       posthouse --queue-verify [-c file]\n"
 	      "       posthouse --queue-export queue-file [-c file]\n"
 	      "       posthouse --queue-import queue-file [-c file]\n"
-	      "       posthouse --describe module | core\n"
-	      "       posthouse --describe-mdoc module | core\n"
+	      "       posthouse --describe module | core [-c file]\n"
+	      "       posthouse --describe-mdoc module | core [-c file]\n"
 	      "       posthouse --version\n",
 	    to);
 	return to == stdout ? EXIT_SUCCESS : EXIT_USAGE;
@@ -128,6 +129,7 @@ take_options(int argc, char **argv, struct options *options)
 		switch (option) {
 		case 'c':
 			options->file = optarg;
+			options->is_file_said = true;
 			break;
 		case 't':
 			options->test = true;
@@ -162,15 +164,11 @@ take_options(int argc, char **argv, struct options *options)
 	return optind == argc ? -1 : usage(stderr);
 }
 
-static int
-test(const char *file)
+static void
+tell_errors(const struct conf_errors *errors)
 {
-	struct ph_arena *arena = ph_arena_create(NULL);
-	struct conf_errors errors = { .arena = arena };
-	int status = checker_test(file, arena, &errors);
-
-	for (size_t i = 0; i < errors.count; i++) {
-		const struct conf_error *e = &errors.error[i];
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct conf_error *e = &errors->error[i];
 
 		if (e->file != NULL)
 			fprintf(stderr, "%s:%u: %s\n", e->file, e->line,
@@ -178,20 +176,49 @@ test(const char *file)
 		else
 			fprintf(stderr, "posthouse: %s\n", e->text);
 	}
+}
+
+static int
+test(const char *file)
+{
+	struct ph_arena *arena = ph_arena_create(NULL);
+	struct conf_errors errors = { .arena = arena };
+	int status = checker_test(file, arena, &errors);
+
+	tell_errors(&errors);
 	if (status == PH_OK)
 		printf("configuration %s is good\n", file);
 	ph_arena_free(arena);
 	return status == PH_OK ? EXIT_SUCCESS : EXIT_REFUSED;
 }
 
-/* name: a .so's path, or a module of the module folder. */
+/*
+ * Where the configuration says that modules are: that of -c, which must be
+ * right, or the usual one, if there is one that can be read. NULL: errors tell.
+ */
+static const char *
+module_dir_of(struct ph_arena *arena, const struct options *options,
+    struct conf_errors *errors)
+{
+	struct core_conf core = { 0 };
+	struct conf *conf;
+
+	if (!options->is_file_said && access(options->file, R_OK) != 0)
+		return PH_MODULE_DIR;
+	if (conf_load(arena, options->file, &conf, errors) == PH_OK &&
+	    core_conf_fill(arena, conf, &core, errors) == PH_OK)
+		return core.module_dir;
+	return options->is_file_said ? NULL : PH_MODULE_DIR;
+}
+
+/* name: a .so's path, or a module of the folder. */
 static const struct ph_module *
-find_module(const char *name, struct ph_err *err)
+find_module(const char *name, const char *dir, struct ph_err *err)
 {
 	char path[PATH_MAX];
 
 	if (strchr(name, '/') != NULL ? realpath(name, path) == NULL :
-	    snprintf(path, sizeof(path), "%s/%s.so", PH_MODULE_DIR, name) >=
+	    snprintf(path, sizeof(path), "%s/%s.so", dir, name) >=
 	        (int)sizeof(path)) {
 		ph_err_set(err, PH_NOT_FOUND, errno, "%s: %s", name,
 		    strerror(errno));
@@ -200,30 +227,48 @@ find_module(const char *name, struct ph_err *err)
 	return loader_open(path, err);
 }
 
+/* False: stderr tells. */
+static bool
+describe_module(struct ph_arena *arena, const struct options *options,
+    struct ph_buf *text)
+{
+	struct conf_errors errors = { .arena = arena };
+	const struct ph_module *module;
+	struct ph_err err = { 0 };
+	const char *dir = PH_MODULE_DIR;
+
+	if (strchr(options->describe, '/') == NULL)
+		dir = module_dir_of(arena, options, &errors);
+	if (dir == NULL) {
+		tell_errors(&errors);
+		return false;
+	}
+	module = find_module(options->describe, dir, &err);
+	if (module == NULL)
+		fprintf(stderr, "posthouse: %s\n", err.text);
+	else if (options->describe_mdoc)
+		module_describe_mdoc(module->name, module->options, text);
+	else
+		module_describe_snippet(module, text);
+	return module != NULL;
+}
+
 static int
-describe(const char *name, bool as_mdoc)
+describe(const struct options *options)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
-	const struct ph_module *module = NULL;
-	struct ph_err err = { 0 };
+	bool good = true;
 	struct ph_buf text;
-	bool is_core = strcmp(name, "core") == 0, good = true;
 
 	ph_buf_init(&text, arena, 1 << 20);
-	if (!is_core)
-		good = (module = find_module(name, &err)) != NULL;
-	if (is_core && as_mdoc)
+	if (strcmp(options->describe, "core") != 0)
+		good = describe_module(arena, options, &text);
+	else if (options->describe_mdoc)
 		core_describe_mdoc(&text);
-	else if (is_core)
+	else
 		core_describe_file(&text);
-	else if (good && as_mdoc)
-		module_describe_mdoc(module->name, module->options, &text);
-	else if (good)
-		module_describe_snippet(module, &text);
 	if (good)
 		fwrite(text.p, 1, text.n, stdout);
-	else
-		fprintf(stderr, "posthouse: %s\n", err.text);
 	ph_arena_free(arena);
 	return good ? EXIT_SUCCESS : EXIT_REFUSED;
 }
@@ -270,7 +315,7 @@ posthouse_main(int argc, char **argv)
 	if (options.check_facts)
 		return checker_main(&options.start);
 	if (options.describe != NULL)
-		return describe(options.describe, options.describe_mdoc);
+		return describe(&options);
 	file = realpath(options.file, NULL);
 	if (file == NULL) {
 		fprintf(stderr, "posthouse: %s: %s\n", options.file,

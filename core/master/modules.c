@@ -226,6 +226,32 @@ put_hooks(struct report *report, const struct module_facts *facts,
 		ph_buf_char(report->text, '}');
 }
 
+/* Those that the module itself keeps, in the order of their first use; in JSON
+ * an object, else a line of its own. */
+static void
+put_own(struct report *report, const struct module_facts *facts,
+    const struct tally *sum)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < TALLY_OWN && sum->own[i].name[0] != '\0';
+	     i++) {
+		if (!any && report->json)
+			begin_item(report, "counters");
+		if (!any && report->json)
+			ph_buf_char(report->text, '{');
+		if (!any && !report->json)
+			ph_buf_printf(report->text, "\n%s counters",
+			    facts->section);
+		if (!any)
+			report->is_first = true;
+		any = true;
+		put_number(report, sum->own[i].name, sum->own[i].n);
+	}
+	if (any && report->json)
+		ph_buf_char(report->text, '}');
+}
+
 /* --- sections that are not enabled --- */
 
 static void
@@ -259,6 +285,7 @@ modules_text(bool json, struct ph_buf *text)
 		if (ward->state == MODULE_OFF)
 			put_text(&report, "by", "operator");
 		put_counts(&report, facts, ward, &sum);
+		put_own(&report, facts, &sum);
 		put_hooks(&report, facts, &sum);
 		end_module(&report);
 	}

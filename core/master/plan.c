@@ -337,6 +337,17 @@ encode_checks(const struct plan *plan, struct ph_buf *record)
 	}
 }
 
+static void
+put_read(const struct conf_setting *setting, struct ph_buf *record)
+{
+	if (setting->type == CONF_TEXT && setting->text[0] == '/')
+		record_put_str(record, F_READ, setting->text);
+	for (size_t i = 0; setting->type == CONF_LIST &&
+	     setting->list[i] != NULL; i++)
+		if (setting->list[i][0] == '/')
+			record_put_str(record, F_READ, setting->list[i]);
+}
+
 /* Files that options name, as the operator wrote them: a module's own word is
  * no right to read. */
 static void
@@ -357,9 +368,8 @@ encode_reads(const struct plan *plan, enum role role, struct ph_buf *record)
 			const struct conf_setting *at = conf_setting(section,
 			    *name);
 
-			if (at != NULL && at->type == CONF_TEXT &&
-			    at->text[0] == '/')
-				record_put_str(record, F_READ, at->text);
+			if (at != NULL)
+				put_read(at, record);
 		}
 	}
 }

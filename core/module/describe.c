@@ -9,7 +9,7 @@ put_value(const struct ph_option *option, struct ph_buf *buf)
 {
 	bool plain = option->type == PH_OPTION_BOOL ||
 	    option->type == PH_OPTION_UINT || option->type == PH_OPTION_LIST ||
-	    option->type == PH_OPTION_NETS;
+	    option->type == PH_OPTION_NETS || option->type == PH_OPTION_PATHS;
 
 	if (option->fallback == NULL)
 		ph_buf_str(buf, "\"\"");
@@ -40,6 +40,9 @@ put_range(const struct ph_option *option, struct ph_buf *buf)
 		break;
 	case PH_OPTION_LIST:
 		ph_buf_str(buf, "a list of texts");
+		break;
+	case PH_OPTION_PATHS:
+		ph_buf_str(buf, "a list of absolute paths");
 		break;
 	case PH_OPTION_NETS:
 		ph_buf_str(buf, "a list of networks");

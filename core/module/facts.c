@@ -47,7 +47,7 @@ put_paths(struct ph_buf *buf, const struct ph_module *module)
 	const struct ph_option *at = module->options;
 
 	for (; at != NULL && at->name != NULL; at++)
-		if (at->type == PH_OPTION_PATH)
+		if (at->type == PH_OPTION_PATH || at->type == PH_OPTION_PATHS)
 			record_put_str(buf, FACT_PATH, at->name);
 }
 

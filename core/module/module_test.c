@@ -195,6 +195,8 @@ static const struct ph_option options[] = {
 	PH_OPT_PATH("path", struct values, path, NULL, "A path"),
 	PH_OPT_LIST("list", struct values, list, 0, 9, "[ \"a\", \"b\" ]",
 	    "A list"),
+	PH_OPT_PATHS("paths", struct values, list, 0, 9, "[ \"/a\" ]",
+	    "Paths"),
 	PH_OPT_NETS("nets", struct values, nets, 0, 9, "[]", "Networks"),
 	PH_OPT_CHOICE("choice", struct values, choice, choices, "one",
 	    "A \"choice\""),
@@ -240,6 +242,7 @@ START_TEST(the_snippet_shows_every_option_at_its_default)
 	    "\t# A text (a text).\n\ttext = \"back\\\\slash\";\n"
 	    "\t# A path (an absolute path). Must be set.\n\t#path = \"\";\n"
 	    "\t# A list (a list of texts).\n\tlist = [ \"a\", \"b\" ];\n"
+	    "\t# Paths (a list of absolute paths).\n\tpaths = [ \"/a\" ];\n"
 	    "\t# Networks (a list of networks).\n\tnets = [];\n"
 	    "\t# A \"choice\" (\"one\" or \"two\").\n\tchoice = \"one\";\n"
 	    "};\n");

@@ -11,6 +11,7 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/place.h"
 #include "pipeline/reply.h"
+#include "pipeline/value.h"
 
 enum {
 	TEXT_MAX = 400,
@@ -108,6 +109,13 @@ clean(struct ph_call *call, const char *fmt, va_list args)
 	return text;
 }
 
+static const char *
+field_value(struct ph_call *call, const char *fmt, va_list args)
+{
+	return value_clean(call->arena,
+	    ph_slice_str(ph_arena_vprintf(call->arena, fmt, args)));
+}
+
 /* "x.y.z" of the class, RFC 3463. */
 static const char *
 enhanced_of(struct ph_call *call, const char *enhanced, int class)
@@ -170,6 +178,12 @@ ph_score(struct ph_call *call, double points)
 {
 	if (points > -1e6 && points < 1e6)
 		call->score += points;
+}
+
+double
+ph_call_score(const struct ph_call *call)
+{
+	return (double)call->score_so_far / 1000 + call->score;
 }
 
 static bool
@@ -243,7 +257,7 @@ ph_add_header(struct ph_call *call, const char *name, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	value = clean(call, fmt, args);
+	value = field_value(call, fmt, args);
 	va_end(args);
 	ph_buf_init(&field, call->arena, FIELD_MAX);
 	if (call->stage < PH_STAGES && field_put(&field, name, value))
@@ -261,7 +275,7 @@ static void
 change_field(struct ph_call *call, enum field_change change, unsigned at,
     const char *name, const char *fmt, va_list args)
 {
-	const char *value = clean(call, fmt, args);
+	const char *value = field_value(call, fmt, args);
 
 	if (may_change(call))
 		field_put_change(&call->changes, change, at, name, value);
@@ -387,6 +401,12 @@ void *
 ph_call_session_state(struct ph_call *call, size_t size)
 {
 	return session_state_of(call->state, call->instance, size);
+}
+
+struct ph_arena *
+ph_call_message_arena(struct ph_call *call)
+{
+	return message_state_arena(call->state);
 }
 
 struct ph_arena *

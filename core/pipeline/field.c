@@ -5,7 +5,10 @@
 #include "base/record.h"
 #include "role/messages.h"
 
-enum { LINE = 78 };
+enum {
+	LINE = 78,
+	LINE_MAX_OCTETS = 998, /* RFC 5322 s2.1.1 */
+};
 
 static bool
 is_field_name(const char *name)
@@ -35,6 +38,13 @@ field_put(struct ph_buf *buf, const char *name, const char *value)
 		if (line + n > LINE && *value == ' ') {
 			ph_buf_str(&field, "\r\n");
 			line = 0;
+		}
+		if (line + n > LINE_MAX_OCTETS && line < LINE_MAX_OCTETS) {
+			n = LINE_MAX_OCTETS - line;
+		} else if (line == LINE_MAX_OCTETS) {
+			ph_buf_str(&field, "\r\n ");
+			line = 1;
+			continue;
 		}
 		ph_buf_add(&field, value, n);
 		line += n;

@@ -5,9 +5,10 @@
 
 #include <posthouse/arena.h>
 
-enum { FIELD_MAX = 900 }; /* octets of one */
+enum { FIELD_MAX = 24 << 10 }; /* octets of one */
 
-/* Append "Name: value", folded at spaces, with its CRLF. The value is one line.
+/* Append "Name: value", folded at spaces, with its CRLF; a word too long for a
+ * line is broken. The value is one line.
  * False, and nothing is added: no name of a field, or too long. */
 bool field_put(struct ph_buf *buf, const char *name, const char *value);
 /* Whether it is one whole field with its CRLF, perhaps folded, so that nothing

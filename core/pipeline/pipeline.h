@@ -40,6 +40,7 @@ struct ph_call {
 	const char *fault;     /* of the module's code, which it survives */
 	const char *enhanced, *text;
 	double score;
+	int64_t score_so_far; /* thousandths; shown, not answered */
 	struct ph_buf changes; /* F_ADD_HEADER, F_EDIT, F_ENVELOPE */
 	struct body_edit *body; /* NULL: as it came */
 	uint64_t micros;
@@ -77,6 +78,7 @@ void session_state_drop(struct ph_slice session);
 void *session_state_of(struct session_state *state,
     const struct module_instance *instance, size_t size);
 struct ph_arena *session_state_arena(struct session_state *state);
+struct ph_arena *message_state_arena(struct session_state *state);
 /* A section's own of the message under way. */
 void *message_state_of(struct session_state *state,
     const struct module_instance *instance, size_t size);

@@ -33,6 +33,7 @@ struct outcome {
 enum { SHORT_MS = 30, LONG_MS = 30000 };
 
 static char order_of_calls[64];
+static double score_seen; /* by the last one */
 static struct ph_event never;
 
 static void
@@ -59,6 +60,7 @@ play(struct ph_call *call, const void *conf)
 	spin(part->spin_us);
 	if (part->score > 0 || part->score < 0)
 		ph_score(call, part->score);
+	score_seen = ph_call_score(call);
 	if (part->header != NULL)
 		ph_add_header(call, "X-Part", "%s", part->header);
 	if (part->code >= 500)
@@ -495,6 +497,8 @@ START_TEST(a_shadow_is_recorded_and_changes_nothing)
 	ck_assert_str_eq(outcome.traces,
 	    "(shadow=reject) real=next after=next ");
 	ck_assert_int_eq(outcome.score, -1000);
+	/* what others of its order say is not known yet, nor a shadow's */
+	ck_assert(score_seen < -0.99 && score_seen > -1.01);
 	ck_assert_str_eq(outcome.headers, "");
 	ck_assert_str_eq(outcome.text, "");
 	outcome = with_failure(&waits, ON_FAILURE_REJECT, MODE_SHADOW);

@@ -464,6 +464,7 @@ pipeline_run(const struct generation *generation,
 			    body_fd != shown_body ? body_fd : -1);
 		shown = reply->n;
 		shown_body = body_fd;
+		now.score_so_far = request->score_so_far + points;
 		show(&group, &now);
 		run_group(&group, request->arena);
 		best = settle(&group, best, &points, reply);

@@ -251,6 +251,12 @@ session_state_arena(struct session_state *state)
 	return state->arena;
 }
 
+struct ph_arena *
+message_state_arena(struct session_state *state)
+{
+	return message_of(state)->arena;
+}
+
 void
 session_state_get(struct session_state *state)
 {

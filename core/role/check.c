@@ -220,6 +220,7 @@ take_call(struct bus_request *request, struct ph_call *call)
 	call->content_skip = call->header.n;
 	call->recipient_count = (size_t)record_get_u64(record,
 	    F_RECIPIENT_COUNT, 0);
+	call->score_so_far = (int64_t)record_get_u64(record, F_SCORE, 0);
 	call->recipients = take_recipients(request->arena, record,
 	    &call->recipients_known);
 	return true;

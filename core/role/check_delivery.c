@@ -152,6 +152,8 @@ turn_main(void *arg)
 		.header = subject->header, .content = subject->content,
 		.recipient_count = 1,
 		.content_fd = -1,
+		.score_so_far = (int64_t)record_get_u64(subject->origin,
+		    F_SCORE, 0),
 		.delivery = take_delivery(subject, turn->record),
 		.decision = check_decision(subject->arena, turn->record) };
 	char name[ID_TEXT_MAX];

@@ -89,6 +89,7 @@ enum message_type {
 	 * F_PEER? F_CLIENT_PORT F_LOCAL F_LOCAL_PORT F_HELO? F_TLS? F_TLS_PEER?
 	 * F_TLS_SUBJECT? F_TLS_ISSUER? F_TLS_VERIFIED? F_USER?), the
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
+	 * F_SCORE? so far,
 	 * F_HEADER? at data, fd of the content at message;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
 	 * F_ADD_HEADER* F_EDIT* F_ENVELOPE* (in the order of their

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "log/log.h"
+#include "loop/fiber.h"
 #include "role/confine.h"
 
 static const uint8_t key[TOKEN_KEY_SIZE] = { 1, 2, 3 };
@@ -115,6 +117,54 @@ START_TEST(percentiles_count_calls)
 	ck_assert_uint_eq(tally_percentile(&sum.hook[3], 50), 5);
 	ck_assert_uint_eq(tally_percentile(&sum.hook[3], 98), 5);
 	ck_assert_uint_ge(tally_percentile(&sum.hook[3], 99), 1000);
+}
+END_TEST
+
+static void
+count(void *arg)
+{
+	struct log_context context = { .module = "check_own" };
+
+	(void)arg;
+	ph_count("nobodys", 1); /* no module runs */
+	fiber_context_set(&context);
+	ph_count("listed", 2);
+	ph_count("a_name_of_24_octets_____", 1);
+	ph_count("No", 1);
+	ph_count("", 1);
+	ph_count("clean", 1);
+	ph_count("listed", 3);
+	fiber_context_set(NULL);
+	fiber_runtime_stop();
+}
+
+START_TEST(a_module_has_counters_of_its_own)
+{
+	struct tally sum = { .module = "" }, *tally = tally_of("check_own");
+
+	fiber_runtime_init();
+	fiber_start(count, NULL);
+	fiber_runtime_run();
+	ck_assert_str_eq(tally->own[0].name, "listed");
+	ck_assert_uint_eq(tally->own[0].n, 5);
+	ck_assert_str_eq(tally->own[1].name, "clean");
+	ck_assert_str_eq(tally->own[2].name, "");
+	/* another process met them in another order; a page may be garbage */
+	tally_own(&sum, "clean", 10);
+	memset(tally->own[2].name, 'n', sizeof(tally->own[2].name));
+	tally_add(&sum, tally);
+	ck_assert_str_eq(sum.own[0].name, "clean");
+	ck_assert_uint_eq(sum.own[0].n, 11);
+	ck_assert_uint_eq(sum.own[1].n, 5);
+	ck_assert_str_eq(sum.own[2].name, "");
+	for (unsigned i = 0; i < 2 * TALLY_OWN; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%u", i);
+		tally_own(&sum, name, 1);
+	}
+	ck_assert_uint_eq(sum.own[TALLY_OWN - 1].n, 1);
+	tally_own(NULL, "clean", 1);
 }
 END_TEST
 
@@ -250,6 +300,7 @@ main(void)
 	tcase_add_test(tcase, notes_are_cut_to_the_page);
 	tcase_add_test(tcase, latencies_are_told_to_within_a_quarter);
 	tcase_add_test(tcase, percentiles_count_calls);
+	tcase_add_test(tcase, a_module_has_counters_of_its_own);
 	tcase_add_test(tcase, a_full_page_counts_no_more_modules);
 #if !defined(__SANITIZE_ADDRESS__)
 	tcase_add_test(tcase, edge_loses_the_calls_it_never_needs);

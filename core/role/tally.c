@@ -8,6 +8,8 @@
 
 #include <time.h>
 
+#include "log/log.h"
+#include "loop/fiber.h"
 #include "role/role.h"
 
 enum { EXACT = 8, EXACT_BITS = 3 }; /* buckets of one microsecond each */
@@ -99,6 +101,54 @@ tally_miss(struct tally *tally)
 		tally->missed++;
 }
 
+static bool
+is_counter(const char *name)
+{
+	size_t n = strnlen(name, PH_COUNTER_NAME_MAX + 1);
+
+	return n > 0 && n <= PH_COUNTER_NAME_MAX &&
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
+}
+
+void
+tally_own(struct tally *tally, const char *name, uint64_t n)
+{
+	struct tally_own *at = tally != NULL ? tally->own : NULL;
+	const struct tally_own *end = at + TALLY_OWN;
+
+	if (at == NULL || !is_counter(name))
+		return;
+	while (at != end && at->name[0] != '\0' &&
+	    strncmp(at->name, name, sizeof(at->name)) != 0)
+		at++;
+	if (at == end)
+		return;
+	if (at->name[0] == '\0')
+		memcpy(at->name, name, strlen(name) + 1);
+	at->n += n;
+}
+
+void
+ph_count(const char *name, uint64_t n)
+{
+	const struct log_context *context = fiber_context();
+
+	if (context != NULL && context->module != NULL)
+		tally_own(tally_of(context->module), name, n);
+}
+
+/* Another process may have them in another order, and none may be trusted. */
+static void
+add_own(struct tally *sum, const struct tally *page)
+{
+	for (unsigned i = 0; i < TALLY_OWN; i++) {
+		char name[sizeof(page->own[i].name) + 1] = "";
+
+		memcpy(name, page->own[i].name, sizeof(page->own[i].name));
+		tally_own(sum, name, page->own[i].n);
+	}
+}
+
 void
 tally_add(struct tally *sum, const struct tally *page)
 {
@@ -113,6 +163,7 @@ tally_add(struct tally *sum, const struct tally *page)
 		for (unsigned i = 0; i < TALLY_BUCKETS; i++)
 			sum->hook[h].bucket[i] += page->hook[h].bucket[i];
 	}
+	add_own(sum, page);
 }
 
 uint64_t

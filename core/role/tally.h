@@ -8,12 +8,20 @@
 #define CORE_ROLE_TALLY_H
 
 #include <posthouse/check.h>
+#include <posthouse/count.h>
 
 enum {
 	TALLIES = 64,           /* modules of one process that are counted */
 	TALLY_WORK = PH_STAGES_ALL, /* the hook of what is no check */
 	TALLY_HOOKS,
 	TALLY_BUCKETS = 116,    /* of latencies: up to 17 minutes */
+	TALLY_OWN = PH_COUNTERS_MAX,
+};
+
+/* A counter that the module itself keeps. */
+struct tally_own {
+	char name[PH_COUNTER_NAME_MAX + 1]; /* "": free */
+	uint64_t n;
 };
 
 /* How a call ended: below TALLY_LATE, the verdict. */
@@ -38,6 +46,7 @@ struct tally {
 	uint64_t missed;        /* told, and there was no room */
 	uint64_t grown;         /* octets, while memory was watched */
 	struct tally_hook hook[TALLY_HOOKS];
+	struct tally_own own[TALLY_OWN];
 };
 
 /* The place of a module on the page of this process, taken when it is new.
@@ -53,6 +62,8 @@ void tally_miss(struct tally *tally);
 /* A call that was not made: TALLY_OUT. */
 void tally_skip(struct tally *tally);
 uint64_t tally_micros(void);
+/* One of the module's own; nothing when it has no such name or no room. */
+void tally_own(struct tally *tally, const char *name, uint64_t n);
 
 /* Add what a page says to a sum. */
 void tally_add(struct tally *sum, const struct tally *page);

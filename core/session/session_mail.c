@@ -207,12 +207,15 @@ static void
 put_origin(struct ph_mail *mail, struct ph_buf *buf)
 {
 	struct ph_session *session = mail->session;
+	int64_t score = session->score.sum + mail->score.sum;
 	size_t mark;
 
 	if (session->generation->stages >> PH_STAGES == 0)
 		return;
 	mark = record_begin(buf, F_ORIGIN);
 	session_put(session, buf);
+	if (score != 0)
+		record_put_u64(buf, F_SCORE, (uint64_t)score);
 	ph_buf_slice(buf, ph_buf_content(&session->notes));
 	ph_buf_slice(buf, ph_buf_content(&mail->notes));
 	record_end(buf, mark);

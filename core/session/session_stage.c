@@ -255,10 +255,16 @@ session_take_outcome(struct ph_session *session, enum ph_stage stage,
 }
 
 static void
-put_envelope(struct ph_buf *buf, enum ph_stage stage, struct ph_mail *mail,
-    struct ph_slice recipient)
+put_request(struct ph_buf *buf, const struct ph_session *session,
+    enum ph_stage stage, struct ph_mail *mail, struct ph_slice recipient)
 {
+	int64_t score = session->score.sum +
+	    (mail != NULL ? mail_score(mail)->sum : 0);
+
+	session_put(session, buf);
 	record_put_u64(buf, F_STAGE, stage);
+	if (score != 0)
+		record_put_u64(buf, F_SCORE, (uint64_t)score);
 	if (recipient.p != NULL)
 		record_put(buf, F_RECIPIENT, recipient);
 	if (mail != NULL)
@@ -308,8 +314,7 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 		return not_shown(session, status);
 	arena = ph_arena_create(NULL);
 	ph_buf_init(&buf, arena, BUS_MESSAGE_LIMIT);
-	session_put(session, &buf);
-	put_envelope(&buf, stage, mail, recipient);
+	put_request(&buf, session, stage, mail, recipient);
 	session->was_asked = true;
 	status = buf.full ? PH_TOO_BIG :
 	    check_ask(record_crc(0, session->id, strlen(session->id)),
@@ -346,8 +351,7 @@ observe(struct ph_session *session, enum ph_stage stage,
 	if (!asked_observers(session->generation, stage, &known))
 		return;
 	ph_buf_init(&buf, NULL, BUS_MESSAGE_LIMIT);
-	session_put(session, &buf);
-	put_envelope(&buf, stage, mail, recipient);
+	put_request(&buf, session, stage, mail, recipient);
 	mark = record_begin(&buf, F_DECISION);
 	record_put_u64(&buf, F_VERDICT, outcome->verdict);
 	record_put_u64(&buf, F_CODE, (uint64_t)outcome->code);

@@ -276,7 +276,20 @@ stored(struct run *run, const char *key)
 	return value.p != NULL ? ph_arena_slice(run->arena, value).p : NULL;
 }
 
-/* "KEY" or "KEY = PATTERN": what the module has in the store, or noted. */
+static const char *
+counted(struct run *run, const char *key)
+{
+	const struct tally *tally = tally_of(run->section);
+
+	for (unsigned i = 0; tally != NULL && i < TALLY_OWN; i++)
+		if (strcmp(tally->own[i].name, key) == 0)
+			return ph_arena_printf(run->arena, "%llu",
+			    (unsigned long long)tally->own[i].n);
+	return NULL;
+}
+
+/* "KEY" or "KEY = PATTERN": what the module has in the store, noted or
+ * counted. */
 static void
 judge_kept(struct judging *j,
     const char *(*look_up)(struct run *run, const char *key))
@@ -315,7 +328,7 @@ judge_one(struct judging *j, const char *word)
 	else if (strcmp(word, "fault") == 0)
 		judge_text(j, o->failure);
 	else if (strcmp(word, "score") == 0)
-		judge_number(j, o->score);
+		judge_number(j, (double)o->points / 1000);
 	else if (strcmp(word, "asked") == 0)
 		judge_number(j, o->asked);
 	else if (strcmp(word, "within") == 0)
@@ -332,6 +345,8 @@ judge_one(struct judging *j, const char *word)
 		judge_kept(j, stored);
 	else if (strcmp(word, "note") == 0)
 		judge_kept(j, noted);
+	else if (strcmp(word, "counted") == 0)
+		judge_kept(j, counted);
 	else
 		run_fail(j->run, j->expect->line,
 		    "nothing is known of \"expect %s\"", word);

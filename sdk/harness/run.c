@@ -209,6 +209,7 @@ end_session(struct run *run)
 	session_free(run->session);
 	run->session = NULL;
 	run->taken = (struct ph_slice){ NULL, 0 };
+	run->session_score = 0;
 	end_mail(run);
 }
 
@@ -354,6 +355,7 @@ step_message(struct run *run, const struct script_command *step,
 	run->taken_sender = run->sender;
 	run->taken = call.content;
 	run->taken_header = header;
+	run->taken_score = run->session_score + run->score;
 	end_mail(run);
 }
 

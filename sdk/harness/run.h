@@ -32,7 +32,7 @@ struct run_outcome {
 	int code;                         /* 0: none */
 	const char *enhanced, *text;      /* text: of a refusal, or the reason */
 	const char *failure;              /* NULL: it answered */
-	double score;
+	int64_t points;                   /* of the stage, thousandths */
 	struct ph_slice headers;          /* fields added, unfolded, with \n */
 	struct ph_slice edits;            /* "change 1 Name: value\n" */
 	bool is_replaced;                 /* the body: */
@@ -69,7 +69,7 @@ struct run {
 	                       * behind the queue; absent: none */
 	struct ph_slice *recipients;
 	size_t recipient_count;
-	double score;
+	int64_t session_score, score, taken_score; /* thousandths, as summed */
 };
 
 /* Run it; the process should end after. Returns whether all was well. */

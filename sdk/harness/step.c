@@ -221,8 +221,7 @@ take_reply(struct run *run, struct ph_slice reply, struct run_outcome *outcome)
 	ph_buf_init(&edits, run->arena, REPLY_MAX);
 	outcome->outcome = (enum ph_verdict)record_get_u64(reply, F_VERDICT,
 	    PH_ACCEPT);
-	outcome->score = (double)(int64_t)record_get_u64(reply, F_SCORE, 0) /
-	    1000;
+	outcome->points = (int64_t)record_get_u64(reply, F_SCORE, 0);
 	outcome->code = (int)record_get_u64(reply, F_CODE, 0);
 	outcome->enhanced = text_of(run->arena, reply, F_ENHANCED);
 	while (record_next(&rest, &field))
@@ -301,6 +300,8 @@ run_stage(struct run *run, const struct script_command *at,
 	session_state_message(call.state, run->transaction);
 	session_state_get(call.state);
 	call.stage = stage;
+	call.score_so_far = stage < PH_STAGES ? run->session_score +
+	    run->score : run->taken_score;
 	if (stage < PH_STAGES) {
 		call.sender = run->sender;
 		call.recipient_count = run->recipient_count;
@@ -322,6 +323,8 @@ run_stage(struct run *run, const struct script_command *at,
 	take_reply(run, ph_buf_content(&step.reply), outcome_out);
 	take_body(run, step.body_fd, outcome_out);
 	take_faults(run, outcome_out);
-	run->score += outcome_out->score;
+	if (stage < PH_STAGES)
+		*(run->transaction != 0 ? &run->score : &run->session_score) +=
+		    outcome_out->points;
 	ph_arena_free(arena);
 }

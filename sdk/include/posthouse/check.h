@@ -10,6 +10,7 @@
 #ifndef POSTHOUSE_CHECK_H
 #define POSTHOUSE_CHECK_H
 
+#include <posthouse/count.h>
 #include <posthouse/dns.h>
 #include <posthouse/fiber.h>
 #include <posthouse/log.h>
@@ -96,8 +97,19 @@ PH_EXPORT void ph_reason(struct ph_call *call, const char *fmt, ...)
 /* Add to the message's score, summed over modules and stages; before mail, to
  * that of every message of the session. The section `policy` decides on it. */
 PH_EXPORT void ph_score(struct ph_call *call, double points);
-/* Put a header field in front of the others, above those of earlier orders;
- * value is folded by the core. */
+/*
+ * The sum so far: of earlier stages and orders, and what this hook added; for a
+ * hook behind the queue, of all stages before it (while one of these modules was
+ * on when the message came; else 0). Since minor 5.
+ */
+PH_EXPORT double ph_call_score(const struct ph_call *call);
+/*
+ * Put a header field in front of the others, above those of earlier orders. The
+ * value is unstructured text of up to 8,192 octets, cut there: the core folds it
+ * at blanks (so who signs a field gives long words, as base64, some), takes the
+ * folds that are in it out, and writes words in UTF-8 as encoded words (RFC
+ * 2047); octets that are neither become "?".
+ */
 PH_EXPORT void ph_add_header(struct ph_call *call, const char *name,
     const char *fmt, ...) PH_PRINTF(3, 4);
 
@@ -169,6 +181,9 @@ PH_EXPORT const char *ph_call_note(const struct ph_call *call,
 /* Memory of this module's section for this message, from mail on: as
  * ph_call_session_state, zeroed again when the next message begins. */
 PH_EXPORT void *ph_call_message_state(struct ph_call *call, size_t size);
+/* Where that memory lives: what a later stage of this message wants. It ends when
+ * the next one begins, or with the session. Since minor 5. */
+PH_EXPORT struct ph_arena *ph_call_message_arena(struct ph_call *call);
 /*
  * Memory of this module's section for this session (kept between stages): the
  * same zeroed size octets each time, also when the configuration changed in

@@ -4,9 +4,9 @@
  * read again when it changed: lists of senders, names, domains.
  *
  * The server keeps what it read for all who ask, so a module needs no state of
- * its own. Roles are confined: a check may read what an option of the type path
- * names, what is below /etc, /usr and /opt, and its role's own folder, check in
- * data_dir. Since minor 2.
+ * its own. Roles are confined: a check may read what options of the types path
+ * and paths name, what is below /etc, /usr and /opt, and its role's own folder,
+ * check in data_dir. Since minor 2.
  */
 #ifndef POSTHOUSE_LINES_H
 #define POSTHOUSE_LINES_H

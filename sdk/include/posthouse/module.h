@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define PH_ABI_MAJOR 1
-#define PH_ABI_MINOR 4
+#define PH_ABI_MINOR 5
 
 /* What the loader reads before anything else; major must agree, minor must
  * not be newer than the server's, size must be at least that minor's. */

@@ -29,6 +29,7 @@ enum ph_option_type {
 	PH_OPTION_LIST,    /* const char *const *, NULL-terminated */
 	PH_OPTION_NETS,    /* struct ph_net_list */
 	PH_OPTION_CHOICE,  /* unsigned, index into choices */
+	PH_OPTION_PATHS,   /* as LIST, each absolute; since minor 5 */
 };
 
 /* The value of a PH_OPTION_NETS member. */
@@ -58,8 +59,8 @@ struct ph_option {
  * string. def: the default as written in a file, but for the quotes of a string;
  * NULL: the option must be set. ch: the choices, ended by NULL; the member is an
  * index. d: one line for the snippet and the manual. A PATH is absolute, or empty
- * where the default is. A SECRET is a string that is never printed. def of LIST
- * and NETS: "[]" or "[\"a\", \"b\"]". PH_OPT_END ends the table.
+ * where the default is; of PATHS each is absolute. A SECRET is a string that is never printed. def of LIST,
+ * PATHS and NETS: "[]" or "[\"a\", \"b\"]". PH_OPT_END ends the table.
  */
 #define PH_OPT_(n, t, s, m, lo, hi, def, ch, d, sec)                        \
 	{ .name = n, .type = t, .offset = offsetof(s, m), .min = lo,        \
@@ -81,6 +82,8 @@ struct ph_option {
 	PH_OPT_(n, PH_OPTION_PATH, s, m, 0, 1024, def, NULL, d, false)
 #define PH_OPT_LIST(n, s, m, lo, hi, def, d) \
 	PH_OPT_(n, PH_OPTION_LIST, s, m, lo, hi, def, NULL, d, false)
+#define PH_OPT_PATHS(n, s, m, lo, hi, def, d) \
+	PH_OPT_(n, PH_OPTION_PATHS, s, m, lo, hi, def, NULL, d, false)
 #define PH_OPT_NETS(n, s, m, lo, hi, def, d) \
 	PH_OPT_(n, PH_OPTION_NETS, s, m, lo, hi, def, NULL, d, false)
 #define PH_OPT_CHOICE(n, s, m, ch, def, d) \

@@ -13,6 +13,7 @@
 #ifndef POSTHOUSE_ROUTER_H
 #define POSTHOUSE_ROUTER_H
 
+#include <posthouse/count.h>
 #include <posthouse/fiber.h>
 #include <posthouse/log.h>
 #include <posthouse/module.h>
