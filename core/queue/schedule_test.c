@@ -9,8 +9,8 @@
 
 #include "base/record.h"
 #include "loop/fiber.h"
+#include "queue/attempt.h"
 #include "queue/envelope.h"
-#include "queue/queue.h"
 #include "role/generation.h"
 
 enum { JOBS = 4096 };
@@ -463,6 +463,45 @@ START_TEST(who_waited_too_long_at_a_dead_destination_hears_of_it)
 }
 END_TEST
 
+START_TEST(all_who_waited_too_long_hear_the_last_words_of_their_destination)
+{
+	struct entry *entry = NULL, *other = NULL;
+	struct attempt a = { .arena = arena };
+	struct lane *lane;
+
+	for (unsigned i = 0; i < 10; i++) {
+		other = entry;
+		entry = send("news@a.test", "dead.test", 2);
+	}
+	while (begun_n > 0)
+		end(0, PACE_NO_ANSWER);
+	lane = entry->recipients[0].lane;
+	/* nobody has these words but the lane */
+	recipient_say(&other->recipients[0], 451, (struct ph_slice){ 0 },
+	    PH_LIT("mx.dead.test"), PH_LIT("not now"));
+	recipient_say(&other->recipients[0], 0, (struct ph_slice){ 0 },
+	    (struct ph_slice){ 0 }, (struct ph_slice){ 0 });
+	ck_assert_uint_eq(lane->said->references, 1);
+	entry->begun_at -= 86400;
+	schedule_due(entry);
+	ck_assert_uint_eq(begun_n, 1);
+	a.job = begun[0];
+	a.entry = entry;
+	a.changed = ph_arena_array(arena, 2, sizeof(*a.changed));
+	results_give_up(&a); /* each is told something new: "4.4.7" */
+	for (size_t i = 0; i < 2; i++) {
+		const struct queue_recipient *r = &entry->recipients[i];
+
+		ck_assert_int_eq(r->state, QUEUE_DB_FAILED);
+		ck_assert_int_eq(r->said->reply->code, 451);
+		ck_assert_str_eq(r->said->reply->enhanced, "4.4.7");
+		ck_assert_str_eq(r->said->reply->reason, "not now");
+		ck_assert_str_eq(said_host(r->said), "mx.dead.test");
+		ck_assert(a.changed[i]);
+	}
+}
+END_TEST
+
 START_TEST(names_given_by_hand_have_no_case)
 {
 	struct ph_buf record;
@@ -602,6 +641,8 @@ main(void)
 	tcase_add_test(all, names_given_by_hand_have_no_case);
 	tcase_add_test(all,
 	    who_waited_too_long_at_a_dead_destination_hears_of_it);
+	tcase_add_test(all,
+	    all_who_waited_too_long_hear_the_last_words_of_their_destination);
 	tcase_add_test(all,
 	    finds_destinations_again_however_many_there_are);
 	tcase_add_test(all, what_is_old_is_tried_when_its_destination_works);
