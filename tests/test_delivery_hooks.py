@@ -420,6 +420,25 @@ class Hooks(unittest.TestCase):
         self.assertTrue(remote.messages[0][2].endswith(text[-3000:]))
         self.assertTrue(box.inbox("bob", 1)[0].endswith(text[-3000:]))
 
+    def test_of_ten_thousand_each_has_what_is_said_for_him(self):
+        """However much the rows of all of them weigh."""
+        host = "l" * 60 + "." + "m" * 60 + ".test"
+        box, remote = self.far(
+            "smtp_submission: { max_recipients = 10000; };"
+            f"router_routes: {{ routes = [ \"a.test transport_smtp {host}\" ]; }};")
+        to = ["bob@example.test", "onward@a.test", "quarantine@a.test"]
+        to += [f"discard+{n}@a.test" for n in range(10000 - len(to))]
+        self.send(box, *to, text=TEXT.replace(b"part", b"away"))
+        until(lambda: b"I have got NUMBER 1" in b"".join(
+            box.inbox("alice", 1)), "the answer", 120)
+        until(lambda: "plain@far.test" in arrived(remote), "what is sent on",
+              120)
+        box.lines(" quarantined ", "to=quarantine@a.test")
+        until(lambda: "queue.0 messages 1\n" in box.ctl("status").stdout,
+              "nothing left but what is held", 120)
+        self.assertNotIn(" not_set_aside ", box.log())
+        self.assertEqual(len(remote.messages), 1)
+
     def test_an_answer_is_sent_and_never_to_a_machine(self):
         box, remote = self.far()
         text = TEXT.replace(b"part", b"away")

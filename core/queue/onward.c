@@ -107,15 +107,29 @@ octets_of(const struct queue_db_message *message)
 	return octets;
 }
 
-/* More would spoil the op: they come with the next attempt. */
-static bool
-has_room(const struct attempt *a, const struct queue_db_message *message)
+/* One more message. More than there is room for would spoil the op: PH_BUSY,
+ * with the next attempt; PH_TOO_BIG when it is too much by itself. */
+static int
+take(struct attempt *a, struct onward *onward)
 {
-	size_t octets = octets_of(message);
+	size_t octets = octets_of(&onward->message);
 
 	for (const struct onward *at = a->made; at != NULL; at = at->next)
 		octets += octets_of(&at->message);
-	return octets <= ROWS_MAX;
+	if (octets > ROWS_MAX)
+		return a->made != NULL ? PH_BUSY : PH_TOO_BIG;
+	onward->next = a->made;
+	a->made = onward;
+	return PH_OK;
+}
+
+/* The same, of one with the body of its parent. Suspends. */
+static int
+take_copy(struct attempt *a, struct onward *onward)
+{
+	int status = take(a, onward);
+
+	return status == PH_OK ? copy_body(a, &onward->message.body) : status;
 }
 
 /* --- held --- */
@@ -166,9 +180,7 @@ hold(struct attempt *a, const struct queue_db_message *parent,
 	onward->message.recipient_count = 1;
 	onward->message.envelope = held_envelope(a, parent->envelope,
 	    &a->answers[r->index]);
-	onward->next = a->made;
-	a->made = onward;
-	return copy_body(a, &onward->message.body);
+	return take_copy(a, onward);
 }
 
 /* --- sent on --- */
@@ -339,11 +351,7 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
 	onward->message.recipients = rows.all;
 	onward->message.recipient_count = rows.count;
 	onward->message.envelope = ph_buf_content(&buf);
-	if (!has_room(a, &onward->message))
-		return a->made != NULL ? PH_BUSY : PH_TOO_BIG;
-	onward->next = a->made;
-	a->made = onward;
-	return copy_body(a, &onward->message.body);
+	return take_copy(a, onward);
 }
 
 /* --- answers --- */
@@ -416,11 +424,7 @@ reply(struct attempt *a, const struct queue_recipient *r,
 		.recipient_count = rows.count, .body.fd = -1,
 		.body.octets = reply_content(a, content) };
 	onward->message.size_bytes = onward->message.body.octets.n;
-	if (!has_room(a, &onward->message))
-		return a->made != NULL ? PH_BUSY : PH_TOO_BIG;
-	onward->next = a->made;
-	a->made = onward;
-	return PH_OK;
+	return take(a, onward);
 }
 
 /* RFC 3834 s2: a null sender is never answered, whatever check says. */
@@ -471,8 +475,6 @@ prepare(struct attempt *a, const struct queue_db_message *parent,
 
 	if (parent->id == 0)
 		status = PH_UNAVAILABLE;
-	else if (!has_room(a, parent))
-		status = PH_BUSY;
 	else if (answer->verdict == PH_QUARANTINE)
 		status = hold(a, parent, r);
 	else if (record_get(answer->asks, F_REDIRECT).p != NULL)
