@@ -88,8 +88,24 @@ apply_update(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	return rc;
 }
 
+/* False: it says so already. */
+static bool
+change_row(const struct action *action, struct row_message *message)
+{
+	if (action->kind == ORDER_MESSAGE) {
+		if (message->order == action->order)
+			return false;
+		message->order = action->order;
+		return true;
+	}
+	if (message->priority == action->priority)
+		return false;
+	message->priority = action->priority;
+	return true;
+}
+
 static int
-apply_order(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
+apply_change(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
     const struct action *action)
 {
 	struct row_message message;
@@ -98,9 +114,8 @@ apply_order(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	struct ph_slice k = { key, sizeof(key) };
 	int rc = get_message(db, txn, action->id, &buf, &message);
 
-	if (rc == 0 && message.order != action->order) {
+	if (rc == 0 && change_row(action, &message)) {
 		key_of_id(action->id, key);
-		message.order = action->order;
 		rc = table_put(db, txn, T_MESSAGES, k,
 		    row_of_message(op->arena, k, &message), false);
 	}
@@ -365,7 +380,8 @@ apply_action(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	case UPDATE_RECIPIENT:
 		return apply_update(db, txn, op, action);
 	case ORDER_MESSAGE:
-		return apply_order(db, txn, op, action);
+	case PRIORITY_MESSAGE:
+		return apply_change(db, txn, op, action);
 	case REMOVE_MESSAGE:
 		return apply_remove(db, txn, op, action);
 	case KV_PUT:

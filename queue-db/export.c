@@ -94,6 +94,8 @@ put_message(struct sink *s, const struct queue_db_message *m)
 	s->item_crc = 0;
 	put_line(s, "message %s %s\n", id_format(m->id, name),
 	    port_order_name(m->order));
+	if (m->priority != 0)
+		put_line(s, "priority %d\n", m->priority);
 	put_value(s, "envelope", m->envelope);
 	put_value(s, "trace", m->trace);
 	for (size_t i = 0; i < m->recipient_count; i++) {

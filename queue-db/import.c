@@ -334,6 +334,24 @@ take_file(struct source *s, const struct words *words, struct importing *in,
 	return get_newline(s);
 }
 
+/* One that is not 0 has a line. */
+static bool
+take_priority(struct source *s, const struct words *words, int8_t *priority)
+{
+	struct ph_slice word = words->word[1];
+	bool is_less = word.n > 0 && word.p[0] == '-';
+	uint64_t level;
+
+	if (is_less) {
+		word.p++;
+		word.n--;
+	}
+	if (!ph_slice_number(word, QUEUE_DB_PRIORITY_MAX, &level))
+		return wrong(s, "a priority is not one");
+	*priority = (int8_t)(is_less ? -(int)level : (int)level);
+	return true;
+}
+
 /* The lines of a message behind its first, to its sum. */
 static bool
 take_parts(struct source *s, struct importing *in, struct message_parts *parts)
@@ -349,6 +367,8 @@ take_parts(struct source *s, struct importing *in, struct message_parts *parts)
 			return false;
 		if (is_line(&words, "recipient", 5))
 			good = take_recipient(s, &words, parts);
+		else if (is_line(&words, "priority", 2))
+			good = take_priority(s, &words, &m->priority);
 		else if (is_line(&words, "envelope", 2))
 			good = take_value(s, &words, QUEUE_DB_RECORD_MAX,
 			    &m->envelope);

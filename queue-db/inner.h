@@ -57,6 +57,7 @@ enum {
 
 struct row_message {
 	enum queue_db_order order;
+	int8_t priority;
 	bool has_file;
 	uint64_t octet_bytes;
 	uint64_t file_bytes;
@@ -100,6 +101,7 @@ enum action_kind {
 	ADD_RECIPIENT,
 	UPDATE_RECIPIENT,
 	ORDER_MESSAGE,
+	PRIORITY_MESSAGE,
 	REMOVE_MESSAGE,
 	KV_PUT,
 	KV_DELETE,
@@ -121,6 +123,7 @@ struct action {
 	int64_t now_ms;
 	struct queue_db_update update;
 	enum queue_db_order order;
+	int8_t priority;
 	struct row_put *puts;      /* rows that must not be there yet */
 	size_t put_count;
 	int fd;                    /* spool file, or -1 */

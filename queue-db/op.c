@@ -102,6 +102,13 @@ put_recipient(struct queue_db_op *op, struct action *action, uint64_t id,
 	op_weigh(op, put->row.n);
 }
 
+static bool
+is_priority(int priority)
+{
+	return priority >= -QUEUE_DB_PRIORITY_MAX &&
+	    priority <= QUEUE_DB_PRIORITY_MAX;
+}
+
 static int
 message_check(const struct queue_db_message *message)
 {
@@ -112,7 +119,8 @@ message_check(const struct queue_db_message *message)
 	    !slice_fits(body->octets, QUEUE_DB_INLINE_MAX) ||
 	    message->recipient_count > QUEUE_DB_RECIPIENTS_MAX)
 		return PH_TOO_BIG;
-	if (message->id == 0 || body->file_bytes > INT64_MAX)
+	if (message->id == 0 || body->file_bytes > INT64_MAX ||
+	    !is_priority(message->priority))
 		return PH_INVALID;
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		int rc = recipient_check(&message->recipients[i]);
@@ -150,6 +158,7 @@ put_message(struct queue_db_op *op, struct action *action,
 
 	key_of_id(message->id, key);
 	row.order = message->order;
+	row.priority = message->priority;
 	row.octet_bytes = message->body.octets.n;
 	row.has_file = message->body.fd >= 0;
 	row.file_bytes = row.has_file ? message->body.file_bytes : 0;
@@ -236,6 +245,17 @@ queue_db_op_order(struct queue_db_op *op, uint64_t id,
     enum queue_db_order order)
 {
 	op_action(op, ORDER_MESSAGE, id)->order = order;
+	op_weigh(op, 0);
+}
+
+void
+queue_db_op_priority(struct queue_db_op *op, uint64_t id, int priority)
+{
+	if (!is_priority(priority)) {
+		op_spoil(op, PH_INVALID);
+		return;
+	}
+	op_action(op, PRIORITY_MESSAGE, id)->priority = (int8_t)priority;
 	op_weigh(op, 0);
 }
 

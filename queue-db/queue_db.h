@@ -29,6 +29,7 @@ enum {
 	QUEUE_DB_KEY_MAX = 1024,         /* of the key-value store */
 	QUEUE_DB_VALUE_MAX = 65536,
 	QUEUE_DB_OP_MAX = 3 << 20,       /* octets of all rows of one op */
+	QUEUE_DB_PRIORITY_MAX = 9,       /* and -9 the least, as RFC 6710 has it */
 };
 
 struct queue_db;
@@ -98,6 +99,7 @@ struct queue_db_body {
 struct queue_db_message {
 	uint64_t id;              /* id_create; not 0 */
 	enum queue_db_order order;
+	int8_t priority;          /* 0 normal, more is sooner */
 	struct ph_slice envelope; /* the caller's */
 	struct ph_slice trace;    /* the caller's */
 	struct queue_db_body body;
@@ -139,6 +141,8 @@ void queue_db_op_update(struct queue_db_op *op, uint64_t id,
     const struct queue_db_update *update);
 void queue_db_op_order(struct queue_db_op *op, uint64_t id,
     enum queue_db_order order);
+/* From -QUEUE_DB_PRIORITY_MAX to QUEUE_DB_PRIORITY_MAX, else PH_INVALID. */
+void queue_db_op_priority(struct queue_db_op *op, uint64_t id, int priority);
 /* Message, recipients, body; a missing one is PH_NOT_FOUND. */
 void queue_db_op_remove(struct queue_db_op *op, uint64_t id);
 /* A space keeps one user's keys apart. expires_ms: wall time, 0 never. */

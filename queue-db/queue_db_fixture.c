@@ -173,6 +173,7 @@ message_of(struct ph_arena *arena, uint64_t number)
 	message.trace = octets_of(arena, number + 1, (size_t)(number % 300));
 	message.order = number % 11 == 4 ? QUEUE_DB_HELD :
 	    number % 11 == 5 ? QUEUE_DB_RETURNED : QUEUE_DB_READY;
+	message.priority = (int8_t)((int)(number % 19) - 9);
 	message.body.octets = octets_of(arena, number + 2,
 	    (size_t)(number * 104729 % 9000));
 	message.body.fd = -1;
@@ -285,8 +286,9 @@ message_differs(struct ph_arena *arena, const struct queue_db_message *have,
 	struct queue_db_message want = message_of(arena, number);
 	const char *differs;
 
-	if (have->id != want.id || have->order != want.order)
-		return "id or order";
+	if (have->id != want.id || have->order != want.order ||
+	    have->priority != want.priority)
+		return "id, order or priority";
 	if (!ph_slice_eq(have->envelope, want.envelope))
 		return "envelope";
 	if (!ph_slice_eq(have->trace, want.trace))

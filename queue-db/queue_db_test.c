@@ -169,6 +169,7 @@ START_TEST(refuses_what_is_out_of_limits)
 		{ { .id = 1, .body.fd = -1, .recipients = to + 4,
 		      .recipient_count = 1 }, PH_TOO_BIG },
 		{ { .id = 1, .body.fd = 1023 }, PH_IO },
+		{ { .id = 1, .body.fd = -1, .priority = 10 }, PH_INVALID },
 	};
 
 	for (size_t i = 0; i < COUNT(row); i++) {
@@ -287,6 +288,93 @@ START_TEST(changes_recipients_and_order)
 	ck_assert(m.order == QUEUE_DB_RETURNED);
 	ck_assert(ph_slice_eq(m.envelope,
 	    PH_LIT("from user5@example.test")));
+}
+END_TEST
+
+static void
+set_priority(uint64_t id, int priority, int status)
+{
+	struct queue_db_op *op = queue_db_op_create();
+
+	queue_db_op_priority(op, id, priority);
+	ck_assert_int_eq(run(op), status);
+}
+
+static int
+priority_of(uint64_t id)
+{
+	struct queue_db_message m;
+
+	ck_assert_int_eq(queue_db_get(db, id, false, arena, &m), 0);
+	return m.priority;
+}
+
+START_TEST(keeps_a_priority)
+{
+	const struct queue_db_message *list;
+	const uint64_t id = fixture_id(5);
+	size_t n;
+
+	ck_assert_int_eq(fixture_add(db, 5), 0);
+	for (int i = -9; i <= 9; i += 6) {
+		set_priority(id, i, 0);
+		ck_assert_int_eq(priority_of(id), i);
+	}
+	set_priority(id, 10, PH_INVALID);
+	set_priority(id, -10, PH_INVALID);
+	set_priority(fixture_id(6), 1, PH_NOT_FOUND);
+	reopen();
+	ck_assert_int_eq(queue_db_list(db, 0, 9, arena, &list, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(list[0].priority, 9);
+	set_priority(id, (int)(5 % 19) - 9, 0);
+	check_message(5); /* nothing else of it has changed */
+}
+END_TEST
+
+/* A message's row as it was before there were priorities, or as a later
+ * version may write it. */
+static void
+put_row(uint64_t id, const struct ph_slice *priority)
+{
+	char key[KEY_ID], name = T_MESSAGES;
+	struct ph_buf buf;
+	uint32_t crc;
+
+	key_of_id(id, key);
+	ph_buf_init(&buf, arena, 1000);
+	ph_buf_add(&buf, "\1....", 5);
+	record_put_str(&buf, 1, "from user5@example.test");
+	record_put_str(&buf, 2, "a trace");
+	record_put_u64(&buf, 3, QUEUE_DB_READY);
+	record_put_u64(&buf, 4, 0);
+	if (priority != NULL)
+		record_put(&buf, 6, *priority);
+	record_put_str(&buf, 999, "unknown");
+	crc = record_crc(0, &name, 1);
+	crc = record_crc(crc, key, sizeof(key));
+	crc = record_crc(crc, buf.p, 1);
+	crc = record_crc(crc, buf.p + 5, buf.n - 5);
+	for (size_t i = 0; i < 4; i++)
+		buf.p[1 + i] = (char)(unsigned char)(crc >> 8 * i);
+	ck_assert_int_eq(table_put(db, NULL, T_MESSAGES,
+	    (struct ph_slice){ key, sizeof(key) }, ph_buf_content(&buf), true),
+	    0);
+}
+
+START_TEST(a_row_from_before_priorities_is_normal)
+{
+	static const struct ph_slice later = { "\x7f\0\0\0\0\0\0\0", 8 };
+
+	put_row(1000, NULL);
+	put_row(1001, &later);
+	reopen();
+	ck_assert_int_eq(priority_of(1000), 0);
+	ck_assert_int_eq(priority_of(1001), QUEUE_DB_PRIORITY_MAX);
+	set_priority(1000, -3, 0);
+	reopen();
+	ck_assert_int_eq(priority_of(1000), -3);
+	ck_assert_uint_eq(stats().defects, 0);
 }
 END_TEST
 
@@ -643,6 +731,8 @@ main(void)
 	tcase_add_test(tc, keeps_the_largest_recipient_list);
 	tcase_add_test(tc, refuses_files_that_are_not_its_spool);
 	tcase_add_test(tc, changes_recipients_and_order);
+	tcase_add_test(tc, keeps_a_priority);
+	tcase_add_test(tc, a_row_from_before_priorities_is_normal);
 	tcase_add_test(tc, does_an_op_whole_or_not_at_all);
 	tcase_add_test(tc, commits_what_waits_in_one_batch);
 	tcase_add_test(tc, fails_only_the_op_that_must_fail);

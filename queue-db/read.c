@@ -114,6 +114,7 @@ message_from_row(struct queue_db_message *message, struct ph_arena *arena,
     const struct row_message *row)
 {
 	message->order = row->order;
+	message->priority = row->priority;
 	message->envelope = ph_arena_slice(arena, row->envelope);
 	message->trace = ph_arena_slice(arena, row->trace);
 	message->size_bytes = row->octet_bytes + row->file_bytes;

@@ -8,7 +8,14 @@
  */
 #include "inner.h"
 
-enum message_tag { M_ENVELOPE = 1, M_TRACE, M_ORDER, M_OCTETS, M_FILE };
+enum message_tag {
+	M_ENVELOPE = 1,
+	M_TRACE,
+	M_ORDER,
+	M_OCTETS,
+	M_FILE,
+	M_PRIORITY, /* absent: 0, as in rows from before there was one */
+};
 enum recipient_tag {
 	R_STATE = 1,
 	R_ATTEMPTS,
@@ -123,6 +130,9 @@ row_of_message(struct ph_arena *arena, struct ph_slice key,
 	record_put_u64(&buf, M_OCTETS, message->octet_bytes);
 	if (message->has_file)
 		record_put_u64(&buf, M_FILE, message->file_bytes);
+	if (message->priority != 0)
+		record_put_u64(&buf, M_PRIORITY,
+		    (uint64_t)(int64_t)message->priority);
 	return row_end(&buf, T_MESSAGES, key);
 }
 
@@ -184,6 +194,16 @@ order_of(uint64_t number)
 	                                  QUEUE_DB_HELD;
 }
 
+/* A later version may know more levels: the last that this one knows. */
+static int8_t
+priority_of(uint64_t number)
+{
+	int64_t level = (int64_t)number;
+
+	return (int8_t)(level > QUEUE_DB_PRIORITY_MAX ? QUEUE_DB_PRIORITY_MAX :
+	    level < -QUEUE_DB_PRIORITY_MAX ? -QUEUE_DB_PRIORITY_MAX : level);
+}
+
 int
 row_to_message(struct ph_slice key, struct ph_slice row,
     struct row_message *message_out)
@@ -198,6 +218,7 @@ row_to_message(struct ph_slice key, struct ph_slice row,
 	message.trace = record_get(record, M_TRACE);
 	message.order = order_of(record_get_u64(record, M_ORDER,
 	    QUEUE_DB_READY));
+	message.priority = priority_of(record_get_u64(record, M_PRIORITY, 0));
 	message.octet_bytes = record_get_u64(record, M_OCTETS, 0);
 	message.has_file = record_get(record, M_FILE).p != NULL;
 	message.file_bytes = record_get_u64(record, M_FILE, 0);

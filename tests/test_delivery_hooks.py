@@ -371,13 +371,17 @@ class Hooks(unittest.TestCase):
 
     def test_quarantine_holds_one_recipient_until_he_is_let_go(self):
         box, remote = self.far()
+        box.ctl("queue", "suspend", "far.test")
         self.send(box, "quarantine@far.test", "plain@far.test")
+        box.ctl("queue", "priority", "all", "6")
+        box.ctl("queue", "resume", "far.test")
         until(lambda: len(remote.messages) == 1, "the other one")
         line = box.lines(" quarantined ", "to=quarantine@far.test")[0]
         self.assertIn("looks odd", line)
         name = re.search(r" queue=(\w+) ", line).group(1)
         listed = box.ctl("queue", "list").stdout
         self.assertIn(name, listed)
+        self.assertIn(" quarantine priority=6\n", listed)
         self.assertIn("check_part: looks odd", listed)
         box.kill()
         box.restart()

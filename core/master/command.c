@@ -18,7 +18,7 @@
 #include "role/messages.h"
 
 enum {
-	WORDS_MAX = 16,
+	WORDS_MAX = 64,
 	WORD_LIMIT = 1024,
 	TEXT_LIMIT = 2 << 20,
 	STATUS_MS = 3000,
@@ -205,7 +205,7 @@ ask_queue(struct command *command, const char *op, unsigned first)
 	struct ph_buf record;
 	int status;
 
-	ph_buf_init(&record, command->arena, 32 << 10);
+	ph_buf_init(&record, command->arena, WORDS_MAX * (WORD_LIMIT + 16));
 	record_put_str(&record, F_OP, op);
 	for (unsigned i = first; i < command->words; i++)
 		record_put(&record, is_destination ? F_DESTINATION :

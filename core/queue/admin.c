@@ -107,11 +107,27 @@ bounce(struct entry *entry)
 	return set_order(entry, QUEUE_DB_RETURNED);
 }
 
+static int
+set_priority(struct entry *entry, int priority)
+{
+	struct queue_db_op *op = queue_db_op_create();
+	uint64_t id = entry->id;
+	int status;
+
+	queue_db_op_priority(op, id, priority);
+	status = queue_submit(op, QUEUE_DB_DURABLE);
+	entry = entry_find(id);
+	if (status != PH_OK || entry == NULL)
+		return status != PH_OK ? status : PH_NOT_FOUND;
+	schedule_priority(entry, priority);
+	return PH_OK;
+}
+
 /* --- what is selected --- */
 
 static const struct change {
 	const char *op, *done; /* the log's event and the answer's word */
-	int (*run)(struct entry *entry);
+	int (*run)(struct entry *entry); /* NULL: it takes a level */
 } changes[] = {
 	{ "retry", "retried", retry },
 	{ "reroute", "rerouted_by_hand", reroute },
@@ -119,31 +135,37 @@ static const struct change {
 	{ "hold", "held", hold },
 	{ "release", "released", release },
 	{ "bounce", "bounced_by_hand", bounce },
+	{ "priority", "priority_set", NULL },
 };
 
 static int
 change_one(struct admin *a, const struct change *change, uint64_t id)
 {
 	struct entry *entry = entry_find(id);
-	char name[ID_TEXT_MAX];
+	char name[ID_TEXT_MAX], level[8] = "";
 	int status;
 
 	if (entry == NULL)
 		return PH_NOT_FOUND;
 	id_format(id, name);
-	status = change->run(entry);
+	if (change->run == NULL)
+		snprintf(level, sizeof(level), "%d", a->selection.level);
+	status = change->run != NULL ? change->run(entry) :
+	                               set_priority(entry, a->selection.level);
 	if (status != PH_OK)
 		return status;
-	ph_log(PH_NOTICE, change->done, ph_f_str("queue", name));
+	ph_log(PH_NOTICE, change->done, ph_f_str("queue", name),
+	    ph_f_str("priority", level[0] != '\0' ? level : NULL));
 	if (a->text.n + 1024 < ADMIN_TEXT_MAX)
-		ph_buf_printf(&a->text, "%s %s\n", name, change->done);
+		ph_buf_printf(&a->text, "%s %s%s%s\n", name, change->done,
+		    level[0] != '\0' ? " " : "", level);
 	return PH_OK;
 }
 
 struct changes {
 	struct admin *a;
 	const struct change *change;
-	uint64_t *ids;
+	const uint64_t *ids;
 	size_t count, at, done;
 	uint64_t end_ms;
 };
@@ -156,7 +178,13 @@ change_next(void *arg)
 	while (c->at < c->count && ph_now_ms() < c->end_ms) {
 		uint64_t id = c->ids[c->at++];
 
-		c->done += change_one(c->a, c->change, id) == PH_OK;
+		int status = change_one(c->a, c->change, id);
+		char name[ID_TEXT_MAX];
+
+		c->done += status == PH_OK;
+		if (status == PH_NOT_FOUND && c->a->selection.id_count > 0)
+			ph_buf_printf(&c->a->text, "%s is not in the queue\n",
+			    id_format(id, name));
 		if (c->at % CHANGES_IN_A_ROW == 0 && ph_sleep_ms(1) != PH_OK)
 			return;
 	}
@@ -170,12 +198,19 @@ find_selected(const struct admin *a, struct changes *c)
 	size_t most = s->limit > 0 && s->limit < queue.count ?
 	    (size_t)s->limit : queue.count;
 	int64_t now = ph_wall_time() * 1000;
+	uint64_t *ids;
 
-	c->ids = ph_arena_array(a->arena, most, sizeof(*c->ids));
+	if (s->id_count > 0) { /* also those that are not there */
+		c->ids = s->ids;
+		c->count = s->id_count;
+		return;
+	}
+	ids = ph_arena_array(a->arena, most, sizeof(*ids));
 	for (const struct entry *at = queue.oldest; at != NULL &&
 	     c->count < most; at = at->next_all)
 		if (select_has(s, at, now))
-			c->ids[c->count++] = at->id;
+			ids[c->count++] = at->id;
+	c->ids = ids;
 }
 
 static int
@@ -185,9 +220,9 @@ change_selected(struct admin *a, const struct change *change)
 	struct changes c = { .a = a, .change = change };
 	struct ph_scope scope;
 
-	if (s->id != 0)
-		return change_one(a, change, s->id);
-	if (!s->all && !s->is_filtered) {
+	if (s->id_count == 1)
+		return change_one(a, change, s->ids[0]);
+	if (!s->all && !s->is_filtered && s->id_count == 0) {
 		ph_buf_printf(&a->text, "queue %s needs an id, \"all\" or a "
 		    "selection like --domain=example.org\n", change->op);
 		return PH_INVALID;
@@ -312,7 +347,7 @@ show_whole(struct admin *a, struct entry *entry)
 static int
 show_trace(struct admin *a, struct entry *entry)
 {
-	return show(a, entry != NULL ? entry : find_session(a->selection.id),
+	return show(a, entry != NULL ? entry : find_session(a->selection.ids[0]),
 	    false);
 }
 
@@ -376,7 +411,8 @@ serve(struct admin *a)
 		    " is no command\n", PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
-	if (!select_parse(a->record, &a->selection, wrong)) {
+	if (!select_parse(a->record, change != NULL && change->run == NULL,
+	        &a->selection, wrong)) {
 		ph_buf_printf(&a->text, "%s\n", wrong);
 		return PH_INVALID;
 	}
@@ -387,13 +423,13 @@ serve(struct admin *a)
 	}
 	if (change != NULL)
 		return change_selected(a, change);
-	if (a->selection.id == 0 && look->needs_id) {
-		ph_buf_printf(&a->text, "queue " PH_SLICE_FMT " needs an id\n",
+	if (a->selection.id_count != 1 && look->needs_id) {
+		ph_buf_printf(&a->text, "queue " PH_SLICE_FMT " needs one id\n",
 		    PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
-	return look->run(a, a->selection.id != 0 ?
-	    entry_find(a->selection.id) : NULL);
+	return look->run(a, a->selection.id_count > 0 ?
+	    entry_find(a->selection.ids[0]) : NULL);
 }
 
 static void

@@ -56,6 +56,14 @@ put_said(const struct queue_recipient *r, struct ph_buf *buf)
 	ph_buf_printf(buf, "%s\n", said->reply->reason);
 }
 
+/* Normal mail says nothing of it. */
+static void
+put_priority(const struct entry *entry, struct ph_buf *buf)
+{
+	if (entry->priority != 0)
+		ph_buf_printf(buf, " priority=%d", entry->priority);
+}
+
 /* --- lists --- */
 
 static void
@@ -65,10 +73,12 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 	const char *why = entry_quarantine(entry);
 	char text[32];
 
-	ph_buf_printf(buf, "%s %s %llu from=<%s>%s\n", entry_name(entry),
+	ph_buf_printf(buf, "%s %s %llu from=<%s>%s", entry_name(entry),
 	    when(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
 	    !entry->is_held ? "" : why != NULL ? " quarantine" : " held");
+	put_priority(entry, buf);
+	ph_buf_char(buf, '\n');
 	if (entry->is_held && why != NULL)
 		ph_buf_printf(buf, "  reason=\"%s\"\n", why);
 	for (size_t i = 0; i < entry->recipient_count; i++) {
@@ -122,9 +132,9 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 	bool first = true, is_cut = false;
 
 	ph_buf_printf(buf, "{\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
-	    "\"held\":%s,\"from\":", entry_name(entry),
+	    "\"priority\":%d,\"held\":%s,\"from\":", entry_name(entry),
 	    when(entry->received_at, text),
-	    (unsigned long long)entry->size_bytes,
+	    (unsigned long long)entry->size_bytes, entry->priority,
 	    entry->is_held ? "true" : "false");
 	json_string(buf, entry->sender);
 	if (entry->is_held && entry_quarantine(entry) != NULL) {
@@ -360,8 +370,9 @@ put_turn(struct queue_recipient *r, struct ph_buf *buf)
 		    (unsigned long long)
 		    ((lane->pace.slow_until_ms - now + 999) / 1000));
 	else
-		ph_buf_printf(buf, "it waits for its turn as %s mail (%u at "
-		    "work for %s, %zu in line)", fair_class(r),
+		ph_buf_printf(buf, "it waits for its turn as %s mail of "
+		    "priority %d (%u at work for %s, %u in line)",
+		    fair_class(r), entry_of(r)->priority,
 		    lane->pace.running, lane->name, lane->line.count);
 }
 
@@ -421,7 +432,8 @@ put_json_why(struct entry *entry, struct queue_recipient *r, int64_t now,
 	ph_buf_init(&words, NULL, 4096);
 	put_holder(entry, r, now, &words);
 	ph_buf_char(&words, '\0');
-	ph_buf_printf(buf, "{\"id\":\"%s\",", entry_name(entry));
+	ph_buf_printf(buf, "{\"id\":\"%s\",\"priority\":%d,",
+	    entry_name(entry), entry->priority);
 	put_json_recipient(entry, r, buf);
 	ph_buf_str(buf, ",\"why\":");
 	json_string(buf, ph_buf_content(&words).p);
@@ -434,10 +446,13 @@ text_why(struct entry *entry, bool json, struct ph_buf *buf)
 {
 	int64_t now = fiber_wall_ms();
 
-	if (!json)
-		ph_buf_printf(buf, "%s from=<%s> waits since %lld s\n",
+	if (!json) {
+		ph_buf_printf(buf, "%s from=<%s> waits since %lld s",
 		    entry_name(entry), entry->sender,
 		    (long long)((now - id_wall_ms(entry->id)) / 1000));
+		put_priority(entry, buf);
+		ph_buf_char(buf, '\n');
+	}
 	for (size_t i = 0; i < entry->recipient_count &&
 	     buf->n + 8192 < ADMIN_TEXT_MAX; i++)
 		(json ? put_json_why : put_why)(entry, &entry->recipients[i],
@@ -499,11 +514,11 @@ text_show(struct entry *entry, const struct queue_db_message *message,
 	char text[32];
 
 	ph_buf_printf(buf, "queue=%s\nsession=%s\nreceived=%s\nsize=%llu\n"
-	    "from=<%s>\nclient=" PH_SLICE_FMT "\n", entry_name(entry),
+	    "priority=%d\nfrom=<%s>\nclient=" PH_SLICE_FMT "\n", entry_name(entry),
 	    entry->session != 0 ? entry_session(entry) : "",
 	    when(entry->received_at, text),
-	    (unsigned long long)entry->size_bytes, entry->sender,
-	    PH_SLICE_ARG(client));
+	    (unsigned long long)entry->size_bytes, entry->priority,
+	    entry->sender, PH_SLICE_ARG(client));
 	if (user.p != NULL)
 		ph_buf_printf(buf, "user=" PH_SLICE_FMT "\n",
 		    PH_SLICE_ARG(user));

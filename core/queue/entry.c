@@ -402,6 +402,7 @@ entry_create(const struct queue_db_message *message)
 	entry->id = message->id;
 	entry->is_held = message->order == QUEUE_DB_HELD;
 	entry->is_bounced = message->order == QUEUE_DB_RETURNED;
+	entry->priority = message->priority;
 	entry->is_by_user = record_get(envelope, ENV_AUTH_USER).p != NULL;
 	entry->payer = fair_payer(record_get(envelope, ENV_AUTH_USER),
 	    record_get(envelope, ENV_SENDER));

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fair.c - start-time fair queueing. Each sender has a count of what it was
+ * fair.c - start-time fair queueing, in levels of priority. Of the levels that
+ * wait in a line the highest is served, but after FAIR_IN_A_ROW jobs while others
+ * wait it is the turn of whichever was served longest ago. So none starves, and
+ * the highest never waits for more than a job.
+ *
+ * In a level, each sender has a count of what it was
  * served, for each kind of mail: small and fresh, large, and tried before. A
  * job is charged when it begins, by its recipients and octets; the least
  * charged flow is next. Who was away keeps no credit: the charge begins at
- * what the last job began with.
+ * what the last job began with. The count is the same in all levels: who sends
+ * mail of a high priority pays with his other mail.
  *
  * Counts only grow, so the keys of the heaps may be old: each is looked at
  * again when it comes first.
@@ -26,10 +32,11 @@ enum {
 
 enum kind { KIND_SMALL, KIND_LARGE, KIND_LATER, KINDS };
 
-/* The recipients of one sender and kind that wait in one line. */
+/* The recipients of one sender and kind that wait in one level of a line. */
 struct flow {
 	struct flow *next_hash;
 	struct fair_line *line;
+	struct fair_level *level;
 	unsigned payer;          /* index of served */
 	struct heap_node node;
 	struct queue_recipient *first, *last;
@@ -120,34 +127,100 @@ payer_of(struct queue_recipient *r)
 	return entry_of(r)->payer * KINDS + kind_of(r);
 }
 
+/* --- levels --- */
+
+/* Where the level is in the list, or would be. */
+static struct fair_level **
+find_level(struct fair_line *line, int priority)
+{
+	struct fair_level **at = &line->levels;
+
+	while (*at != NULL && (*at)->priority > priority)
+		at = &(*at)->next;
+	return at;
+}
+
+static struct fair_level *
+obtain_level(struct fair_line *line, int priority)
+{
+	struct fair_level **at = find_level(line, priority), *level = *at;
+
+	if (level != NULL && level->priority == priority)
+		return level;
+	level = priority == 0 ? &line->normal : calloc(1, sizeof(*level));
+	ph_assert(level != NULL);
+	level->priority = (int8_t)priority;
+	level->last = line->turn;
+	level->next = *at;
+	*at = level;
+	return level;
+}
+
+static void
+put_level_if_empty(struct fair_line *line, struct fair_level *level)
+{
+	if (level->flows.count > 0)
+		return;
+	heap_fini(&level->flows);
+	*find_level(line, level->priority) = level->next;
+	if (level != &line->normal)
+		free(level);
+}
+
+/* Whose turn it is; NULL: nothing waits. */
+static struct fair_level *
+next_level(const struct fair_line *line)
+{
+	struct fair_level *next = line->levels;
+
+	if (next == NULL || line->in_a_row < FAIR_IN_A_ROW)
+		return next;
+	for (struct fair_level *at = next->next; at != NULL; at = at->next)
+		if ((int32_t)(at->last - next->last) < 0)
+			next = at;
+	return next;
+}
+
+static void
+note_turn(struct fair_line *line, struct fair_level *level)
+{
+	bool others_wait = line->levels->next != NULL;
+
+	level->last = ++line->turn;
+	line->in_a_row = others_wait && line->in_a_row < FAIR_IN_A_ROW ?
+	    (uint8_t)(line->in_a_row + 1) : 0;
+}
+
 /* --- flows --- */
 
 static struct flow **
-find(const struct fair_line *line, unsigned payer)
+find(const struct fair_level *level, unsigned payer)
 {
-	uintptr_t h = (uintptr_t)line / 64 * 31 + payer;
+	uintptr_t h = (uintptr_t)level / 8 * 31 + payer;
 	struct flow **at = &all.flow[(h ^ h >> 17) % FLOWS];
 
-	while (*at != NULL && ((*at)->line != line || (*at)->payer != payer))
+	while (*at != NULL && ((*at)->level != level || (*at)->payer != payer))
 		at = &(*at)->next_hash;
 	return at;
 }
 
 static struct flow *
-obtain(struct fair_line *line, unsigned payer)
+obtain(struct fair_line *line, int priority, unsigned payer)
 {
-	struct flow **at = find(line, payer), *flow = *at;
+	struct fair_level *level = obtain_level(line, priority);
+	struct flow **at = find(level, payer), *flow = *at;
 
 	if (flow != NULL)
 		return flow;
 	flow = calloc(1, sizeof(*flow));
 	ph_assert(flow != NULL);
 	flow->line = line;
+	flow->level = level;
 	flow->payer = payer;
 	flow->node.key = all.served[payer];
 	flow->node.tie = ++all.turn;
 	*at = flow;
-	heap_add(&line->flows, &flow->node);
+	heap_add(&level->flows, &flow->node);
 	return flow;
 }
 
@@ -158,11 +231,10 @@ put_if_empty(struct flow *flow)
 
 	if (flow->first != NULL)
 		return;
-	at = find(flow->line, flow->payer);
+	at = find(flow->level, flow->payer);
 	*at = flow->next_hash;
-	heap_remove(&flow->line->flows, &flow->node);
-	if (flow->line->flows.count == 0)
-		heap_fini(&flow->line->flows);
+	heap_remove(&flow->level->flows, &flow->node);
+	put_level_if_empty(flow->line, flow->level);
 	free(flow);
 }
 
@@ -179,7 +251,7 @@ unlink_from(struct flow *flow, struct queue_recipient *r)
 void
 fair_add(struct fair_line *line, struct queue_recipient *r)
 {
-	struct flow *flow = obtain(line, payer_of(r));
+	struct flow *flow = obtain(line, entry_of(r)->priority, payer_of(r));
 
 	r->where = IN_LINE;
 	r->next = NULL;
@@ -192,7 +264,8 @@ fair_add(struct fair_line *line, struct queue_recipient *r)
 void
 fair_remove(struct fair_line *line, struct queue_recipient *r)
 {
-	struct flow *flow = *find(line, payer_of(r));
+	struct fair_level *level = *find_level(line, entry_of(r)->priority);
+	struct flow *flow = *find(level, payer_of(r));
 
 	unlink_from(flow, r);
 	put_if_empty(flow);
@@ -200,29 +273,29 @@ fair_remove(struct fair_line *line, struct queue_recipient *r)
 
 /* The first with its true key. */
 static struct flow *
-first_of(struct fair_line *line)
+first_of(struct fair_level *level)
 {
-	struct heap_node *node;
-
-	while ((node = heap_first(&line->flows)) != NULL) {
+	for (;;) {
+		struct heap_node *node = heap_first(&level->flows);
 		struct flow *flow = HEAP_OF(node, struct flow, node);
 
 		if (node->key == all.served[flow->payer])
 			return flow;
 		node->key = all.served[flow->payer];
-		heap_settle(&line->flows, node);
+		heap_settle(&level->flows, node);
 	}
-	return NULL;
 }
 
 bool
-fair_next(struct fair_line *line, int64_t *served_out)
+fair_next(struct fair_line *line, struct fair_first *first_out)
 {
-	struct flow *flow = first_of(line);
+	struct fair_level *level = next_level(line);
 
-	if (flow != NULL)
-		*served_out = flow->node.key;
-	return flow != NULL;
+	if (level == NULL)
+		return false;
+	*first_out = (struct fair_first){ line->levels->priority,
+		first_of(level)->node.key };
+	return true;
 }
 
 /* Small and fresh mail counts half. */
@@ -242,9 +315,11 @@ charge(unsigned payer, const struct entry *entry, size_t recipients)
 void
 fair_take(struct fair_line *line, struct job *job)
 {
-	struct flow *flow = first_of(line);
+	struct fair_level *level = next_level(line);
+	struct flow *flow = first_of(level);
 	size_t n = 0;
 
+	note_turn(line, level);
 	job->entry = entry_of(flow->first);
 	do {
 		struct queue_recipient *r = flow->first;
@@ -258,6 +333,6 @@ fair_take(struct fair_line *line, struct job *job)
 	charge(flow->payer, job->entry, n);
 	flow->node.key = all.served[flow->payer];
 	flow->node.tie = ++all.turn;
-	heap_settle(&line->flows, &flow->node);
+	heap_settle(&level->flows, &flow->node);
 	put_if_empty(flow);
 }

@@ -37,6 +37,9 @@ static struct {
 	unsigned silent_running;
 	unsigned unknown;  /* attempts at destinations not known to answer */
 	uint32_t turn;
+	uint32_t last[FAIR_LEVELS]; /* turn of the level that was served */
+	uint32_t choices;
+	uint8_t in_a_row;  /* of the highest level */
 	size_t count;
 } all;
 
@@ -361,19 +364,27 @@ lane_withdraw(struct queue_recipient *recipient)
 		lane_offer(lane);
 }
 
+/* Where it stands while what is first in its line has this priority. */
+static struct heap *
+ready_of(const struct lane *lane, int priority)
+{
+	return &lane->pool->ready[QUEUE_DB_PRIORITY_MAX - priority]
+	    [lane->pace.is_known];
+}
+
 void
 lane_offer(struct lane *lane)
 {
-	int64_t served;
+	struct fair_first first;
 
 	if (lane->ready != NULL)
 		heap_remove(lane->ready, &lane->node);
 	lane->ready = NULL;
-	if (lane->is_suspended || !fair_next(&lane->line, &served) ||
+	if (lane->is_suspended || !fair_next(&lane->line, &first) ||
 	    !pace_is_open(&lane->pace, terms_of(lane), queue.now_ms()))
 		return;
-	lane->ready = &lane->pool->ready[lane->pace.is_known];
-	lane->node.key = served;
+	lane->ready = ready_of(lane, first.priority);
+	lane->node.key = first.served;
 	lane->node.tie = ++all.turn;
 	heap_add(lane->ready, &lane->node);
 }
@@ -386,15 +397,16 @@ first_ready(struct heap *ready)
 
 	while ((node = heap_first(ready)) != NULL) {
 		struct lane *lane = HEAP_OF(node, struct lane, node);
-		int64_t served = node->key;
+		struct fair_first first;
 
 		if (!pace_is_open(&lane->pace, terms_of(lane), queue.now_ms()) ||
-		    !fair_next(&lane->line, &served)) {
-			lane_offer(lane); /* terms changed */
-		} else if (served == node->key) {
+		    !fair_next(&lane->line, &first) ||
+		    ready_of(lane, first.priority) != ready) {
+			lane_offer(lane); /* terms changed, or what waits */
+		} else if (first.served == node->key) {
 			return lane;
 		} else {
-			node->key = served;
+			node->key = first.served;
 			heap_settle(ready, node);
 		}
 	}
@@ -414,17 +426,22 @@ may_begin(const struct pool *pool, bool is_known)
 	    (is_known || all.unknown < (most + 1) / 2);
 }
 
+/* Of those with mail of this level. */
 static struct lane *
-choose(void)
+best_of(unsigned level)
 {
 	struct lane *best = NULL;
 
 	for (struct pool *pool = all.pools; pool != NULL; pool = pool->next) {
-		if (!pace_is_open(&pool->pace, pool_terms(pool), queue.now_ms()))
+		struct heap *ready = pool->ready[level];
+
+		if (ready[0].count + ready[1].count == 0 ||
+		    !pace_is_open(&pool->pace, pool_terms(pool),
+		        queue.now_ms()))
 			continue;
 		for (unsigned known = 0; known < 2; known++) {
 			struct lane *lane = may_begin(pool, known) ?
-			    first_ready(&pool->ready[known]) : NULL;
+			    first_ready(&ready[known]) : NULL;
 
 			if (lane != NULL && (best == NULL ||
 			        lane->node.key < best->node.key))
@@ -432,6 +449,34 @@ choose(void)
 		}
 	}
 	return best;
+}
+
+/* The rule of a line (fair.c) holds between lines, too. */
+static struct lane *
+choose(void)
+{
+	bool is_turn = all.in_a_row >= FAIR_IN_A_ROW, others_wait = false;
+	struct lane *chosen = NULL;
+	unsigned chosen_level = 0;
+
+	for (unsigned level = 0; level < FAIR_LEVELS; level++) {
+		struct lane *lane = best_of(level);
+
+		if (lane == NULL)
+			continue;
+		others_wait = chosen != NULL;
+		if (chosen == NULL || (is_turn && (int32_t)(all.last[level] -
+		        all.last[chosen_level]) < 0)) {
+			chosen = lane;
+			chosen_level = level;
+		}
+	}
+	if (chosen == NULL)
+		return NULL;
+	all.last[chosen_level] = ++all.choices;
+	all.in_a_row = others_wait && !is_turn ?
+	    (uint8_t)(all.in_a_row + 1) : 0;
+	return chosen;
 }
 
 static struct job *

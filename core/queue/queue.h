@@ -105,6 +105,7 @@ struct entry {
 	bool is_by_user : 1;      /* who sent it had logged in */
 	bool is_recording : 1;    /* a job puts its outcome on disk */
 	uint8_t troubles;         /* in a row: nobody took a job of it */
+	int8_t priority;          /* while it stands in no line: change it */
 	struct queue_recipient recipients[];
 };
 
@@ -127,7 +128,9 @@ struct pool {
 	struct pace pace;
 	struct pace_terms terms;
 	uint64_t generation;      /* 1 + that the terms are of */
-	struct heap ready[2];     /* lanes; of destinations known to answer */
+	/* Lanes by the highest priority that waits in them, the highest first;
+	 * of destinations that are known to answer, and not. */
+	struct heap ready[FAIR_LEVELS][2];
 	struct lane_timer *timer;
 };
 
@@ -248,6 +251,8 @@ void schedule_entry(struct entry *entry);
 void schedule_loaded(struct entry *entry);
 /* All that is due goes into the lines of its lanes. */
 void schedule_due(struct entry *entry);
+/* Another priority, which is durable: what is due stands in line anew. */
+void schedule_priority(struct entry *entry, int priority);
 /* One that was made durable just now: to the others, and due. */
 void schedule_new(struct entry *entry);
 void schedule_stop(void);

@@ -564,14 +564,59 @@ START_TEST(understands_selections)
 
 		ph_buf_init(&buf, arena, 1024);
 		record_put_str(&buf, F_ARGUMENT, cases[i].word);
-		ck_assert_msg(select_parse(ph_buf_content(&buf), &selection,
-		    wrong) == cases[i].good, "%s", cases[i].word);
+		ck_assert_msg(select_parse(ph_buf_content(&buf), false,
+		    &selection, wrong) == cases[i].good, "%s",
+		    cases[i].word);
 		ck_assert(cases[i].good == (wrong[0] == '\0'));
 		if (cases[i].good)
 			ck_assert_msg(select_has(&selection, entry, now) ==
 			    cases[i].has, "%s", cases[i].word);
 	}
 	entry_free(entry);
+}
+END_TEST
+
+static bool
+parse_words(const char *words, bool with_level, struct selection *selection)
+{
+	struct ph_slice rest = ph_slice_str(words);
+	char wrong[200];
+	struct ph_buf buf;
+
+	ph_buf_init(&buf, arena, 8192);
+	while (rest.p != NULL && rest.n > 0)
+		record_put(&buf, F_ARGUMENT, ph_slice_cut(&rest, ' '));
+	return select_parse(ph_buf_content(&buf), with_level, selection, wrong);
+}
+
+START_TEST(understands_ids_and_a_priority)
+{
+	static const char *const bad[] = { "", "all", "all x", "all 10",
+		"all -10", "all --1", "all 1 2", "all 5x", "all -" };
+	struct ph_buf many;
+	struct selection s;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(!parse_words(bad[i], true, &s), "%s", bad[i]);
+	ck_assert(parse_words("0sapdkrm4amde -9", true, &s));
+	ck_assert_int_eq(s.level, -9);
+	ck_assert_uint_eq(s.id_count, 1);
+	ck_assert(parse_words("0sapdkrm4amde 0sapdkrm4amdf +3", true, &s));
+	ck_assert_int_eq(s.level, 3);
+	ck_assert_uint_eq(s.id_count, 2);
+	ck_assert_uint_eq(s.ids[1], s.ids[0] + 1);
+	ck_assert(parse_words("--sender=a@b.test --limit=1 0", true, &s));
+	ck_assert(s.is_filtered && s.level == 0 && s.limit == 1);
+	ph_buf_init(&many, arena, 8192);
+	for (size_t i = 0; i < SELECT_IDS_MAX; i++)
+		ph_buf_str(&many, "0sapdkrm4amde ");
+	ph_buf_char(&many, '\0');
+	ck_assert(parse_words(many.p, false, &s));
+	ck_assert_uint_eq(s.id_count, SELECT_IDS_MAX);
+	many.n--;
+	ph_buf_str(&many, "0sapdkrm4amde");
+	ph_buf_char(&many, '\0');
+	ck_assert(!parse_words(many.p, false, &s));
 }
 END_TEST
 
@@ -687,6 +732,7 @@ main(void)
 	tcase_add_test(all, returns_as_much_as_was_asked_for_and_fits);
 	tcase_add_test(all, says_what_became_of_a_delivery);
 	tcase_add_test(all, understands_selections);
+	tcase_add_test(all, understands_ids_and_a_priority);
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
 	tcase_add_test(all, makes_the_answer_of_a_check_harmless);
 	tcase_add_test(all, hands_a_user_to_a_process_that_runs);

@@ -288,6 +288,7 @@ carry_over(const struct entry *from, struct entry *to)
 {
 	to->is_held = from->is_held;
 	to->is_bounced = from->is_bounced;
+	to->priority = from->priority;
 	to->troubles = from->troubles;
 	for (size_t i = 0; i < to->recipient_count; i++) {
 		struct queue_recipient *new = &to->recipients[i];

@@ -232,6 +232,14 @@ schedule_due(struct entry *entry)
 }
 
 void
+schedule_priority(struct entry *entry, int priority)
+{
+	withdraw_all(entry);
+	entry->priority = (int8_t)priority;
+	schedule_due(entry);
+}
+
+void
 schedule_new(struct entry *entry)
 {
 	entry->routes = queue.routes;

@@ -21,6 +21,7 @@ static uint64_t now_ms;
 static struct job *begun[JOBS]; /* and not ended, in order */
 static size_t begun_n, begun_total;
 static uint64_t next_id;
+static int8_t priority; /* of what is sent */
 
 static uint64_t
 stepped_clock(void)
@@ -66,6 +67,7 @@ setup(void)
 	now_ms = 1000000;
 	begun_n = begun_total = 0;
 	next_id = 1;
+	priority = 0;
 	queue.now_ms = stepped_clock;
 	queue.begin = note;
 }
@@ -92,7 +94,7 @@ put_off(const char *sender, const char *domain, unsigned recipients,
 	    sizeof(*list));
 	struct queue_db_message message = { .id = next_id++, .body.fd = -1,
 		.recipients = list, .recipient_count = recipients,
-		.envelope = envelope(sender) };
+		.priority = priority, .envelope = envelope(sender) };
 	struct entry *entry;
 
 	for (unsigned i = 0; i < recipients; i++) {
@@ -348,6 +350,169 @@ START_TEST(senders_share_alike_whatever_they_have)
 	}
 	for (unsigned n = 0; n < 3; n++)
 		ck_assert_msg(of[n] >= 25 && of[n] <= 36, "%u: %zu", n, of[n]);
+}
+END_TEST
+
+/* --- priority --- */
+
+/* Of this priority, one after the other. */
+static struct entry *
+send_many(int8_t level, const char *sender, const char *domain, unsigned n)
+{
+	struct entry *entry = NULL;
+
+	priority = level;
+	while (n-- > 0)
+		entry = send(sender, domain, 1);
+	priority = 0;
+	return entry;
+}
+
+/* One at a time, and one is at work that is not to count. */
+static void
+fill_far(void)
+{
+	static const char *const limits[] = { "far.test concurrency=1", NULL };
+
+	generation->core.queue.destination_limits = limits;
+	send_many(0, "first@a.test", "far.test", 1);
+	ck_assert_uint_eq(begun_n, 1);
+}
+
+/* End the one at work; what of the next. */
+static const struct entry *
+next_entry(void)
+{
+	end(0, PACE_ANSWERED);
+	ck_assert_uint_eq(begun_n, 1);
+	return begun[0]->entry;
+}
+
+START_TEST(a_higher_priority_goes_first)
+{
+	static const int8_t sent[] = { 0, -3, 9, 5, 0, -9 };
+	static const int8_t order[] = { 9, 5, 0, 0, -3, -9 };
+
+	fill_far();
+	for (size_t i = 0; i < sizeof(sent); i++)
+		send_many(sent[i], "a@a.test", "far.test", 1);
+	for (size_t i = 0; i < sizeof(order); i++)
+		ck_assert_int_eq(next_entry()->priority, order[i]);
+}
+END_TEST
+
+START_TEST(a_high_priority_starves_nobody)
+{
+	size_t seen[3] = { 0 };
+	struct lane *lane;
+
+	fill_far();
+	lane = begun[0]->lane;
+	lane->references++;
+	send_many(0, "bob@b.test", "far.test", 5);
+	send_many(-5, "bob@b.test", "far.test", 5);
+	send_many(9, "news@a.test", "far.test", 100);
+	for (unsigned i = 1; i <= 50; i++) {
+		const struct entry *entry = next_entry();
+
+		seen[entry->priority > 0 ? 0 : entry->priority == 0 ? 1 : 2]++;
+		if (i % 10 == 0) {
+			ck_assert_uint_eq(seen[0], i / 5 * FAIR_IN_A_ROW);
+			ck_assert_uint_eq(seen[1], i / 10);
+			ck_assert_uint_eq(seen[2], i / 10);
+		}
+	}
+	for (unsigned i = 0; i < 60; i++)
+		ck_assert_int_eq(next_entry()->priority, 9);
+	end(0, PACE_ANSWERED);
+	ck_assert_ptr_null(lane->line.levels);
+	ck_assert_uint_eq(lane->line.count, 0);
+}
+END_TEST
+
+START_TEST(in_a_priority_small_and_fresh_goes_first_and_senders_share)
+{
+	fill_far();
+	priority = 4;
+	send("news@a.test", "far.test", 1000);
+	priority = 0;
+	send_many(4, "news@a.test", "far.test", 50);
+	send_many(4, "bob@b.test", "far.test", 1);
+	send_many(0, "carol@b.test", "far.test", 1);
+	ck_assert_str_ne(next_entry()->sender, "carol@b.test");
+	next_entry(); /* the large one, once */
+	ck_assert(running_from("bob@b.test") == 1 ||
+	    strcmp(next_entry()->sender, "bob@b.test") == 0);
+	ck_assert_uint_eq(next_entry()->recipient_count, 1);
+}
+END_TEST
+
+/* Whose mail of a high priority was served has less of a claim with the rest. */
+START_TEST(priority_is_paid_for)
+{
+	fill_far();
+	send_many(9, "a@a.test", "far.test", 3);
+	send_many(0, "a@a.test", "far.test", 5);
+	send_many(0, "b@a.test", "far.test", 5);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(next_entry()->priority, 9);
+	ck_assert_str_eq(next_entry()->sender, "b@a.test");
+}
+END_TEST
+
+START_TEST(between_destinations_a_higher_priority_goes_first_too)
+{
+	char domain[32];
+	size_t normal = 0;
+
+	generation->core.queue.relay_concurrency = 1;
+	for (unsigned i = 0; i < 30; i++) {
+		snprintf(domain, sizeof(domain), "d%u.test", i);
+		send_many(0, "a@a.test", domain, 1);
+		send_many(0, "a@a.test", "urgent0.test", 1);
+	}
+	for (unsigned i = 0; i < 30; i++) {
+		snprintf(domain, sizeof(domain), "urgent%u.test", i);
+		send_many(2, "a@a.test", domain, 1);
+	}
+	ck_assert_uint_eq(begun_n, 1);
+	for (unsigned i = 1; i <= 35; i++) {
+		normal += next_entry()->priority == 0;
+		if (i % 5 == 0)
+			ck_assert_uint_eq(normal, i / 5);
+	}
+}
+END_TEST
+
+START_TEST(a_priority_changes_what_stands_in_line)
+{
+	struct entry *last, *low;
+	struct lane *lane;
+
+	fill_far();
+	lane = begun[0]->lane;
+	low = send_many(0, "a@a.test", "far.test", 1);
+	send_many(0, "a@a.test", "far.test", 3);
+	last = send_many(0, "a@a.test", "far.test", 1);
+	schedule_priority(last, 7);
+	schedule_priority(low, -1);
+	ck_assert_uint_eq(lane->line.count, 5);
+	ck_assert_ptr_eq(next_entry(), last);
+	schedule_priority(last, -9); /* at work: nothing is moved */
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(next_entry()->priority, 0);
+	ck_assert_ptr_eq(next_entry(), low);
+	low = send_many(3, "a@a.test", "far.test", 1);
+	low->is_held = true;
+	schedule_entry(low);
+	ck_assert_uint_eq(lane->line.count, 0);
+	schedule_priority(low, -3);
+	ck_assert_uint_eq(lane->line.count, 0);
+	low->is_held = false;
+	schedule_due(low);
+	ck_assert_uint_eq(lane->line.count, 1);
+	entry_remove(low);
+	ck_assert_ptr_null(lane->line.levels);
 }
 END_TEST
 
@@ -634,6 +799,14 @@ main(void)
 	tcase_add_test(all, one_message_to_very_many_delays_nobody_else);
 	tcase_add_test(all, a_mailing_to_many_destinations_delays_nobody_else);
 	tcase_add_test(all, senders_share_alike_whatever_they_have);
+	tcase_add_test(all, a_higher_priority_goes_first);
+	tcase_add_test(all, a_high_priority_starves_nobody);
+	tcase_add_test(all,
+	    in_a_priority_small_and_fresh_goes_first_and_senders_share);
+	tcase_add_test(all, priority_is_paid_for);
+	tcase_add_test(all,
+	    between_destinations_a_higher_priority_goes_first_too);
+	tcase_add_test(all, a_priority_changes_what_stands_in_line);
 	tcase_add_test(all, dead_destinations_leave_half_to_others);
 	tcase_add_test(all, a_dead_destination_is_one_timer_and_one_attempt);
 	tcase_add_test(all, what_is_held_or_removed_leaves_the_line);

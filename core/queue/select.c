@@ -67,18 +67,66 @@ take_option(struct ph_slice word, struct selection *s)
 	return true;
 }
 
-bool
-select_parse(struct ph_slice record, struct selection *selection,
-    char wrong[200])
+/* The range is that of RFC 6710. */
+static bool
+take_level(struct ph_slice word, struct selection *s)
 {
-	struct selection s = { 0 };
+	bool is_less = word.n > 0 && word.p[0] == '-';
+	uint64_t level;
+
+	if (is_less || (word.n > 0 && word.p[0] == '+')) {
+		word.p++;
+		word.n--;
+	}
+	if (!ph_slice_number(word, QUEUE_DB_PRIORITY_MAX, &level))
+		return false;
+	s->level = is_less ? -(int)level : (int)level;
+	return true;
+}
+
+static bool
+take_id(struct ph_slice word, struct selection *s)
+{
+	return s->id_count < SELECT_IDS_MAX &&
+	    id_parse(word, &s->ids[s->id_count]) &&
+	    s->ids[s->id_count++] != 0;
+}
+
+static size_t
+count_words(struct ph_slice record)
+{
+	struct record_field field;
+	size_t n = 0;
+
+	while (record_next(&record, &field))
+		n += field.tag == F_ARGUMENT;
+	return n;
+}
+
+bool
+select_parse(struct ph_slice record, bool with_level,
+    struct selection *selection, char wrong[200])
+{
+	size_t left = count_words(record);
+	struct selection s = { .all = false };
 	struct record_field field;
 
+	if (with_level && left == 0) {
+		snprintf(wrong, 200, "there is no priority: -9 to 9");
+		return false;
+	}
 	while (record_next(&record, &field)) {
 		struct ph_slice word = field.value;
 
 		if (field.tag != F_ARGUMENT)
 			continue;
+		if (--left == 0 && with_level) {
+			if (take_level(word, &s))
+				continue;
+			snprintf(wrong, 200, "%.*s is no priority: -9 to 9",
+			    (int)(word.n < 60 ? word.n : 60), word.p);
+			return false;
+		}
 		if (ph_slice_eq(word, PH_LIT("all"))) {
 			s.all = true;
 		} else if (word.n > 1 && word.p[0] == '-') {
@@ -88,7 +136,7 @@ select_parse(struct ph_slice record, struct selection *selection,
 			    "posthousectl(8) lists them",
 			    (int)(word.n < 60 ? word.n : 60), word.p);
 			return false;
-		} else if (s.id != 0 || !id_parse(word, &s.id)) {
+		} else if (!take_id(word, &s)) {
 			snprintf(wrong, 200, "%.*s is not a queue id",
 			    (int)(word.n < 60 ? word.n : 60), word.p);
 			return false;
@@ -158,14 +206,23 @@ has_recipient(const struct selection *s, const struct entry *entry)
 	    s->destination.p == NULL && s->state.p == NULL;
 }
 
+static bool
+is_id(const struct selection *s, uint64_t id)
+{
+	for (size_t i = 0; i < s->id_count; i++)
+		if (s->ids[i] == id)
+			return true;
+	return false;
+}
+
 bool
 select_has(const struct selection *s, const struct entry *entry,
     int64_t now_ms)
 {
 	int64_t age_ms = now_ms - id_wall_ms(entry->id);
 
-	if (s->id != 0)
-		return entry->id == s->id;
+	if (s->id_count > 0)
+		return is_id(s, entry->id);
 	if (entry->id <= s->after)
 		return false;
 	if (s->sender.p != NULL && !ph_address_eq(s->sender,

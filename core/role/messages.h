@@ -65,7 +65,7 @@ enum message_type {
 	 * message is full, ask again behind the last) or status and F_TEXT */
 	MSG_USER_ADMIN = 20,
 	/* to queue: F_OP, and as F_ARGUMENT* the words behind it: an id,
-	 * "all", --options (queue/select.h); for "flush" "suspend" "resume"
+	 * "all", --options (queue/select.h), for "priority" the level last; for "flush" "suspend" "resume"
 	 * F_DESTINATION; for "backup" fd: the caller's connection, to which
 	 * goes what command.h says. Reply F_TEXT: what to print */
 	MSG_QUEUE_ADMIN = 21,
