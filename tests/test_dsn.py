@@ -6,7 +6,8 @@ import email.policy
 import os
 import unittest
 
-from remote import Remote
+import dsn
+from remote import HangUp, Remote
 from sandbox import Dns, Sandbox, until
 
 ZONE = "plain.test A 127.0.0.2\nnull.test MX 0 .\n"
@@ -28,9 +29,14 @@ def message(body="hello\r\n", subject="asked"):
             "Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n\r\n" + body).encode()
 
 
+def delivered(text):
+    """What was sent: without what a delivery puts in front of it."""
+    return text[text.index(b"Date: "):]
+
+
 class Notices(unittest.TestCase):
-    def box(self, offer=(), more="", files=None):
-        self.remote = Remote(offer=list(offer))
+    def box(self, offer=(), more="", files=None, rule=None):
+        self.remote = Remote(offer=list(offer), rule=rule)
         self.addCleanup(self.remote.close)
         dns = Dns(ZONE)
         self.addCleanup(dns.close)
@@ -56,9 +62,9 @@ class Notices(unittest.TestCase):
         """(report, its words, blocks of the part that programs read)."""
         text = box.inbox(user, n)[n - 1]
         top = email.message_from_bytes(text, policy=email.policy.default)
-        self.assertEqual(top.get_content_type(), "multipart/report")
+        self.assertEqual(dsn.check(delivered(text)), [], text.decode("utf-8", "replace"))
         words, status, _ = top.iter_parts()
-        return top, words.get_content(), status.get_payload()
+        return top, words.get_content().replace("\r\n", "\n"), status.get_payload()
 
     def test_who_takes_the_wish_over_reports_himself(self):
         box = self.box(["DSN"])
@@ -152,6 +158,78 @@ class Notices(unittest.TestCase):
         self.assertNotEqual(box.ctl("reload", check=False).returncode, 0)
         self.send(box, "y@null.test")
         self.assertIn("Das kostet $0.", self.report(box, 2)[1])
+
+    def test_each_field_says_what_happened(self):
+        replies = {
+            "gone": "550-5.01.001 no such user\r\n550 5.1.1 ask elsewhere",
+            "bare": "550 go away", "full": "452 4.2.2 full\x1b\xff",
+            "odd": "554 Gr\u00fc\u00dfe"}
+        box = self.box(more="queue: { lifetime = \"2s\"; retry = [ \"2s\" ]; };",
+                       rule=lambda verb, line, n: next(
+            (reply for word, reply in replies.items()
+             if verb == "RCPT" and f"<{word}@" in line), None))
+        self.send(box, *[f"{word}@plain.test" for word in replies],
+                  mail=["RET=HDRS", "ENVID=Q+2B1"],
+                  what=b"Message-ID: <one@example.test>\r\n" + message())
+        told = {}
+        for n in (1, 2):
+            top, words, status = self.report(box, n)
+            self.assertEqual(top["References"], "<one@example.test>")
+            self.assertEqual(top["In-Reply-To"], "<one@example.test>")
+            self.assertEqual(status[0]["Original-Envelope-Id"], "Q+1")
+            for block in status[1:]:
+                self.assertIsNone(block["Original-Recipient"])
+                self.assertIsNotNone(block["Last-Attempt-Date"])
+                self.assertEqual(block["Remote-MTA"], "dns; plain.test")
+                told[block["Final-Recipient"]] = (
+                    block["Status"], block["Diagnostic-Code"], words)
+        expected = {
+            "gone": ("5.1.1", "550 5.01.001 no such user ask elsewhere"),
+            "bare": ("5.0.0", "550 go away"), "full": ("4.2.2", "452 4.2.2 full???"),
+            "odd": ("5.0.0", "554 Gr????e")}
+        self.assertEqual(set(told), {f"rfc822; {w}@plain.test" for w in expected})
+        for word, (status, said) in expected.items():
+            got = told[f"rfc822; {word}@plain.test"]
+            self.assertEqual(got[:2], (status, "smtp; " + said))
+        self.assertIn("    554 Gr\u00fc\u00dfe\n", told["rfc822; odd@plain.test"][2])
+        self.assertIn("host plain.test said:\n    550 go away\n",
+                      told["rfc822; bare@plain.test"][2])
+
+    def test_a_delay_is_told_with_its_end(self):
+        def rule(verb, line, n):
+            if verb == "MAIL":
+                raise HangUp
+        box = self.box(rule=rule, more="queue: { delay_warning = \"1s\"; "
+                       "retry = [ \"1s\" ]; retry_unreachable = [ \"1s\" ]; };")
+        self.send(box, "x@plain.test", rcpt=["NOTIFY=DELAY"])
+        _, words, status = self.report(box)
+        self.assertEqual(status[1]["Action"], "delayed")
+        self.assertEqual(status[1]["Status"][0], "4")
+        self.assertIsNotNone(status[1]["Will-Retry-Until"])
+        self.assertTrue(status[1]["Diagnostic-Code"].startswith("X-Posthouse; lost"))
+        self.assertIn("host plain.test:\n    lost connection", words)
+
+    def test_a_postmasters_bounce_is_no_attempt(self):
+        box = self.box(rule=lambda verb, line, n: "450 no" if verb == "RCPT" else None)
+        self.send(box, "x@plain.test")
+        box.lines(" deferred ", "to=x@plain.test")
+        box.ctl("queue", "bounce", "all")
+        _, _, status = self.report(box)
+        self.assertEqual(status[1]["Action"], "failed")
+        self.assertEqual(status[1]["Diagnostic-Code"], "smtp; 450 no")
+        self.assertIsNone(status[1]["Last-Attempt-Date"])
+
+    def test_a_long_header_is_returned_by_whole_fields(self):
+        box = self.box(rule=lambda verb, line, n: "550 no" if verb == "RCPT" else None)
+        fields = "".join(f"X-{n}: {'y' * 900}\r\n" for n in range(40))
+        self.send(box, "x@plain.test", mail=["RET=HDRS"],
+                  what=fields.encode() + message())
+        top, _, _ = self.report(box)
+        returned = list(top.iter_parts())[2]
+        self.assertEqual(returned.get_content_type(), "text/rfc822-headers")
+        lines = returned.get_payload().rstrip("\r\n").splitlines()
+        self.assertGreater(len(lines), 10)
+        self.assertTrue(all(len(line) > 900 for line in lines[-10:]))
 
     def test_a_report_is_never_reported_upon(self):
         box = self.box()

@@ -437,3 +437,48 @@ ph_mime_parse(struct ph_arena *arena, struct ph_slice content)
 	parse_part(p, root, false, 0);
 	return root;
 }
+
+/* --- what is in UTF-8 --- */
+
+static bool
+is_ascii_between(struct ph_slice content, uint64_t from, uint64_t to)
+{
+	return !octet_any_high((struct ph_slice){ content.p + from,
+	    (size_t)(to - from) });
+}
+
+/* A part that would have parts, if the parser had not stopped at it. */
+static bool
+is_opaque(const struct ph_mime_part *part)
+{
+	return part->child_count == 0 &&
+	    (ph_slice_eq_nocase(part->type, PH_LIT("multipart")) ||
+	        (ph_slice_eq_nocase(part->type, PH_LIT("message")) &&
+	            ph_slice_eq_nocase(part->subtype, PH_LIT("rfc822"))));
+}
+
+static bool
+is_ascii_in(const struct ph_mime_part *part, struct ph_slice content,
+    size_t *count)
+{
+	if (!is_ascii_between(content, part->header_at, part->body_at) ||
+	    (is_opaque(part) &&
+	        !is_ascii_between(content, part->body_at, part->end)))
+		return false;
+	*count += 1;
+	for (size_t i = 0; i < part->child_count; i++)
+		if (!is_ascii_in(&part->children[i], content, count))
+			return false;
+	return true;
+}
+
+bool
+ph_mime_header_is_ascii(const struct ph_mime_part *root,
+    struct ph_slice content)
+{
+	size_t count = 0;
+
+	return is_ascii_in(root, content, &count) &&
+	    (count < PARTS_MAX ||
+	        is_ascii_between(content, root->body_at, root->end));
+}

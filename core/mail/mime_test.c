@@ -379,6 +379,32 @@ START_TEST(converts_charsets)
 }
 END_TEST
 
+#define MULTIPART "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+static const struct {
+	const char *content;
+	bool is_ascii;
+} headers[] = {
+	{ "Subject: x\r\n\r\n\303\274\r\n", true },
+	{ "Subject: \303\274\r\n\r\nx\r\n", false },
+	{ MULTIPART "\303\274\r\n--b\r\nX: y\r\n\r\n\303\274\r\n--b--\r\n\303\274", true },
+	{ MULTIPART "--b\r\nX: y\r\n\r\n--b\r\nX: \303\274\r\n\r\n--b--\r\n",
+	    false },
+	{ MULTIPART "--b\r\nContent-Type: message/rfc822\r\n\r\n"
+	            "Subject: \303\274\r\n\r\nx\r\n--b--\r\n", false },
+	{ "Content-Type: multipart/mixed\r\n\r\n\303\274", false },
+	{ "Content-Type: message/rfc822\r\n"
+	  "Content-Transfer-Encoding: base64\r\n\r\nU3ViamVjdDogeA==", true },
+};
+
+START_TEST(tells_headers_in_ascii_from_others)
+{
+	struct ph_slice content = ph_slice_str(headers[_i].content);
+
+	ck_assert(ph_mime_header_is_ascii(ph_mime_parse(arena, content),
+	    content) == headers[_i].is_ascii);
+}
+END_TEST
+
 #define LOOP(t, fn, table) \
 	tcase_add_loop_test(t, fn, 0, (int)(sizeof(table) / sizeof(table[0])))
 
@@ -393,6 +419,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	LOOP(t, finds_the_parts, messages);
 	LOOP(t, reads_parameters, params);
+	LOOP(t, tells_headers_in_ascii_from_others, headers);
 	tcase_add_test(t, keeps_the_other_fields);
 	LOOP(t, CVE_2020_12100_many_and_deep_parts_cost_their_length, floods);
 	tcase_add_test(t, distinct_nested_boundaries_cost_their_length);

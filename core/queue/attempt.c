@@ -225,6 +225,8 @@ attempt_main(void *arg)
 
 	a.changed = ph_arena_array(a.arena, entry->recipient_count,
 	    sizeof(*a.changed));
+	a.attempted = ph_arena_array(a.arena, entry->recipient_count,
+	    sizeof(*a.attempted));
 	a.onward = ph_arena_array(a.arena, entry->recipient_count,
 	    sizeof(*a.onward));
 	try_once(&a);

@@ -33,6 +33,7 @@ struct attempt {
 	bool is_nobody;         /* of ours took the job */
 	bool any_delivered;
 	bool *changed;          /* by index of the recipient */
+	bool *attempted;        /* the same: by a result of the job */
 	uint8_t *onward;        /* the same: enum ph_onward */
 	struct hook_answer *answers; /* the same; NULL: nobody was asked */
 	struct onward *made;    /* messages that come of it */

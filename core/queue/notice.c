@@ -9,7 +9,7 @@
 
 #include "mail/octet.h"
 
-enum { LINE_MAX_OCTETS = 900, TEXT_MAX = 8 << 10 };
+enum { LINE_MAX_OCTETS = 900, TEXT_MAX = 8 << 10, CHARSET_MAX = 20 };
 
 const char notices_shipped[] =
     "failure_template = <<END\n"
@@ -231,7 +231,7 @@ check_charset(struct reading *reading, struct ph_slice charset)
 	for (size_t i = 0; i < charset.n; i++)
 		if (!is_name(charset.p[i]) && charset.p[i] != '-')
 			return wrong(reading, "that is no charset");
-	return charset.n == 0 || charset.n > 40 ?
+	return charset.n == 0 || charset.n > CHARSET_MAX ?
 	    wrong(reading, "that is no charset") : PH_OK;
 }
 

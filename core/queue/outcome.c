@@ -45,7 +45,7 @@ is_of_report(const struct attempt *a, size_t i, enum report_action action)
 {
 	const struct queue_recipient *r = &a->entry->recipients[i];
 	const struct core_queue *conf = &generation_current()->core.queue;
-	int64_t age_ms = fiber_wall_ms() - (int64_t)a->entry->received_at * 1000;
+	int64_t age_ms = fiber_wall_ms() - (int64_t)a->entry->begun_at * 1000;
 
 	switch (action) {
 	case REPORT_FAILED:
@@ -92,7 +92,8 @@ add_report(struct attempt *a, enum report_action action,
 	bool *concerned = ph_arena_array(a->arena, n, sizeof(*concerned));
 	bool any = false;
 	struct report report = { .about = a->entry, .action = action,
-		.concerned = concerned, .onward = a->onward };
+		.concerned = concerned, .onward = a->onward,
+		.attempted = a->attempted };
 
 	for (size_t i = 0; i < n; i++) {
 		const struct queue_recipient *r = &a->entry->recipients[i];

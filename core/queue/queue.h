@@ -327,6 +327,8 @@ struct report {
 	const bool *concerned; /* by index of the recipient */
 	/* delivered, and by whom: enum ph_onward; NULL: all of them here */
 	const uint8_t *onward;
+	/* whom somebody was asked about just now, and answered; NULL: nobody */
+	const bool *attempted;
 	struct ph_slice facts;   /* of the message */
 	struct ph_slice content; /* of the message, or only its header */
 };

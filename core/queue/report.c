@@ -90,10 +90,21 @@ find_sender(const char **sender, struct ph_arena *arena,
 
 /* --- the message --- */
 
-static struct ph_slice
-make_envelope(const struct entry *about, const char *to,
-    struct ph_arena *arena)
+/* RFC 6533: its header names the sender, its parts are in UTF-8. */
+static bool
+is_in_utf8(const struct report *report, const char *to, struct ph_slice text)
 {
+	return octet_any_high(ph_slice_str(report->about->sender)) ||
+	    octet_any_high(ph_slice_str(to)) ||
+	    (fact_of(report->facts, "smtputf8").p != NULL &&
+	        octet_any_high(text));
+}
+
+static struct ph_slice
+make_envelope(const struct report *report, const char *to,
+    struct ph_slice text, struct ph_arena *arena)
+{
+	const struct entry *about = report->about;
 	struct ph_buf buf;
 	size_t mark;
 
@@ -103,9 +114,7 @@ make_envelope(const struct entry *about, const char *to,
 	    entry_session(about) : "");
 	record_put_str(&buf, ENV_SERVICE, "report");
 	record_put_u64(&buf, ENV_RECEIVED_AT, (uint64_t)ph_wall_time());
-	/* its header names the sender */
-	if (octet_any_high(ph_slice_str(about->sender)) ||
-	    octet_any_high(ph_slice_str(to))) {
+	if (is_in_utf8(report, to, text)) {
 		mark = record_begin(&buf, ENV_FACT);
 		record_put_str(&buf, F_NAME, "smtputf8");
 		record_put_str(&buf, F_TEXT, "1");
@@ -136,9 +145,10 @@ report_make(const struct report *report, struct queue_db_op *op,
 	if (result != REPORT_MADE)
 		return result;
 	message.id = id_create_above(about->id);
-	message.envelope = make_envelope(about, sender, arena);
-	message.trace = PH_LIT("");
 	message.body.octets = report_text(report, arena);
+	message.envelope = make_envelope(report, sender, message.body.octets,
+	    arena);
+	message.trace = PH_LIT("");
 	message.size_bytes = message.body.octets.n;
 	recipient.address = ph_slice_str(sender);
 	recipient.destination = memory.user != NULL ? PH_LIT("") :

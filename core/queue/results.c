@@ -245,7 +245,7 @@ results_take(struct attempt *a, struct ph_slice record)
 		    UINT64_MAX), &i);
 		if (r == NULL || a->changed[i])
 			continue;
-		a->changed[i] = true;
+		a->changed[i] = a->attempted[i] = true;
 		a->onward[i] = is_local ? PH_ONWARD_END :
 		                          onward_of(field.value);
 		if (is_local)

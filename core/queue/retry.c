@@ -49,8 +49,10 @@ attempt_defer(struct attempt *a, struct queue_recipient *r)
 
 	if (end <= now || a->entry->is_bounced) {
 		r->state = QUEUE_DB_FAILED;
-		if (said->enhanced == NULL || said->enhanced[0] != '4')
-			recipient_say(r, said->code, PH_LIT("4.4.7"),
+		/* the words of a server stay its own */
+		if (said->code == 0 && (said->enhanced == NULL ||
+		        said->enhanced[0] != '4'))
+			recipient_say(r, 0, PH_LIT("4.4.7"),
 			    ph_slice_str(said_host(r->said)), ph_slice_str(
 			        said->reason != NULL ? said->reason :
 			        "delivery time expired"));

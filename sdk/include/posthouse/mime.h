@@ -44,6 +44,15 @@ struct ph_mime_part {
 PH_EXPORT const struct ph_mime_part *ph_mime_parse(struct ph_arena *arena,
     struct ph_slice content);
 
+/*
+ * Whether all headers of the tree over content are ASCII: those of parts and of
+ * messages within, too. Where none are and a message may have them as they are,
+ * it needs SMTPUTF8 (RFC 6531 s3.2). What lies beyond the limits of the parser
+ * counts as a header when it is not ASCII. Since minor 4.
+ */
+PH_EXPORT bool ph_mime_header_is_ascii(const struct ph_mime_part *root,
+    struct ph_slice content);
+
 /* A compact record of the tree, to be kept; in the arena. */
 PH_EXPORT struct ph_slice ph_mime_encode(struct ph_arena *arena,
     const struct ph_mime_part *root);
