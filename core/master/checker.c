@@ -20,9 +20,10 @@
 #include "base/record.h"
 #include "master/child.h"
 #include "master/dirs.h"
-#include "master/master.h"
-#include "master/plan.h"
 #include "master/frame.h"
+#include "master/master.h"
+#include "master/page.h"
+#include "master/plan.h"
 #include "net/stream.h"
 #include "role/activity.h"
 #include "role/confine.h"
@@ -179,7 +180,7 @@ checker_run(struct ph_arena *arena, const struct conf *conf,
 		    "the configuration is over 1 MiB");
 		return PH_INVALID;
 	}
-	page_fd = watch_make_page(&page, &err);
+	page_fd = page_make_activity(&page, &err);
 	status = page_fd < 0 ? PH_IO :
 	    start(&child, core, page_fd, &fd, &err);
 	if (page_fd >= 0)
@@ -190,7 +191,7 @@ checker_run(struct ph_arena *arena, const struct conf *conf,
 		if (status == PH_OK)
 			status = take_reply(arena, reply, facts_out, errors);
 		else
-			explain(&child, status, watch_loading(page), errors);
+			explain(&child, status, page_loading(page), errors);
 	} else {
 		conf_error_add(errors, NULL, 0, "%s", err.text);
 	}

@@ -2,7 +2,11 @@
 /* clients.c - see clients.h. */
 #include "master/clients.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
 #include "base/record.h"
+#include "master/page.h"
 #include "role/client_counts.h"
 #include "role/messages.h"
 
@@ -14,11 +18,18 @@ static struct {
 int
 clients_begin(struct ph_err *err)
 {
+	void *page;
+
 	if (master.sizes[ROLE_EDGE] < 2)
 		return PH_OK;
-	counts.fd = client_page_make(master.sizes[ROLE_EDGE], &counts.page,
-	    err);
-	return counts.fd < 0 ? PH_IO : PH_OK;
+	counts.fd = page_make("posthouse-clients",
+	    client_page_size(master.sizes[ROLE_EDGE]), PROT_READ | PROT_WRITE,
+	    &page, err);
+	if (counts.fd < 0)
+		return PH_IO;
+	counts.page = page;
+	return client_page_begin(counts.page) ? PH_OK :
+	    ph_err_set(err, PH_IO, errno, "no random octets");
 }
 
 void

@@ -94,11 +94,6 @@ void peers_serve(void);
 
 /* --- watch.c --- */
 
-/* A page for a child to tell what it is in: mapped here, read-only; returns the
- * descriptor to give to it. Negative with err filled. */
-int watch_make_page(struct activity **page_out, struct ph_err *err);
-/* The section whose module the child is loading; absent: none. */
-struct ph_slice watch_loading(const struct activity *page);
 /* Start the fiber that reads the heartbeats. */
 void watch_start(void);
 /* Whether it made way, as it was told to. */

@@ -22,6 +22,7 @@
 #include "loop/fiber.h"
 #include "master/breaker.h"
 #include "master/clients.h"
+#include "master/page.h"
 #include "master/tickets.h"
 #include "master/sockets.h"
 #include "role/messages.h"
@@ -104,7 +105,7 @@ start(struct process *process, struct ph_err *err)
 
 	if (status != PH_OK)
 		return status;
-	page = watch_make_page(&process->page, err);
+	page = page_make_activity(&process->page, err);
 	status = page < 0 ? PH_IO : exec_role(process, pair[1], page, err);
 	if (page >= 0)
 		close(page);

@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * watch.c - what the shared pages tell: a heartbeat that stopped, the module a
- * process was in when it died.
- *
- * A page is written by the process it tells about, so it is read as hostile:
- * bounded, and believed only about modules that exist.
+ * process was in when it died. They are believed only about modules that exist.
  */
 #include "master/master.h"
 
 #include <posthouse/log.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "loop/fiber.h"
 #include "master/breaker.h"
+#include "master/page.h"
 #include "master/tickets.h"
 #include "role/activity.h"
 #include "role/memory.h"
@@ -30,43 +25,7 @@ enum {
 	LATE_MS = 3000, /* we did not run ourselves: judge nobody */
 };
 
-/* --- pages --- */
-
-/* Sealed, so that the process can't shrink it under our feet. */
-int
-watch_make_page(struct activity **page_out, struct ph_err *err)
-{
-	int fd = memfd_create("posthouse-activity",
-	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *page;
-
-	if (fd >= 0 && ftruncate(fd, sizeof(struct activity)) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
-	        0) {
-		page = mmap(NULL, sizeof(struct activity), PROT_READ,
-		    MAP_SHARED, fd, 0);
-		if (page != MAP_FAILED) {
-			*page_out = page;
-			return fd;
-		}
-	}
-	ph_err_set(err, PH_IO, errno, "can't make a shared page: %s",
-	    strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 /* --- deaths --- */
-
-static struct ph_slice
-page_text(const char *p, size_t size)
-{
-	struct ph_slice text = { p, strnlen(p, size) };
-
-	return text.n > 0 && text.n < size ? text :
-	                                     (struct ph_slice){ NULL, 0 };
-}
 
 /* Not when somebody outside sent the signal. */
 static bool
@@ -98,12 +57,9 @@ reason_of(const struct process *process)
 static struct ph_slice
 last_module_of(const struct process *process, struct ph_slice *hook_out)
 {
-	const struct activity *page = process->page;
-
-	if (page == NULL)
-		return *hook_out = (struct ph_slice){ NULL, 0 };
-	*hook_out = page_text(page->hook, sizeof(page->hook));
-	return page_text(page->module, sizeof(page->module));
+	if (process->page != NULL)
+		return page_module(process->page, hook_out);
+	return *hook_out = (struct ph_slice){ NULL, 0 };
 }
 
 /* The module that a process is in. */
@@ -125,15 +81,6 @@ culprit_of(const struct process *process, struct ph_slice *hook_out)
 	if (module.p == NULL && process->role == ROLE_CHECK)
 		return last_module_of(process, hook_out);
 	return module;
-}
-
-struct ph_slice
-watch_loading(const struct activity *page)
-{
-	if (!page->is_inside || !ph_slice_eq(page_text(page->hook,
-	        sizeof(page->hook)), PH_LIT(ACTIVITY_LOAD)))
-		return (struct ph_slice){ NULL, 0 };
-	return page_text(page->module, sizeof(page->module));
 }
 
 bool
@@ -184,7 +131,7 @@ is_watched(const struct process *process)
 
 	if (process->page == NULL || process->state == PROCESS_DOWN)
 		return false;
-	return watch_loading(process->page).p != NULL ||
+	return page_loading(process->page).p != NULL ||
 	    (process->state == PROCESS_READY &&
 	        (ROLE_BIT(process->role) & roles) != 0);
 }
@@ -229,7 +176,7 @@ static void
 end_process(struct process *process, const char *event)
 {
 	struct ph_slice hook, module = module_of(process, &hook);
-	struct ph_slice loading = watch_loading(process->page);
+	struct ph_slice loading = page_loading(process->page);
 
 	if (loading.p != NULL) {
 		process->stuck_pid = process->child.pid;
@@ -256,7 +203,7 @@ look(void)
 		    process->is_over)
 			continue;
 		if (is_stale(process, now, stale_after(module_of(process,
-		        &hook), watch_loading(process->page).p != NULL))) {
+		        &hook), page_loading(process->page).p != NULL))) {
 			process->is_hung = true;
 			end_process(process, "role_hangs");
 		} else if (is_over_memory(process)) {

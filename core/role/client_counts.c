@@ -2,12 +2,9 @@
 /* client_counts.c - see client_counts.h. Plain counters, each with one writer. */
 #include "role/client_counts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 
@@ -29,41 +26,18 @@ static struct {
 	unsigned self, processes;
 } shared;
 
-static size_t
-size_of(unsigned processes)
+/* --- the master --- */
+
+size_t
+client_page_size(unsigned processes)
 {
 	return sizeof(struct client_page) + processes * sizeof(struct column);
 }
 
-/* --- the master --- */
-
-int
-client_page_make(unsigned processes, struct client_page **page_out,
-    struct ph_err *err)
+bool
+client_page_begin(struct client_page *page)
 {
-	size_t size = size_of(processes);
-	int fd = memfd_create("posthouse-clients",
-	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *map;
-
-	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
-	    fcntl(fd, F_ADD_SEALS,
-	        F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
-		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		    0);
-		if (map != MAP_FAILED &&
-		    getrandom(map, HASH_KEY, 0) == HASH_KEY) {
-			*page_out = map;
-			return fd;
-		}
-		if (map != MAP_FAILED)
-			munmap(map, size);
-	}
-	ph_err_set(err, PH_IO, errno,
-	    "can't make the page of connection counts: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	return getrandom(page->key, HASH_KEY, 0) == HASH_KEY;
 }
 
 void
@@ -81,14 +55,14 @@ client_counts_share(int fd, unsigned self, unsigned processes)
 	void *map;
 
 	if (self >= processes || processes > 4096 || fstat(fd, &st) != 0 ||
-	    (uint64_t)st.st_size != size_of(processes))
+	    (uint64_t)st.st_size != client_page_size(processes))
 		return false;
-	map = mmap(NULL, size_of(processes), PROT_READ | PROT_WRITE,
+	map = mmap(NULL, client_page_size(processes), PROT_READ | PROT_WRITE,
 	    MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return false;
 	if (shared.page != NULL)
-		munmap(shared.page, size_of(shared.processes));
+		munmap(shared.page, client_page_size(shared.processes));
 	shared.page = map;
 	shared.self = self;
 	shared.processes = processes;

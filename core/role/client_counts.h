@@ -23,10 +23,10 @@
 /* --- the master --- */
 
 struct client_page;
-/* A new page for so many edge processes (1 to 4096), mapped; its descriptor, to
- * be lent to them, or negative with err filled. */
-int client_page_make(unsigned processes, struct client_page **page_out,
-    struct ph_err *err);
+/* Octets of the page for so many edge processes (1 to 4096). */
+size_t client_page_size(unsigned processes);
+/* Begin with a page of zeros. False: errno tells. */
+bool client_page_begin(struct client_page *page);
 /* This process (from 0) is gone, and its connections with it. */
 void client_page_clear(struct client_page *page, unsigned process);
 
