@@ -16,11 +16,12 @@ from sandbox import DEADLINE, Dns, Sandbox, Smtp, until
 
 
 class Checks(unittest.TestCase):
-    def box(self, zone, conf, **more):
+    def box(self, zone, conf, cache=0, **more):
         """A server that knows the zone and has the sections of conf."""
         dns = Dns(zone)
         self.addCleanup(dns.close)
-        box = Sandbox({"checks": f'dns: {{ timeout = "20s"; }}; {conf}'},
+        box = Sandbox({"checks": f"""dns: {{ timeout = "20s"; cache_bytes = {cache}; }};
+                       {conf}"""},
                       dns=dns.address, **more)
         self.addCleanup(box.close)
         box.dns = dns
@@ -617,6 +618,31 @@ class EarlyStart(Checks):
         self.assertEqual(client.docmd("MAIL", "FROM:<x@remote.test>")[0], 250)
         dns.may.set()
         self.assertEqual(client.docmd("RCPT", "TO:<bob@example.test>")[0], 550)
+
+
+class Kept(Checks):
+    """The cache of the dns section, which the sandbox turns off."""
+
+    def test_answers_are_kept_for_their_ttl_until_a_reload(self):
+        zone = "remote.test MX 10 mx.remote.test\nmx.remote.test A 192.0.2.1\n"
+        box = self.box(zone, """processes: { check = 1; };
+            check_sender_domain: { exempt = [ ]; };""", cache='"1M"')
+        self.assertEqual(self.talk(box)[1], 250)
+        self.assertEqual(self.talk(box, sender="x@new.test")[:2], ("mail", 550))
+        box.dns.write("new.test A 192.0.2.1\n")
+        # that there is nothing is kept when an SOA record says for how long
+        self.assertEqual(self.talk(box, sender="x@new.test")[1], 250)
+        self.assertEqual(self.talk(box)[1], 250)
+        self.assertRegex(box.ctl("status").stdout, r"dns_cached\W+[1-9]")
+        box.ctl("reload")
+        self.assertEqual(self.talk(box)[:2], ("mail", 550))
+
+    def test_what_could_not_be_told_is_asked_again(self):
+        box = self.box("remote.test RCODE SERVFAIL\n",
+                       "check_sender_domain: { exempt = [ ]; };", cache='"1M"')
+        self.assertEqual(self.talk(box)[1], 450)
+        box.dns.write("remote.test A 192.0.2.1\n")
+        self.assertEqual(self.talk(box)[1], 250)
 
 
 class Together(Checks):

@@ -53,6 +53,7 @@ struct core_conf {
 		const char *const *servers; /* "192.0.2.1" or "192.0.2.1:5353"; empty: resolv.conf */
 		unsigned timeout_ms;        /* for one question altogether */
 		unsigned attempts;
+		uint64_t cache_bytes;       /* of answers a process keeps; 0: none */
 	} dns;
 	struct core_queue {
 		const char *const *retry;   /* waits between attempts: ["5m", "15m", ...], last repeats */

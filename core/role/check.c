@@ -3,6 +3,7 @@
  * check.c - the role that hosts check modules: takes a stage's facts from edge,
  * runs the pipeline, answers. A crash in here costs no session.
  */
+#include "role/dns_status.h"
 #include "role/role.h"
 
 #include <stdio.h>
@@ -306,7 +307,7 @@ check_start(struct generation *generation, struct ph_err *err)
 {
 	const struct core_dns *dns = &generation->core.dns;
 	int status = resolver_init(dns->servers, dns->timeout_ms,
-	    dns->attempts, err);
+	    dns->attempts, dns->cache_bytes, err);
 
 	if (status != PH_OK)
 		return status;
@@ -328,7 +329,7 @@ check_reload(struct generation *generation)
 
 	memory_limit(generation->core.processes.check_memory_bytes);
 	if (resolver_init(dns->servers, dns->timeout_ms, dns->attempts,
-	        &err) != PH_OK)
+	        dns->cache_bytes, &err) != PH_OK)
 		ph_log(PH_ERROR, "dns_not_reloaded",
 		    ph_f_str("reason", err.text));
 }
@@ -346,6 +347,7 @@ check_status(struct ph_buf *items)
 	    (unsigned long long)check.stages);
 	role_status_item(items, "running", "%u", check.running);
 	role_status_item(items, "connections_kept", "%zu", kept_count());
+	role_status_dns(items);
 	check_delivery_status(items);
 }
 

@@ -8,6 +8,7 @@
  * for the same again, so what was not sent yet must not be sent twice), and
  * when the server stops; whatever has no result then is deferred.
  */
+#include "role/dns_status.h"
 #include "role/role.h"
 
 #include <unistd.h>
@@ -197,7 +198,7 @@ static int
 use_configuration(const struct core_conf *core, struct ph_err *err)
 {
 	int status = resolver_init(core->dns.servers, core->dns.timeout_ms,
-	    core->dns.attempts, err);
+	    core->dns.attempts, core->dns.cache_bytes, err);
 
 	return status != PH_OK ? status :
 	                         tls_client_init(core->tls.ca_file, err);
@@ -264,8 +265,7 @@ relay_status(struct ph_buf *items)
 	role_status_item(items, "failed", "%llu",
 	    (unsigned long long)relay.failed);
 	role_status_item(items, "connections_kept", "%zu", kept_count());
-	role_status_item(items, "dns_questions", "%u",
-	    resolver_open_questions());
+	role_status_dns(items);
 }
 
 const struct role_ops role_relay = {

@@ -15,6 +15,7 @@
 #include "base/record.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "net/dns.h"
 #include "role/attempt.h"
 #include "role/generation.h"
 
@@ -286,6 +287,7 @@ START_TEST(content_is_one_piece_of_octets_and_file)
 	fiber_runtime_init();
 	fiber_start(open_main, NULL);
 	fiber_runtime_run();
+	resolver_close();
 	fiber_runtime_fini();
 }
 END_TEST
@@ -394,6 +396,7 @@ run_queue(void (*fn)(void *), bool is_to_stop)
 	fiber_start(fn, NULL);
 	fiber_runtime_run();
 	bus_fini();
+	resolver_close();
 	fiber_runtime_fini();
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);

@@ -75,6 +75,7 @@ find(const char *name, const char *address, const char *expected)
 	fiber_runtime_init();
 	fiber_start(find_main, NULL);
 	fiber_runtime_run();
+	resolver_close();
 	fiber_runtime_fini();
 	ck_assert_str_eq(tried, expected);
 }
@@ -89,7 +90,8 @@ setup(void)
 	arena = ph_arena_create(NULL);
 	fake_dns_start(&dns);
 	snprintf(server, sizeof(server), "127.0.0.1:%u", dns.port);
-	ck_assert_int_eq(resolver_init(servers, 2000, 2, &err), PH_OK);
+	ck_assert_int_eq(resolver_init(servers, 2000, 2, 0, &err),
+	    PH_OK);
 }
 
 static void

@@ -64,7 +64,8 @@ setup(void)
 	log_init(2, PH_ERROR, "relay");
 	fake_dns_start(&dns);
 	snprintf(server, sizeof(server), "127.0.0.1:%u", dns.port);
-	ck_assert_int_eq(resolver_init(servers, 2000, 2, &err), PH_OK);
+	ck_assert_int_eq(resolver_init(servers, 2000, 2, 0, &err),
+	    PH_OK);
 	arena = ph_arena_create(NULL);
 }
 
@@ -146,6 +147,7 @@ run(const char *const *one, const char *const *two)
 	fiber_start(main_of_attempt, NULL);
 	fiber_runtime_run();
 	fake_peer_stop(&peer);
+	resolver_close();
 	fiber_runtime_fini();
 	ck_assert_msg(peer.wrong[0] == 0, "%s", peer.wrong);
 }
@@ -609,6 +611,7 @@ run_two(const char *const *first, const char *const *other)
 	fiber_runtime_run();
 	fake_peer_stop(&peer);
 	fake_peer_stop(&second);
+	resolver_close();
 	fiber_runtime_fini();
 }
 
@@ -713,6 +716,7 @@ START_TEST(knows_itself_by_name)
 	fiber_start(mirror_main, NULL);
 	fiber_runtime_run();
 	fake_peer_stop(&peer);
+	resolver_close();
 	fiber_runtime_fini();
 	ck_result(0, PH_FAILED, 0, "5.4.6");
 }
@@ -745,6 +749,7 @@ START_TEST(a_canceled_attempt_tries_no_other_host)
 	fiber_runtime_run();
 	fake_peer_stop(&peer);
 	fake_peer_stop(&second);
+	resolver_close();
 	fiber_runtime_fini();
 	ck_result(0, PH_DEFERRED, 0, "4.4.2");
 	ck_assert_uint_eq(second.connections, 0);

@@ -78,7 +78,8 @@ def arguments():
 
 
 def sections(args, next_server):
-    text = 'dns: { timeout = "5s"; };'
+    cache = '"4M"' if args.cached else "0"
+    text = f'dns: {{ timeout = "5s"; cache_bytes = {cache}; }};\n'
     for name in args.only:
         options = CHECKS[name] % next_server if "%d" in CHECKS[name] else CHECKS[name]
         if name == "check_rbl" and not args.cached:

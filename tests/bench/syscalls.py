@@ -3,11 +3,14 @@
 """System calls and fsyncs a message, over all processes, accept to mailbox.
 
     syscalls.py [--messages 1000] [--per-session 10] [--sessions 1] [--build DIR]
+                [--checks [--cached]]
 
 Attaches strace -f -c to every process of a sandbox, sends 4 KiB messages to the
 inbound port with smtp-source-like sessions, waits for the mailboxes, detaches.
+With --checks those of checks.py look at each message.
 """
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -42,19 +45,38 @@ def count_files(top):
                if os.path.basename(folder) in ("new", "cur"))
 
 
+def sandbox(args, stack):
+    """The server that is looked at, and with --checks what its checks ask."""
+    from sandbox import Sandbox
+    limits = {"limits": "limits: { connections_per_client = 0; };"}
+    users = 10 * args.sessions
+    if not args.checks:
+        return stack.enter_context(Sandbox(limits, users=users))
+    import checks
+    args.only = list(checks.CHECKS)
+    dns = checks.Rbldnsd(stack.enter_context(tempfile.TemporaryDirectory()))
+    stack.callback(dns.close)
+    plain = stack.enter_context(Sandbox(limits, users=users))
+    text = checks.sections(args, plain.port("smtp"))
+    return stack.enter_context(Sandbox({**limits, "checks": text}, users=users,
+                                       dns=f"127.0.0.1:{dns.port}"))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--per-session", type=int, default=10)
     parser.add_argument("--sessions", type=int, default=1)
     parser.add_argument("--build")
-    parser.add_argument("--each", action="store_true", help="a table a process")
+    parser.add_argument("--checks", action="store_true")
+    parser.add_argument("--cached", action="store_true", help="as checks.py has it")
     args = parser.parse_args()
     if args.build:
         os.environ["PH_BUILD"] = os.path.abspath(args.build)
-    from sandbox import Sandbox, Smtp, until
-    with Sandbox({"limits": "limits: { connections_per_client = 0; };"},
-                 users=10 * args.sessions) as box:
+    from sandbox import Smtp, until
+    with contextlib.ExitStack() as stack:
+        box = sandbox(args, stack)
+
         def connect():
             return Smtp("127.0.0.1", box.port("smtp"))
         send(connect, 20, 10, 0)

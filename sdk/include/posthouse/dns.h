@@ -4,6 +4,8 @@
  *
  * Every call suspends, at most for the dns section's timeout and the fiber's
  * deadline. CNAMEs are followed; truncated answers are asked again over TCP.
+ * The same question asked meanwhile is the same look-up, and an answer is kept
+ * while its TTL lasts (the dns section's cache_bytes).
  * Available in the check and relay roles.
  */
 #ifndef POSTHOUSE_DNS_H
