@@ -174,6 +174,41 @@ class Faults(Faulty, unittest.TestCase):
     def test_exit(self):
         self.crash("exit(0);")
 
+    @unittest.skipIf(is_sanitized(), "sanitizers need what confinement takes")
+    def test_signals_by_which_others_end_a_process(self):
+        """Nobody could be blamed for these, so the process can't send them."""
+        box = self.asked("raise(SIGKILL); raise(SIGTERM); raise(SIGINT); "
+                         "raise(SIGHUP);")
+        self.storm(box, guilty=(250,))
+        self.assertNotIn("role_died", box.log())
+
+    def test_killed_from_outside_at_the_same_module(self):
+        """Once may be chance; from the second time on it is blamed, as what eats
+        the memory until the kernel kills for it."""
+        box = self.asked("for (;;) ;", options='hook_timeout = "60s";',
+                         conf="processes: { check = 1; };")
+
+        def seconds_of(pid):
+            with open(f"/proc/{pid}/stat") as stat:
+                return int(stat.read().rsplit(")", 1)[1].split()[11]) / 100
+        for times in (1, 2, 3):
+            with box.smtp() as client:
+                client.ehlo("client.test")
+                pid, = (p for p, a in box.children().items() if "--role=check" in a)
+                before = seconds_of(pid)
+                client.putcmd("MAIL", "FROM:<fault@outside.test>")
+                until(lambda: seconds_of(pid) > before + 0.3, "it spins")
+                box.kill_role("check")
+                self.assertEqual(client.getreply()[0], 451)
+            self.assertRegex(box.log(), rf"role_died role=check .*pid={pid} signal=9 .*"
+                             "module=check_fault hook=mail blamed="
+                             + ("yes" if times > 1 else "no"))
+            self.assertEqual(module(box, "check_fault")["crashes"], times - 1)
+        until(lambda: "check.0 state ready" in box.ctl("status").stdout, "check")
+        box.kill_role("check")  # at nothing: that is another story
+        until(lambda: box.log().count("role_ready role=check") == 5, "it is back")
+        self.assertEqual(module(box, "check_fault")["crashes"], 2)
+
     def test_close_of_all_descriptors(self):
         self.crash("for (int i = 0; i < 1024; i++) close(i);", lost=0)
 

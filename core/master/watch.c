@@ -22,6 +22,7 @@ enum {
 	LOOK_EVERY_MS = 500,
 	STALE_MS = 10000,
 	STALE_LEAST_MS = 3000, /* the heart beats every second */
+	KILLED_AGAIN_MS = 60000, /* as long as crashes count */
 	LATE_MS = 3000, /* we did not run ourselves: judge nobody */
 };
 
@@ -36,6 +37,36 @@ is_own_fault(const struct process *process)
 	return process->is_hung || process->is_over || process->is_deaf ||
 	    (signal_sent != SIGKILL && signal_sent != SIGTERM &&
 	        signal_sent != SIGINT && signal_sent != SIGHUP);
+}
+
+/*
+ * The kernel does not tell who sent SIGKILL. No module can (confine.h), so it was
+ * an administrator, or the kernel, whose memory the module may have eaten. Who
+ * was killed at the same code twice in a row had a hand in it.
+ */
+static bool
+is_killed_again(const struct process *process, struct ph_slice module)
+{
+	static char last[sizeof(process->page->module)];
+	static uint64_t last_ms;
+	bool is_kill = process->child.signal == SIGKILL && module.p != NULL;
+	bool again = is_kill &&
+	    ph_slice_eq(module, ph_slice_str(last)) &&
+	    ph_now_ms() - last_ms < KILLED_AGAIN_MS;
+
+	snprintf(last, sizeof(last), PH_SLICE_FMT,
+	    PH_SLICE_ARG(is_kill ? module : PH_LIT("")));
+	last_ms = ph_now_ms();
+	return again;
+}
+
+static bool
+is_to_blame(const struct process *process, struct ph_slice module)
+{
+	if (is_own_fault(process))
+		return true;
+	return process->role == ROLE_CHECK &&
+	       is_killed_again(process, module);
 }
 
 static const char *
@@ -101,6 +132,7 @@ watch_note_death(const struct process *process)
 	struct ph_field how = child->signal != 0 ?
 	    ph_f_int("signal", child->signal) :
 	    ph_f_int("status", child->status);
+	bool blamed;
 
 	if (watch_is_renewed(process)) {
 		ph_log(PH_INFO, "role_renewed",
@@ -109,15 +141,15 @@ watch_note_death(const struct process *process)
 		    ph_f_int("pid", child->last_pid));
 		return true;
 	}
+	blamed = is_to_blame(process, module) && facts != NULL;
 	ph_log(PH_ERROR, "role_died",
 	    ph_f_str("role", role_name(process->role)),
 	    ph_f_int("index", process->index),
 	    ph_f_int("pid", child->last_pid), how,
 	    ph_f_str("reason", reason_of(process)),
-	    ph_f_slice("module", module), ph_f_slice("hook", hook));
-	if (facts == NULL || !is_own_fault(process))
-		return false;
-	return breaker_blame(facts);
+	    ph_f_slice("module", module), ph_f_slice("hook", hook),
+	    ph_f_str("blamed", facts == NULL ? NULL : blamed ? "yes" : "no"));
+	return blamed && breaker_blame(facts);
 }
 
 /* --- heartbeats --- */

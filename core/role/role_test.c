@@ -234,6 +234,11 @@ START_TEST(only_who_runs_programs_may_fork_or_kill)
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	signal(SIGUSR1, SIG_IGN);
 	ck_assert_int_eq(raise(SIGUSR1), 0);
+	/* whoever dies of these was ended by somebody else */
+	ck_assert_int_ne(raise(SIGKILL), 0);
+	ck_assert_int_ne(raise(SIGTERM), 0);
+	ck_assert_int_ne(raise(SIGINT), 0);
+	ck_assert_int_ne(raise(SIGHUP), 0);
 }
 END_TEST
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -100,6 +101,22 @@ deny_families(scmp_filter_ctx filter)
 	return rc;
 }
 
+/* Those by which somebody outside ends us: the master blames nobody for them. */
+static const int denied_signals[] = { SIGKILL, SIGTERM, SIGINT, SIGHUP };
+
+static int
+deny_signals(scmp_filter_ctx filter)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 &&
+	    i < sizeof(denied_signals) / sizeof(denied_signals[0]); i++)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(tgkill), 1,
+		    SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)denied_signals[i], 0));
+	return rc;
+}
+
 /*
  * Threads, but no processes, and signals to ourselves alone. The arguments of
  * clone3 lie in memory, where a filter can't look: the C library goes back to
@@ -119,7 +136,7 @@ deny_processes(scmp_filter_ctx filter)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(tgkill), 1,
 		    SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
-	return rc;
+	return rc == 0 ? deny_signals(filter) : rc;
 }
 
 /* open(2) and openat(2) only for reading. */
