@@ -109,8 +109,7 @@ run_dir = "$state/run";
 module_dir = "$modules";
 log: { target = "$dir/log"; level = "info"; };
 tls: { certificate = "$dir/tls/cert.pem"; key = "$dir/tls/key.pem"; };
-# No cache: what tests write into a zone is true at once.
-dns: { servers = [ "${dns:-127.0.0.1:1}" ]; cache_bytes = 0; };
+dns: { servers = [ "${dns:-127.0.0.1:1}" ]; };
 queue: { soft_free_bytes = "64M"; ballast_bytes = "16M"; cache_bytes = "64M"; };
 CONF
 	cat >"$dir/conf.d/50-sandbox.conf" <<CONF

@@ -621,7 +621,7 @@ class EarlyStart(Checks):
 
 
 class Kept(Checks):
-    """The cache of the dns section, which the sandbox turns off."""
+    """The cache of the dns section, which is off unless it is asked for."""
 
     def test_answers_are_kept_for_their_ttl_until_a_reload(self):
         zone = "remote.test MX 10 mx.remote.test\nmx.remote.test A 192.0.2.1\n"

@@ -80,7 +80,8 @@ static const struct ph_option dns_table[] = {
 	PH_OPT_UINT("attempts", struct core_dns, attempts, 1, 10, "3",
 	    "How often one question is sent"),
 	PH_OPT_BYTES("cache_bytes", struct core_dns, cache_bytes, 0, 1 << 30,
-	    "4M", "Answers each process keeps, while their TTL lasts"),
+	    "0", "Answers each process keeps while their TTL lasts; 0: none, as "
+	         "a resolver near by keeps them"),
 	PH_OPT_END,
 };
 
