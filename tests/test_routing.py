@@ -21,6 +21,9 @@ dead: nobody, nowhere
 half: nobody, carol
 list: :include:%(dir)s/list
 gone: :include:%(dir)s/gone
+written: "bob"@example.test, <alice@example.test>, Carol <carol@example.test>
+slip: <bob@example.test, carol@x..test
+slips: alice, carol@x..test
 """
 
 VIRTUAL = """
@@ -83,6 +86,18 @@ class Routing(unittest.TestCase):
         box.inbox("bob", 2)
         box.inbox("carol", 2)
         box.inbox("alice", 1)
+
+    def test_targets_are_read_as_in_a_header_and_nothing_else_is_queued(self):
+        box = self.box()
+        self.write(box, "aliases", ALIASES)
+        self.send(box, "written@example.test", refused=[("slip@example.test", 550)])
+        for user in ("alice", "bob", "carol"):
+            box.inbox(user, 1)
+        self.send(box, "slips@example.test")
+        box.inbox("alice", 2)
+        until(lambda: "The queue is empty" in box.ctl("queue", "list").stdout,
+              "nothing to be left")
+        self.assertIn("no address: \\\"carol@x..test", box.log())
 
     def test_loops_end_and_dead_ends_are_refused_at_rcpt(self):
         box = self.box()

@@ -102,15 +102,16 @@ static bool
 is_address(struct ph_slice address)
 {
 	struct ph_slice domain = ph_address_domain(address);
+	struct ph_addr addr;
 
-	if (address.n > ROUTE_ADDRESS_MAX || domain.n == 0 ||
-	    domain.n + 1 >= address.n)
+	if (address.n > ROUTE_ADDRESS_MAX || domain.n + 1 >= address.n)
 		return false;
 	for (size_t i = 0; i < address.n; i++)
 		if ((unsigned char)address.p[i] < 0x20 ||
 		    address.p[i] == 0x7f)
 			return false;
-	return memchr(domain.p, ' ', domain.n) == NULL;
+	return ph_domain_is_valid(domain) ||
+	    ph_address_literal_parse(domain, &addr);
 }
 
 /* list has room for a power of two, or nothing. */
@@ -121,6 +122,10 @@ put_address(struct ph_routing *routing, struct ph_slice **list, size_t *count,
 	struct ph_slice *wider;
 
 	address = ph_address_fold(routing->arena, address);
+	if (!is_address(address))
+		ph_log(PH_WARN, "route_to_no_address",
+		    ph_f_slice("recipient", routing->node->address),
+		    ph_f_slice("to", address));
 	if (!is_address(address) || *count == NODES_MAX)
 		return;
 	if ((*count & (*count - 1)) == 0) {

@@ -4,6 +4,7 @@
 #include "table.h"
 
 #include <posthouse/domain.h>
+#include <posthouse/mail.h>
 
 #include <stdlib.h>
 
@@ -33,6 +34,58 @@ problem(struct table *table, unsigned line, const char *text,
 		    table->arena, "line %u: %s: \"%.*s\"", line, text,
 		    (int)(what.n < 100 ? what.n : 100), what.p);
 	table->problem_count++;
+}
+
+/* --- addresses --- */
+
+static bool
+is_domain(struct ph_slice text)
+{
+	struct ph_addr addr;
+
+	return ph_domain_is_valid(text) ||
+	    ph_address_literal_parse(text, &addr);
+}
+
+/* A name, an address or "@domain", in which nothing needs quotes. */
+static bool
+is_plain(struct ph_slice text)
+{
+	struct ph_slice domain = ph_address_domain(text);
+	size_t n = domain.p == NULL ? text.n : text.n - domain.n;
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text.p[i] <= ' ' || text.p[i] == 0x7f ||
+		    memchr("\"(),:;<>[\\]", text.p[i], 11) != NULL ||
+		    (text.p[i] == '@' && i + 1 < n))
+			return false;
+	return n > 0 && (domain.p == NULL || is_domain(domain));
+}
+
+/*
+ * A name, an address or "@domain" as they may be written in aliases(5): in
+ * quotes, or as in a header, "Carol <carol@example.test>". Unquoted and
+ * without a domain where none is there; absent when it is none of these.
+ */
+static struct ph_slice
+read_address(struct ph_arena *arena, struct ph_slice text)
+{
+	const struct ph_mailbox_addr *one;
+	struct ph_slice none = { NULL, 0 };
+	size_t count;
+
+	if (text.n > 1 && text.p[0] == '"' &&
+	    memchr(text.p + 1, '"', text.n - 1) == text.p + text.n - 1)
+		return (struct ph_slice){ text.p + 1, text.n - 2 };
+	if (is_plain(text))
+		return text;
+	if (!ph_address_list_strict(arena, text, 1, &one, &count) ||
+	    count != 1 || one->local.n == 0 || one->domain.p == NULL)
+		return none;
+	if (one->domain.n == 0)
+		return one->local;
+	return !is_domain(one->domain) ? none : ph_slice_str(ph_arena_printf(arena, "%.*s@%.*s",
+	    PH_SLICE_ARG(one->local), PH_SLICE_ARG(one->domain)));
 }
 
 /* --- targets --- */
@@ -65,12 +118,12 @@ take_target(struct target_list *list, struct ph_slice target)
 	static const char include[] = ":include:";
 	size_t n = sizeof(include) - 1;
 
+	struct ph_slice address;
+
 	target = ph_slice_trim(target);
-	if (target.n > 1 && target.p[0] == '"' &&
-	    target.p[target.n - 1] == '"') {
-		target.p++;
-		target.n -= 2;
-	}
+	address = read_address(list->table->arena, target);
+	if (address.p != NULL) /* what quotes are around may be no address */
+		target = address;
 	if (target.n == 0)
 		return;
 	if (ph_slice_starts_nocase(target, include) && list->include != NULL) {
@@ -84,7 +137,7 @@ take_target(struct target_list *list, struct ph_slice target)
 			list->is_broken = true;
 		}
 	} else if (target.p[0] == '|' || target.p[0] == '/' ||
-	    target.p[0] == ':') {
+	    target.p[0] == ':' || address.p == NULL) {
 		problem(list->table, list->line, "no address", target);
 	} else {
 		list_add(list, target);
@@ -137,9 +190,10 @@ table_targets(struct target_list *list, struct ph_slice text)
 
 /* --- lines --- */
 
-/* The key before the colon or white space; quotes around it go. */
+/* The key before the colon or white space. */
 static bool
-cut_key(struct ph_slice *line, enum table_form form, struct ph_slice *key_out)
+cut_key(struct ph_slice *line, enum table_form form, struct ph_arena *arena,
+    struct ph_slice *key_out)
 {
 	bool quoted = false;
 	size_t n = 0;
@@ -155,11 +209,8 @@ cut_key(struct ph_slice *line, enum table_form form, struct ph_slice *key_out)
 	}
 	if (n == line->n)
 		return false;
-	*key_out = ph_slice_trim((struct ph_slice){ line->p, n });
-	if (key_out->n > 1 && key_out->p[0] == '"') {
-		key_out->p++;
-		key_out->n -= 2;
-	}
+	*key_out = read_address(arena, ph_slice_trim((struct ph_slice){
+	    line->p, n }));
 	line->p += n + 1;
 	line->n -= n + 1;
 	return key_out->n > 0;
@@ -192,7 +243,8 @@ take_line(struct table *table, struct target_list *list, struct ph_slice line,
 	list->targets = NULL;
 	list->count = list->room = 0;
 	list->is_broken = false;
-	if (table->count == TABLE_ENTRIES_MAX || !cut_key(&line, form, &key)) {
+	if (table->count == TABLE_ENTRIES_MAX || !cut_key(&line, form,
+	        table->arena, &key)) {
 		problem(table, list->line, "no entry", whole);
 		return;
 	}

@@ -4,9 +4,10 @@
  * (TABLE_SPACE) as a table. Pure.
  *
  * "#" begins a line that is passed over; a line that begins with white space
- * goes on with the one before. A target may be in double quotes. Commands and
- * files ("|program", "/path") are no targets here. The first line of a key
- * counts.
+ * goes on with the one before. Keys and targets are names, addresses and
+ * "@domain", as they stand, in double quotes, or as in a header ("Carol
+ * <carol@x.test>"). Commands and files ("|program", "/path") are no targets
+ * here. The first line of a key counts.
  */
 #ifndef ROUTER_FILE_TABLE_H
 #define ROUTER_FILE_TABLE_H
@@ -23,7 +24,7 @@ enum {
 
 struct table_entry {
 	struct ph_slice key; /* in lower case */
-	const struct ph_slice *targets;
+	const struct ph_slice *targets; /* unquoted: local@domain */
 	size_t count;
 	size_t number;  /* in the order of the file */
 	bool is_broken; /* something it names can't be read now */

@@ -58,12 +58,30 @@ START_TEST(reads_aliases)
 	    "root: other\n"
 	    "last:x"), TABLE_COLON, NULL, NULL);
 	ck_assert_str_eq(get("root"), "alice");
-	ck_assert_str_eq(get("list"), "bob@x.test|\"odd, name\"@y.test|carol");
+	ck_assert_str_eq(get("list"), "bob@x.test|odd, name@y.test|carol");
 	ck_assert_str_eq(get("a b"), "dave");
 	ck_assert_str_eq(get("last"), "x");
 	ck_assert_str_eq(get("las"), "-");
 	ck_assert_str_eq(get(""), "-");
 	ck_assert_uint_eq(table.problem_count, 0);
+}
+END_TEST
+
+START_TEST(reads_addresses_as_they_are_written_in_headers)
+{
+	table_parse(&table, PH_LIT("a: <alice@x.test>, Carol <carol@x.test>\n"
+	    "b: \"bob\"@x.test, dan (at home), \"Odd, Name\" <o@x.test>\n"
+	    "c: \"a b\", u@[192.0.2.1], j\xc3\xb6@b\xc3\xbc.test, @x.test\n"
+	    "\"k k\"@x.test: \"x\\\"y\"@x.test\n"
+	    "d: one two, a@b@c, <x@y.test, g: a@x.test;, a@x..test, real@x.test\n"),
+	    TABLE_COLON, NULL, NULL);
+	ck_assert_str_eq(get("a"), "alice@x.test|carol@x.test");
+	ck_assert_str_eq(get("b"), "bob@x.test|dan|o@x.test");
+	ck_assert_str_eq(get("c"), "a b|u@[192.0.2.1]|"
+	    "j\xc3\xb6@b\xc3\xbc.test|@x.test");
+	ck_assert_str_eq(get("k k@x.test"), "x\"y@x.test");
+	ck_assert_str_eq(get("d"), "real@x.test");
+	ck_assert_uint_eq(table.problem_count, 5);
 }
 END_TEST
 
@@ -186,6 +204,7 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, reads_aliases);
+	tcase_add_test(tcase, reads_addresses_as_they_are_written_in_headers);
 	tcase_add_test(tcase, passes_over_what_is_wrong_and_tells);
 	tcase_add_test(tcase, takes_any_octets);
 	tcase_add_test(tcase, finds_the_most_exact_key);
