@@ -4,6 +4,7 @@ whom, in which words, and what is returned (RFC 3461, 3464, 6533)."""
 import email
 import email.policy
 import os
+import quopri
 import unittest
 
 import dsn
@@ -42,7 +43,7 @@ class Notices(unittest.TestCase):
         self.addCleanup(dns.close)
         box = Sandbox({"dsn": (
             f"transport_smtp: {{ port = {self.remote.port}; "
-            "allow_loopback = true; }; " + more)}, dns=dns.address)
+            "allow_loopback = true; connection_idle = \"0s\"; }; " + more)}, dns=dns.address)
         self.addCleanup(box.close)
         for name, text in (files or {}).items():
             path = os.path.join(os.path.dirname(box.env["PH_MAIL"]), "check", name)
@@ -130,6 +131,27 @@ class Notices(unittest.TestCase):
                                      "message/global"])
         self.assertIn("Final-Recipient: utf-8; j\u00f6rg@plain.test".encode(),
                       box.inbox("alice", 1)[0])
+
+    def test_a_host_without_smtputf8_gets_utf8_encoded(self):
+        """RFC 6533 s4.5, though the host takes 8 bits."""
+        box = self.box(["8BITMIME"])
+        for n, offer in ((0, None), (1, "SMTPUTF8")):
+            if offer:
+                self.remote.offer.append(offer)
+            with box.smtp() as client:
+                client.ehlo("client.test")
+                client.mail("s@plain.test", ["SMTPUTF8", "BODY=8BITMIME"])
+                self.assertEqual(client.rcpt("bob@example.test",
+                                             ["NOTIFY=SUCCESS"])[0], 250)
+                client.data(message(subject="f\u00fcr dich"))
+            box.lines(" delivered ", "to=s@plain.test", count=n + 1)
+            envelope, _, content = self.remote.messages[n]
+            self.assertEqual(dsn.check(delivered(content)), [], content)
+            self.assertEqual("SMTPUTF8" in envelope, offer is not None)
+            self.assertEqual(content.isascii(), offer is None)
+            self.assertIn(b"Content-Type: message/global-headers\r\n", content)
+            self.assertIn("Subject: f\u00fcr dich".encode(),
+                          content if offer else quopri.decodestring(content))
 
     def test_the_words_are_the_administrators(self):
         box = self.box()

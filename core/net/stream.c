@@ -279,6 +279,21 @@ ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 }
 
 int
+ph_stream_look(struct ph_stream *stream)
+{
+	enum poll_side want;
+	ssize_t got;
+
+	if (octets_live(&stream->in) > 0)
+		return PH_OK;
+	if (stream->fd < 0)
+		return PH_EOF;
+	octets_drop(&stream->in);
+	got = take_input(stream, &want);
+	return got > 0 ? PH_OK : got == 0 ? PH_TIMEOUT : (int)got;
+}
+
+int
 ph_stream_wait(struct ph_stream *stream, struct ph_event *event,
     unsigned timeout_ms)
 {

@@ -26,7 +26,8 @@ is_ascii(struct ph_slice s)
 bool
 envelope_needs_utf8(const struct smtp_envelope *envelope)
 {
-	return !is_ascii(envelope->sender) || envelope->has_utf8_header;
+	return !is_ascii(envelope->sender) || envelope->has_utf8_header ||
+	    envelope->has_global_part;
 }
 
 /* esmtp-value = 1*(%d33-60 / %d62-126), RFC 5321 s4.1.2; UTF-8 with RFC 6531.

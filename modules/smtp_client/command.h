@@ -17,7 +17,10 @@ struct smtp_envelope {
 	uint64_t size_bytes;
 	bool has_eight_bit;   /* anywhere in the content */
 	bool is_binary;       /* RFC 3030: came with BODY=BINARYMIME */
-	bool has_utf8_header; /* in the header section, and SMTPUTF8 was said */
+	/* Of a message that came with SMTPUTF8: in its header section, or in that
+	 * of a part or a message within. */
+	bool has_utf8_header;
+	bool has_global_part; /* message/global and its like, as it is */
 };
 
 bool is_ascii(struct ph_slice s);

@@ -15,6 +15,7 @@ delivery_create(struct ph_attempt *attempt, const struct client_conf *conf)
 	struct delivery *delivery = ph_arena_alloc(arena, sizeof(*delivery));
 	struct smtp_envelope *envelope = &delivery->envelope;
 	struct ph_slice content = ph_attempt_content(attempt), header = content;
+	bool is_utf8 = ph_attempt_get(attempt, "smtputf8").p != NULL;
 
 	delivery->attempt = attempt;
 	delivery->arena = arena;
@@ -31,8 +32,10 @@ delivery_create(struct ph_attempt *attempt, const struct client_conf *conf)
 	    PH_LIT("BINARYMIME"));
 	envelope->has_eight_bit = !is_ascii(content);
 	header.n = ph_header_size(content);
-	envelope->has_utf8_header = envelope->has_eight_bit &&
-	    ph_attempt_get(attempt, "smtputf8").p != NULL && !is_ascii(header);
+	envelope->has_utf8_header = envelope->has_eight_bit && is_utf8 &&
+	    !is_ascii(header);
+	delivery->knows_parts = !envelope->has_eight_bit || !is_utf8 ||
+	    envelope->has_utf8_header;
 	return delivery;
 }
 

@@ -29,6 +29,7 @@ struct delivery {
 	struct smtp_envelope envelope;
 	struct ph_slice content;
 	bool *has_result;  /* for each recipient */
+	bool knows_parts;  /* they were searched for UTF-8, where they may be */
 	size_t open;       /* recipients without result */
 	size_t delivered;
 	bool seen_temporary;   /* some host may take it another time */

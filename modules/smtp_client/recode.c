@@ -209,11 +209,11 @@ is_type(const struct ph_mime_part *part, const char *type)
 	return ph_slice_eq_nocase(part->type, ph_slice_str(type));
 }
 
-/* RFC 6532 s3.7, RFC 6533 s4.4: new kinds of message may be encoded. */
-static bool
-is_encodable_message(const struct ph_mime_part *part)
+bool
+recode_is_global(const struct ph_mime_part *part)
 {
-	return ph_slice_starts_nocase(part->subtype, "global");
+	return is_type(part, "message") &&
+	    ph_slice_starts_nocase(part->subtype, "global");
 }
 
 /* The parser's memory is bounded, and it may know less than the header says. */
@@ -265,7 +265,7 @@ walk_leaf(struct walk *walk, const struct ph_mime_part *part,
 	if (needs_encoding(walk, body)) {
 		if (!is_what_it_says(walk, part) ||
 		    is_type(part, "multipart") ||
-		    (is_type(part, "message") && !is_encodable_message(part)))
+		    (is_type(part, "message") && !recode_is_global(part)))
 			return refuse(walk, "a part of it has no other form");
 		way = way_for(part, body);
 	}

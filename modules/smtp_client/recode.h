@@ -40,6 +40,11 @@ struct recode_plan {
 const struct recode_plan *recode_make(struct ph_arena *arena,
     struct ph_slice content, bool is_binary, const char **why_out);
 
+/* Whether the part is a message of the kinds that may be encoded (RFC 6532 s3.7,
+ * RFC 6533 s4.4): message/global and its like. */
+struct ph_mime_part;
+bool recode_is_global(const struct ph_mime_part *part);
+
 /* What comes out, piece by piece. */
 struct recode {
 	const struct recode_plan *plan;

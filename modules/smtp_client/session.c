@@ -59,6 +59,14 @@ session_fail(struct session *session, const char *enhanced, const char *fmt,
 	return STOP;
 }
 
+enum step
+session_confused(struct session *session)
+{
+	session->is_lost = session->is_confused = true;
+	return session_fail(session, "4.5.0",
+	    "replies out of step with commands at %s", session->stage);
+}
+
 /* The connection broke, or we were told to end. */
 static int
 lost(struct session *session, int status)
@@ -336,7 +344,7 @@ leave(struct session *session)
 	ph_arena_free(session->link);
 	session->link = NULL;
 	session->stream = NULL;
-	session->is_lost = false;
+	session->is_lost = session->is_confused = false;
 	session->had_transaction = false;
 }
 
@@ -376,6 +384,7 @@ log_session(const struct session *session, size_t delivered,
 	    ph_f_int("port", peer->port),
 	    ph_f_str("tls", tls != NULL ? tls : "none"),
 	    ph_f_str("stage", session->stage),
+	    ph_f_str("content", session->is_recoded ? "encoded" : NULL),
 	    ph_f_int("delivered", (int64_t)delivered),
 	    ph_f_int("open", (int64_t)session->delivery->open),
 	    ph_f_int("before", session->transactions),

@@ -33,6 +33,7 @@ struct session {
 	bool in_clear;           /* TLS failed before: do without */
 	bool tls_failed;         /* and may be done without */
 	bool is_lost;            /* no QUIT */
+	bool is_confused;        /* session_confused: replies don't fit */
 	bool had_transaction;
 	bool is_unproved; /* a kept connection that took no MAIL yet: what goes
 	                   * wrong is no failure of the host */
@@ -51,6 +52,11 @@ bool session_run(struct delivery *delivery, const struct client_peer *peer,
 /* Transactions until every recipient has a result, or STOP. */
 enum step session_transfer(struct session *session);
 /*
+ * content.c: search the parts of a message that came with SMTPUTF8 for what needs
+ * it, once. May suspend.
+ */
+void session_find_utf8(struct session *session);
+/*
  * content.c: decide in which form the host is to have the content. False, with
  * the reason: in none (RFC 3463: 5.6.3). May suspend.
  */
@@ -59,8 +65,9 @@ bool session_choose_form(struct session *session, const char **why_out);
 struct smtp_envelope session_envelope(const struct session *session);
 /* Whether the content goes by BDAT. */
 bool session_uses_chunks(const struct session *session);
-/* All of it with what ends it; failures show at the next flush. */
-void session_send_content(struct session *session);
+/* All of it with what ends it; failures show at the next flush. False: not its
+ * end, for the host said already what it can't know. */
+bool session_send_content(struct session *session);
 /* AUTH when the peer has a user; anything but success is a failure. */
 enum step session_auth(struct session *session);
 
@@ -71,6 +78,11 @@ int session_send(struct session *session, struct ph_slice line);
  */
 int session_read(struct session *session, unsigned timeout_ms,
     struct smtp_offer *offer);
+/*
+ * The replies do not fit what was asked, so none of them can be trusted from here
+ * on: whoever has no result is deferred, and the connection ends as it is. STOP.
+ */
+enum step session_confused(struct session *session);
 /* Note the last reply, or words of ours, as the host's failure; STOP. */
 enum step session_fail_reply(struct session *session);
 enum step session_fail(struct session *session, const char *enhanced,

@@ -17,11 +17,19 @@ enum {
 	RESET_MS = 5000, /* on a kept connection */
 };
 
-enum rcpt_state { RCPT_ASKED, RCPT_ACCEPTED };
+enum rcpt_state { RCPT_ASKED, RCPT_ACCEPTED, RCPT_REFUSED };
+
+struct refusal {
+	enum ph_delivery result;
+	struct smtp_reply reply;
+};
 
 struct transaction {
 	size_t recipient[RECIPIENTS_MAX]; /* indexes in the attempt */
 	enum rcpt_state state[RECIPIENTS_MAX];
+	/* counts when all replies to the transaction turned out to fit: with
+	 * one too many it would be another recipient's */
+	const struct refusal *refusal[RECIPIENTS_MAX];
 	size_t count, accepted;
 	bool with_utf8;
 	bool mail_failed;
@@ -104,6 +112,7 @@ gather(struct session *session, struct transaction *transaction)
 	size_t all = ph_attempt_recipient_count(delivery->attempt);
 	const char *why = NULL;
 
+	session_find_utf8(session);
 	session_choose_form(session, &why);
 	memset(transaction, 0, sizeof(*transaction));
 	transaction->with_utf8 = session->offer.smtputf8 &&
@@ -148,14 +157,15 @@ send_rcpt(struct session *session, const struct transaction *transaction,
 	    transaction->with_utf8));
 }
 
-/* Every recipient of the transaction has this refusal. */
+/* Every recipient of the transaction has this refusal, but those that have one
+ * of their own. */
 static void
 refuse_all(struct session *session, const struct transaction *transaction)
 {
 	const struct smtp_reply *reply = &session->reply;
 
 	for (size_t k = 0; k < transaction->count; k++)
-		if (!session->delivery->has_result[transaction->recipient[k]])
+		if (transaction->state[k] != RCPT_REFUSED)
 			delivery_result(session->delivery,
 			    transaction->recipient[k],
 			    reply->code >= 500 ? PH_FAILED : PH_DEFERRED,
@@ -173,12 +183,52 @@ read_mail(struct session *session, struct transaction *transaction)
 		session->is_unproved = false;
 		return GO_ON;
 	}
+	if (session->reply.code / 100 == 3)
+		return session_confused(session);
+	if (session->reply.code == 421)
+		return session_fail_reply(session);
 	transaction->mail_failed = true;
 	if (session->reply.code >= 500)
 		refuse_all(session, transaction);
 	else
 		session_fail_reply(session); /* another host may take it */
 	return GO_ON;
+}
+
+static void
+keep_refusal(struct session *session, struct transaction *transaction,
+    size_t k, enum ph_delivery result)
+{
+	struct refusal *refusal = ph_arena_alloc(session->arena,
+	    sizeof(*refusal));
+
+	refusal->result = result;
+	refusal->reply = session->reply;
+	transaction->state[k] = RCPT_REFUSED;
+	transaction->refusal[k] = refusal;
+}
+
+static void
+settle_refusals(struct session *session,
+    const struct transaction *transaction)
+{
+	for (size_t k = 0; k < transaction->count; k++)
+		if (transaction->state[k] == RCPT_REFUSED)
+			delivery_result(session->delivery,
+			    transaction->recipient[k],
+			    transaction->refusal[k]->result,
+			    &transaction->refusal[k]->reply,
+			    host_of(session));
+}
+
+/* All that was asked is answered, and there is more. A host may say 421 at any
+ * time: it hangs up. */
+static bool
+is_out_of_step(struct session *session)
+{
+	return ph_stream_look(session->stream) == PH_OK &&
+	    !ph_slice_starts_nocase(ph_stream_buffered(session->stream),
+	        "421");
 }
 
 /*
@@ -196,24 +246,25 @@ is_temporary(const struct transaction *transaction,
 static enum step
 read_rcpt(struct session *session, struct transaction *transaction, size_t k)
 {
-	struct delivery *delivery = session->delivery;
 	const struct smtp_reply *reply = &session->reply;
-	size_t i = transaction->recipient[k];
 
 	session->stage = "RCPT";
-	if (session_read(session, delivery->conf->rcpt_timeout_ms, NULL) !=
-	    PH_OK)
+	if (session_read(session, session->delivery->conf->rcpt_timeout_ms,
+	        NULL) != PH_OK)
 		return STOP;
 	if (transaction->mail_failed)
 		return GO_ON; /* it answers the MAIL that is missing */
 	if (reply->code == 421)
 		return session_fail_reply(session);
+	if (reply->code / 100 == 3)
+		return session_confused(session);
 	if (reply->code / 100 == 2) {
 		transaction->state[k] = RCPT_ACCEPTED;
 		transaction->accepted++;
 	} else {
-		delivery_result(delivery, i, is_temporary(transaction, reply) ?
-		    PH_DEFERRED : PH_FAILED, reply, host_of(session));
+		keep_refusal(session, transaction, k,
+		    is_temporary(transaction, reply) ? PH_DEFERRED :
+		                                       PH_FAILED);
 	}
 	return GO_ON;
 }
@@ -249,6 +300,21 @@ finish(struct session *session, const struct transaction *transaction,
 	}
 }
 
+/* Those accepted from k on may have the message, or not: no other host is asked
+ * for them now. */
+static void
+defer_rest(struct session *session, const struct transaction *transaction,
+    size_t k)
+{
+	const struct failure *why = &session->delivery->failure;
+	struct smtp_reply *reply = &session->reply;
+
+	reply_init(reply);
+	memcpy(reply->enhanced, why->enhanced, sizeof(reply->enhanced));
+	snprintf(reply->text, sizeof(reply->text), "%s", why->text);
+	finish(session, transaction, k, transaction->count, PH_DEFERRED);
+}
+
 static enum step
 read_end_of_data(struct session *session,
     const struct transaction *transaction, int sent)
@@ -268,12 +334,12 @@ read_end_of_data(struct session *session,
 		    PH_OK) {
 			if (sent != PH_OK)
 				return STOP; /* the end did not leave */
-			reply_init(reply);
-			memcpy(reply->enhanced, "4.4.2", sizeof("4.4.2"));
-			snprintf(reply->text, sizeof(reply->text), "%s",
-			    session->delivery->failure.text);
-			finish(session, transaction, k, transaction->count,
-			    PH_DEFERRED);
+			defer_rest(session, transaction, k);
+			return STOP;
+		}
+		if (reply->code / 100 == 3) {
+			session_confused(session);
+			defer_rest(session, transaction, k);
 			return STOP;
 		}
 		finish(session, transaction, k, until,
@@ -296,7 +362,8 @@ transfer_content(struct session *session,
 	session->stage = "content";
 	ph_stream_write_timeout(session->stream,
 	    session->delivery->conf->data_block_timeout_ms);
-	session_send_content(session);
+	if (!session_send_content(session))
+		return session_confused(session);
 	sent = ph_stream_flush(session->stream);
 	return read_end_of_data(session, transaction, sent);
 }
@@ -321,6 +388,9 @@ read_data(struct session *session, struct transaction *transaction)
 	if (session_read(session,
 	        session->delivery->conf->data_init_timeout_ms, NULL) != PH_OK)
 		return STOP;
+	if (session->reply.code != 354 && (session->reply.code < 400 ||
+	        is_out_of_step(session)))
+		return session_confused(session);
 	if (transaction->accepted == 0 || transaction->mail_failed)
 		return session->reply.code != 354 ? GO_ON :
 		    transaction->mail_failed ? STOP : end_empty_data(session);
@@ -369,6 +439,8 @@ run_pipelined(struct session *session, struct transaction *transaction,
 			return STOP;
 	if (!session_uses_chunks(session))
 		return read_data(session, transaction);
+	if (is_out_of_step(session))
+		return session_confused(session);
 	return transaction->accepted == 0 || transaction->mail_failed ?
 	    GO_ON : transfer_content(session, transaction);
 }
@@ -386,10 +458,14 @@ run_stepwise(struct session *session, struct transaction *transaction,
 	if (read_mail(session, transaction) != GO_ON ||
 	    transaction->mail_failed)
 		return STOP;
+	if (is_out_of_step(session))
+		return session_confused(session);
 	for (size_t k = 0; k < transaction->count; k++) {
 		send_rcpt(session, transaction, k);
 		if (read_rcpt(session, transaction, k) != GO_ON)
 			return STOP;
+		if (is_out_of_step(session))
+			return session_confused(session);
 	}
 	if (transaction->accepted == 0)
 		return GO_ON;
@@ -404,6 +480,7 @@ session_transfer(struct session *session)
 {
 	struct transaction *transaction = ph_arena_alloc(session->arena,
 	    sizeof(*transaction));
+	enum step step;
 
 	while (gather(session, transaction)) {
 		/* what was said before is over: also on a kept connection,
@@ -411,12 +488,16 @@ session_transfer(struct session *session)
 		bool is_reset = session->had_transaction ||
 		    session->is_unproved;
 
+		/* nothing was asked: it hung up, or has one reply too many */
+		if (is_reset && ph_stream_look(session->stream) != PH_TIMEOUT)
+			return session_confused(session);
 		session->had_transaction = true;
-		if ((session->offer.pipelining ?
-		            run_pipelined(session, transaction, is_reset) :
-		            run_stepwise(session, transaction, is_reset)) !=
-		        GO_ON ||
-		    transaction->mail_failed)
+		step = session->offer.pipelining ?
+		    run_pipelined(session, transaction, is_reset) :
+		    run_stepwise(session, transaction, is_reset);
+		if (!session->is_confused)
+			settle_refusals(session, transaction);
+		if (step != GO_ON || transaction->mail_failed)
 			return STOP;
 	}
 	return GO_ON;

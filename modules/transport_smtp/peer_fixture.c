@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/dns_packet.h"
@@ -93,6 +94,32 @@ link_tls(struct link *link)
 }
 
 static bool
+link_repeat(struct link *link, const char *text, bool is_slow)
+{
+	static const struct timespec pause = { 0, 20 * 1000 * 1000 };
+	size_t n = strlen(text);
+	bool good = true;
+
+	for (size_t i = 0; good; i = is_slow ? (i + 1) % n : 0) {
+		good = link_say(link, text + i, is_slow ? 1 : n);
+		if (is_slow)
+			nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static bool
+link_say_nul(struct link *link, const char *text)
+{
+	char copy[512];
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i < n; i++)
+		copy[i] = text[i] == '@' ? '\0' : text[i];
+	return link_say(link, copy, n);
+}
+
+static bool
 link_step(struct link *link, const char *step)
 {
 	switch (step[0]) {
@@ -107,6 +134,11 @@ link_step(struct link *link, const char *step)
 		return link_content(link);
 	case 'T':
 		return link_tls(link);
+	case '*':
+	case '%':
+		return link_repeat(link, step + 1, step[0] == '%');
+	case '@':
+		return link_say_nul(link, step + 1);
 	default:
 		while (link_octet(link) >= 0)
 			;

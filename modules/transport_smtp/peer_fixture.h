@@ -15,7 +15,8 @@
  * A script is a list of steps that ends with NULL, then the peer hangs up:
  * ">text" say it and CRLF, "<text" read a line that begins so, "." read to the
  * lone dot, "T" be a TLS server, "#text" say it as it is, "~" wait for the
- * client to hang up.
+ * client to hang up, "*text" say it again and again until he does, "%text" the
+ * same, an octet every 20 ms; "@text" say it with NUL for each "@".
  */
 struct fake_peer {
 	uint16_t port;

@@ -42,6 +42,12 @@ PH_EXPORT void ph_stream_consume(struct ph_stream *stream, size_t n);
  */
 PH_EXPORT int ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms);
 /*
+ * Take what came without having waited for it; never suspends. PH_OK: something
+ * is buffered. PH_TIMEOUT: nothing is there. Else as ph_stream_fill. Since
+ * minor 4.
+ */
+PH_EXPORT int ph_stream_look(struct ph_stream *stream);
+/*
  * Wait until `event` is signalled or input is there: IDLE. Suspends. PH_OK:
  * look at both; else as ph_stream_fill.
  */
