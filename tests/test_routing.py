@@ -242,6 +242,28 @@ class Routing(unittest.TestCase):
         self.lines(box, " deferred ", "to=late@tool.test", "status=4.3.0")
         self.lines(box, " bounced ", "to=-x@tool.test", "status=5.1.3")
 
+    def test_a_program_that_wants_one_message_later_holds_up_no_other(self):
+        box = self.box(
+            "queue: { retry = [ \"10m\" ]; };"
+            "router_routes: { routes = [ \".test tool\" ]; "
+            "relay_domains = [ \"tool.test\", \"sick.test\" ]; };",
+            " tool: { module = \"transport_pipe\"; order = 200; "
+            "command = [ \"/bin/sh\", \"-c\", "
+            "\"case $1 in late*) exit 75;; sick*) exit 1;; esac\", \"sh\", "
+            "\"${recipient}\" ]; };")
+        for i in range(4):
+            self.send(box, f"late{i}@tool.test")
+            line = self.lines(box, " deferred ", f"to=late{i}@tool.test")[0]
+            self.assertLess(int(line.split("next_ms=")[1]), 700000)
+        self.send(box, "yes@tool.test")
+        self.lines(box, " delivered ", "to=yes@tool.test")
+        for i in range(3):
+            self.send(box, f"sick{i}@sick.test")
+            line = self.lines(box, " deferred ", f"to=sick{i}@sick.test")[0]
+            self.assertGreater(int(line.split("next_ms=")[1]), 1100000)
+        self.lines(box, "destination_waits", "destination=tool/sick.test")
+        self.assertEqual(box.log().count("destination_waits"), 1)
+
     def test_blind_copies_go_once_and_in_silence(self):
         remote = Remote(offer=["DSN"])
         self.addCleanup(remote.close)

@@ -104,7 +104,8 @@ take_remote(struct attempt *a, struct queue_recipient *r,
 	} else {
 		if (code == 421 && a->end == PACE_NO_ANSWER)
 			a->end = PACE_BUSY;
-		else if (code != 0) /* somebody was there and said so */
+		else if (code != 0 || a->onward[r->index] == PH_ONWARD_END)
+			/* somebody was there and said so */
 			a->end = PACE_ANSWERED;
 		attempt_defer(a, r);
 		if (was_one_too_many(a, r))

@@ -5,6 +5,8 @@
  */
 #include "queue/attempt.h"
 
+#include <posthouse/transport.h>
+
 #include <string.h>
 #include <sys/random.h>
 
@@ -17,8 +19,9 @@ retry_kind(const struct attempt *a, const struct queue_recipient *r)
 	const struct reply *said = r->said->reply;
 
 	if (said->code == 0)
-		return a->job->lane->is_local ? CORE_RETRY_REPLY :
-		                                CORE_RETRY_UNREACHABLE;
+		return a->job->lane->is_local ||
+		    a->onward[r->index] == PH_ONWARD_END ?
+		    CORE_RETRY_REPLY : CORE_RETRY_UNREACHABLE;
 	if (said->code == 421 || (said->reason != NULL &&
 	        (strcasestr(said->reason, "greylist") != NULL ||
 	        strcasestr(said->reason, "graylist") != NULL)))

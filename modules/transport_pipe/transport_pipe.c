@@ -9,6 +9,7 @@
 #include <posthouse/transport.h>
 
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "program.h"
 
@@ -95,7 +96,10 @@ report(struct ph_attempt *attempt, size_t i,
 	else
 		snprintf(text, sizeof(text), "%s", result->end ==
 		    PROGRAM_LATE ? "the time limit passed" : "stopped");
-	ph_attempt_onward(attempt, i, PH_ONWARD_END);
+	/* 75 says "not this one now": other mail need not wait */
+	if (result->end == PROGRAM_EXITED && (enhanced[0] != '4' ||
+	        result->code == EX_TEMPFAIL))
+		ph_attempt_onward(attempt, i, PH_ONWARD_END);
 	ph_attempt_result(attempt, i, enhanced[0] == '2' ? PH_DELIVERED :
 	    enhanced[0] == '5' ? PH_FAILED : PH_DEFERRED, 0, enhanced, host,
 	    "%s", text);

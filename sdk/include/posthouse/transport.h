@@ -74,7 +74,9 @@ PH_EXPORT void ph_attempt_result(struct ph_attempt *attempt, size_t i,
 /*
  * Who reports the success of recipient i, should its sender have asked for that
  * (RFC 3461 s5.2). Without a word of the transport the peer may send the message
- * on and tells nobody: the sender hears that it was relayed.
+ * on and tells nobody: the sender hears that it was relayed. PH_ONWARD_END with
+ * PH_DEFERRED tells that a mailbox or program did answer although there is no
+ * code: the destination counts as one that can be reached.
  */
 enum ph_onward {
 	PH_ONWARD_SILENT,
