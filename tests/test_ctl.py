@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """posthousectl: what an operator asks, what programs read, who may ask."""
+import json
 import os
 import re
 import signal
@@ -84,6 +85,8 @@ class Ctl(unittest.TestCase):
         for words in ((), ("nonsense",), ("queue",), ("queue", "show"),
                       ("queue", "eat", "x"), ("user", "add"),
                       ("user", "add", "x", "password"), ("trace",),
+                      ("trace", "a", "b"), ("trace", "a", "--json", "b"),
+                      ("trace", "--json", "a", "b"),
                       ("status", "more"), ("--nonsense",)):
             with self.subTest(words):
                 done = self.ctl(*words, stdin="x\n")
@@ -124,6 +127,59 @@ class Ctl(unittest.TestCase):
         self.assertEqual(self.ctl("queue", "show", queue).returncode, 1)
         self.assertRegex(self.box.log(), rf"command name=queue op=delete "
                          rf"object={queue} uid={os.geteuid()}")
+
+    def objects(self, *words):
+        return [json.loads(line) for line in
+                self.box.ctl(*words).stdout.splitlines()]
+
+    def test_a_message_is_shown_and_traced_as_json(self):
+        client = self.box.submission()
+        self.addCleanup(client.close)
+        client.sendmail("alice@example.test", ["x@json.test", "y@json.test"],
+                        "From: <alice@example.test>\r\nSubject: \"Gr\u00fc\u00dfe\""
+                        "\r\n\r\n\x1b[1m\u009b\x00\r\n".replace("\0", "")
+                        .encode() + b"\xff\r\n" + b"x" * 900 + b"\r\n" * 3000,
+                        mail_options=["BODY=8BITMIME", "RET=HDRS", "ENVID=a\"b"])
+        client.quit()
+        accepted = until(lambda: re.search(
+            rf"session=({ID}) .*queue=({ID}) .*x@json.test",
+            self.box.log()), "the accepted line")
+        session, queue = accepted.groups()
+        until(lambda: len(re.findall(rf" deferred .*queue={queue}",
+                                     self.box.log())) >= 2, "both attempts")
+        shown, = self.objects("queue", "show", queue, "--json")
+        self.assertEqual(
+            {name: shown[name] for name in ("type", "id", "session", "from", "user",
+                                            "priority", "held", "cut")},
+            {"type": "message", "id": queue, "session": session,
+             "from": "alice@example.test", "user": "alice@example.test",
+             "priority": 0, "held": False, "cut": False})
+        self.assertEqual(shown["facts"]["envid"], 'a"b')
+        self.assertEqual(sorted(r["to"] for r in shown["recipients"]),
+                         ["x@json.test", "y@json.test"])
+        one = shown["recipients"][0]
+        self.assertEqual((one["state"], one["class"]), ("deferred", "repeated"))
+        self.assertGreaterEqual(one["attempts"], 1)
+        self.assertTrue(one["reason"])
+        self.assertIn('Subject: "Gr\u00fc\u00dfe"\r\n', shown["content"])
+        self.assertIn("\r\n\x1b[1m\x9b\r\n\ufffd\r\n", shown["content"])
+        self.assertEqual(shown["verdicts"], [])
+        self.box.ctl("queue", "hold", queue)
+        for token in (queue, session):
+            message, *lines = self.objects("trace", token, "--json")
+            self.assertEqual((message["type"], message["id"]), ("message", queue))
+            self.assertTrue(message["held"])
+            self.assertNotIn("content", message)
+            self.assertTrue(all(line["type"] == "log" for line in lines))
+            accepted, = [l for l in lines if l["event"] == "accepted"]
+            self.assertEqual(accepted["fields"]["queue"], queue)
+            self.assertEqual(accepted["process"][:4], "edge")
+            self.assertEqual(len([l for l in lines if l["event"] == "deferred"
+                                  and l["fields"]["to"] == "x@json.test"]), 1)
+        self.box.ctl("queue", "delete", queue)
+        lines = self.objects("trace", "--json", queue)
+        self.assertEqual({line["type"] for line in lines}, {"log"})
+        self.assertEqual(lines[-1]["event"], "deleted")
 
     def test_what_nobody_knows_of_is_no_story(self):
         for token in ("0000000000000", "not an id", "a" * 5000):

@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "base/id.h"
+#include "base/json.h"
 #include "base/record.h"
 
 START_TEST(cuts_and_trims_slices)
@@ -379,6 +380,35 @@ START_TEST(ids_ascend_and_round_trip)
 }
 END_TEST
 
+START_TEST(json_holds_what_strangers_wrote)
+{
+	static const struct {
+		struct ph_slice text;
+		const char *json;
+	} cases[] = {
+		{ PH_LIT(""), "\"\"" },
+		{ PH_LIT("a\"b\\c/"), "\"a\\\"b\\\\c/\"" },
+		{ PH_LIT("\r\n\t\0\x1b\x7f"),
+		    "\"\\u000d\\u000a\\u0009\\u0000\\u001b\\u007f\"" },
+		{ PH_LIT("gr\xc3\xbc\xc3\x9f \xf0\x9f\x93\xac"),
+		    "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x93\xac\"" },
+		{ PH_LIT("\xff\xc3"), "\"\\ufffd\\ufffd\"" },
+		{ PH_LIT("\xc0\x80"), "\"\\ufffd\\ufffd\"" }, /* overlong */
+		{ PH_LIT("\xc2\x9b\xc2\xa0"), "\"\\u009b\xc2\xa0\"" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ph_buf buf;
+
+		ph_buf_init(&buf, NULL, 1000);
+		json_slice(&buf, cases[i].text);
+		ph_buf_char(&buf, '\0');
+		ck_assert_str_eq(buf.p, cases[i].json);
+		ph_buf_fini(&buf);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -401,6 +431,7 @@ main(void)
 	tcase_add_test(tc, networks_hold_their_addresses);
 	tcase_add_test(tc, record_round_trips_and_refuses_damage);
 	tcase_add_test(tc, ids_ascend_and_round_trip);
+	tcase_add_test(tc, json_holds_what_strangers_wrote);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -5,8 +5,10 @@
 
 #include <posthouse/arena.h>
 
-/* A JSON string with its quotes. Octets that are not ASCII become U+FFFD: JSON
- * is UTF-8, and what strangers wrote need not be. */
+/* A JSON string with its quotes. Well-formed UTF-8 stays, but for control
+ * characters, which are escaped; each other octet becomes U+FFFD: JSON is UTF-8,
+ * and what strangers wrote need not be. */
 void json_string(struct ph_buf *buf, const char *text);
+void json_slice(struct ph_buf *buf, struct ph_slice text);
 
 #endif

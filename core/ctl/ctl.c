@@ -34,7 +34,7 @@ usage(FILE *to)
 	      "  stop                      end the server\n"
 	      "  queue list [SELECTION] [--json]   messages that wait\n"
 	      "  queue counts [SELECTION] [--json] by destination\n"
-	      "  queue show ID | why ID [--json]   one message, what holds it\n"
+	      "  queue show | why ID [--json]      one message, what holds it\n"
 	      "  queue retry | reroute | hold | release | bounce | delete\n"
 	      "              ID ... | all | SELECTION\n"
 	      "  queue priority ID ... | all | SELECTION LEVEL    -9 to 9\n"
@@ -44,7 +44,7 @@ usage(FILE *to)
 	      "             --older=5m --younger=1h --after=ID --limit=N\n"
 	      "  user add | passwd | del NAME   password on standard input\n"
 	      "  user list\n"
-	      "  trace ID                  what became of a session or message\n",
+	      "  trace ID [--json]         what became of a session or message\n",
 	    to);
 	return to == stdout ? COMMAND_DONE : COMMAND_USAGE;
 }
@@ -164,7 +164,8 @@ ask(int fd, const struct question *question, struct ph_arena *arena,
 /* --- after the answer --- */
 
 static int
-trace_log(const char *path, const char *id, struct ph_arena *arena)
+trace_log(const char *path, const char *id, bool json,
+    struct ph_arena *arena)
 {
 	struct ph_slice asked = ph_slice_str(id);
 	const char *unread = path;
@@ -172,23 +173,38 @@ trace_log(const char *path, const char *id, struct ph_arena *arena)
 	long lines = logs_find(arena, path, trace_since_ms(asked), &logs);
 
 	if (lines == 0)
-		lines = trace_print(&logs, asked, stdout, &unread);
+		lines = trace_print(&logs, asked,
+		    json ? trace_put_json : trace_put_text, stdout, &unread);
 	if (lines < 0)
 		fprintf(stderr, "posthousectl: %s: %s\n", unread,
 		    errno != 0 ? strerror(errno) : "is damaged");
 	return lines > 0 ? COMMAND_DONE : COMMAND_FAILED;
 }
 
-static int
-finish_trace(const char *id, struct ph_slice reply, struct ph_arena *arena)
+/* "trace ID", or with --json before or behind it; NULL: neither. */
+static const char *
+id_of_trace(char **words)
 {
+	if (words[1] == NULL || (words[2] != NULL && words[3] != NULL))
+		return NULL;
+	if (words[2] == NULL)
+		return words[1];
+	if (strcmp(words[2], "--json") == 0)
+		return words[1];
+	return strcmp(words[1], "--json") == 0 ? words[2] : NULL;
+}
+
+static int
+finish_trace(char **words, struct ph_slice reply, struct ph_arena *arena)
+{
+	const char *id = id_of_trace(words);
 	struct ph_slice path = ph_arena_slice(arena,
 	    record_get(reply, F_DESTINATION));
 	bool is_queued = record_get(reply, F_TEXT).n > 0;
 	int found = COMMAND_FAILED;
 
 	if (path.p != NULL)
-		found = trace_log(path.p, id, arena);
+		found = trace_log(path.p, id, words[2] != NULL, arena);
 	else
 		fputs("posthousectl: the log is no file: search it for the "
 		      "id\n", stderr);
@@ -242,7 +258,7 @@ finish(int fd, char **words, struct ph_slice reply, struct ph_arena *arena)
 	if (exit_with != COMMAND_DONE)
 		return COMMAND_FAILED;
 	if (strcmp(words[0], "trace") == 0)
-		return finish_trace(words[1], reply, arena);
+		return finish_trace(words, reply, arena);
 	if (strcmp(words[0], "stop") == 0)
 		return finish_stop(fd);
 	return COMMAND_DONE;
@@ -282,6 +298,8 @@ run(const char *socket_path, char **words)
 	int fd, status = COMMAND_FAILED;
 
 	if (is_backup(words) && (words[2] == NULL || words[3] != NULL))
+		return usage(stderr);
+	if (strcmp(words[0], "trace") == 0 && id_of_trace(words) == NULL)
 		return usage(stderr);
 	if (wants_password(words) && !password_read(question.password))
 		return COMMAND_FAILED;

@@ -101,7 +101,8 @@ story(const char *id, long *count_out)
 
 	ck_assert_int_eq(logs_find(arena, path_of("log"), 0, &logs), 0);
 	ck_assert_uint_eq(logs.n, 4);
-	*count_out = trace_print(&logs, ph_slice_str(id), out, &path);
+	*count_out = trace_print(&logs, ph_slice_str(id), trace_put_text,
+	    out, &path);
 	fclose(out);
 	return text;
 }
@@ -132,7 +133,8 @@ START_TEST(a_damaged_part_is_named)
 
 	ck_assert_int_eq(truncate(path_of("log.2.gz"), 40), 0);
 	ck_assert_int_eq(logs_find(arena, path_of("log"), 0, &logs), 0);
-	ck_assert_int_lt(trace_print(&logs, PH_LIT(SESSION), out, &path), 0);
+	ck_assert_int_lt(trace_print(&logs, PH_LIT(SESSION), trace_put_text,
+	    out, &path), 0);
 	ck_assert_str_eq(path, path_of("log.2.gz"));
 	fclose(out);
 	free(text);
@@ -206,6 +208,47 @@ START_TEST(an_unknown_id_has_no_story)
 }
 END_TEST
 
+START_TEST(a_line_of_the_log_is_an_object)
+{
+	static const struct {
+		struct ph_slice line;
+		const char *json;
+	} cases[] = {
+		{ PH_LIT("T info edge[1] connected session=s client=192.0.2.1"),
+		    "{\"type\":\"log\",\"time\":\"T\",\"level\":\"info\","
+		    "\"process\":\"edge\",\"pid\":1,\"event\":\"connected\","
+		    "\"fields\":{\"session\":\"s\",\"client\":\"192.0.2.1\"}}\n" },
+		{ PH_LIT("T warn queue[22] x a=\"b \\\"c\\\" \\\\x41 \\xc3\\xbc\\xff\""
+			 " d= a=2 e=\"\""),
+		    "{\"type\":\"log\",\"time\":\"T\",\"level\":\"warn\","
+		    "\"process\":\"queue\",\"pid\":22,\"event\":\"x\","
+		    "\"fields\":{\"a\":\"b \\\"c\\\" \\\\x41 \xc3\xbc\\ufffd\","
+		    "\"d\":\"\",\"e\":\"\"}}\n" },
+		{ PH_LIT("T info edge[1] stopped"),
+		    "{\"type\":\"log\",\"time\":\"T\",\"level\":\"info\","
+		    "\"process\":\"edge\",\"pid\":1,\"event\":\"stopped\","
+		    "\"fields\":{}}\n" },
+		{ PH_LIT("T info edge[1] x a=\"open"),
+		    "{\"type\":\"log\",\"text\":\"T info edge[1] x "
+		    "a=\\\"open\"}\n" },
+		{ PH_LIT("T info edge x a=b"), "{\"type\":\"log\",\"text\":"
+			"\"T info edge x a=b\"}\n" },
+		{ PH_LIT("\x1b"), "{\"type\":\"log\",\"text\":\"\\u001b\"}\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+
+		trace_put_json(cases[i].line, out);
+		fclose(out);
+		ck_assert_str_eq(text, cases[i].json);
+		free(text);
+	}
+}
+END_TEST
+
 START_TEST(a_terminal_is_told_nothing_by_strangers)
 {
 	static const char hostile[] = "Subject: \033]0;owned\007 \302\233 "
@@ -239,6 +282,7 @@ main(void)
 	tcase_add_test(tc, the_id_in_received_leads_to_that_message_alone);
 	tcase_add_test(tc, a_bounce_leads_back_to_the_message);
 	tcase_add_test(tc, an_unknown_id_has_no_story);
+	tcase_add_test(tc, a_line_of_the_log_is_an_object);
 	tcase_add_test(tc, a_terminal_is_told_nothing_by_strangers);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

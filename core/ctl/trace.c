@@ -117,6 +117,7 @@ belongs(const struct line *line, const struct ids *sessions,
 struct story {
 	struct ph_slice asked;
 	struct ids sessions, messages;
+	trace_put put;
 	FILE *out;
 	long count;
 };
@@ -140,9 +141,15 @@ print_line(void *arg, struct ph_slice text)
 	parse(text, &line);
 	if (!belongs(&line, &story->sessions, &story->messages))
 		return;
-	fwrite(text.p, 1, text.n, story->out);
-	putc('\n', story->out);
+	story->put(text, story->out);
 	story->count++;
+}
+
+void
+trace_put_text(struct ph_slice line, FILE *out)
+{
+	fwrite(line.p, 1, line.n, out);
+	putc('\n', out);
 }
 
 int64_t
@@ -154,8 +161,8 @@ trace_since_ms(struct ph_slice id)
 }
 
 long
-trace_print(const struct logs *logs, struct ph_slice id, FILE *out,
-    const char **path_out)
+trace_print(const struct logs *logs, struct ph_slice id, trace_put put,
+    FILE *out, const char **path_out)
 {
 	struct story *story = calloc(1, sizeof(*story));
 	unsigned known = 0;
@@ -163,6 +170,7 @@ trace_print(const struct logs *logs, struct ph_slice id, FILE *out,
 
 	ph_assert(story != NULL);
 	story->asked = id;
+	story->put = put;
 	story->out = out;
 	add(&story->sessions, id);
 	add(&story->messages, id);

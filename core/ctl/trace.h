@@ -17,9 +17,13 @@
 
 /* What was written before this time is not of the id. */
 int64_t trace_since_ms(struct ph_slice id);
-/* Print the lines to out in order. How many; negative: a file can't be read,
- * *path_out. */
-long trace_print(const struct logs *logs, struct ph_slice id, FILE *out,
-    const char **path_out);
+/* What is done with a line that belongs to the story. */
+typedef void (*trace_put)(struct ph_slice line, FILE *out);
+/* As it is; as a JSON object (trace_json.c). */
+void trace_put_text(struct ph_slice line, FILE *out);
+void trace_put_json(struct ph_slice line, FILE *out);
+/* Put the lines in order. How many; negative: a file can't be read, *path_out. */
+long trace_print(const struct logs *logs, struct ph_slice id, trace_put put,
+    FILE *out, const char **path_out);
 
 #endif

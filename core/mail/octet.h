@@ -9,6 +9,8 @@
 
 #include <posthouse/base.h>
 
+#include "base/utf8.h"
+
 static inline bool
 octet_is_digit(int c)
 {
@@ -76,10 +78,5 @@ octet_any_high(struct ph_slice s)
 			return true;
 	return false;
 }
-
-/* Octets of the well-formed UTF-8 character at p (n > 0), or 0: RFC 3629,
- * without overlong forms, surrogates and what lies over U+10FFFF. */
-size_t utf8_length(const char *p, size_t n);
-bool utf8_is_valid(struct ph_slice s);
 
 #endif

@@ -231,10 +231,13 @@ do_trace(struct command *command)
 {
 	const struct core_conf *core = &master.plan->core;
 	uint64_t number;
+	bool is_id = false;
 
 	if (core->log.target[0] == '/')
 		command->log_path = core->log.target;
-	if (!id_parse(command->word[1], &number))
+	for (unsigned i = 1; i < command->words; i++)
+		is_id = is_id || id_parse(command->word[i], &number);
+	if (!is_id)
 		return COMMAND_DONE;
 	if (ask_queue(command, "trace", 1) != COMMAND_DONE)
 		command->text.n = 0; /* not there any more: the log has it */
@@ -290,7 +293,7 @@ static const struct {
 	{ "stop", 1, 1, true, do_stop },
 	{ "queue", 2, WORDS_MAX, true, do_queue },
 	{ "user", 2, 3, true, do_user },
-	{ "trace", 2, 2, false, do_trace },
+	{ "trace", 2, 3, false, do_trace },
 };
 
 static bool

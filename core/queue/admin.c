@@ -266,7 +266,8 @@ show(struct admin *a, struct entry *entry, bool with_content)
 	entry = entry_find(id); /* it may be gone by now */
 	if (entry == NULL)
 		return PH_NOT_FOUND;
-	text_show(entry, &message, with_content, &a->text);
+	(a->selection.json ? text_show_json : text_show)(entry, &message,
+	    with_content, &a->text);
 	return status;
 }
 
@@ -362,15 +363,15 @@ why(struct admin *a, struct entry *entry)
 
 static const struct look {
 	const char *op;
-	bool needs_id, has_json;
+	bool needs_id;
 	/* entry NULL: the one with the id is not there, or none is asked */
 	int (*run)(struct admin *a, struct entry *entry);
 } looks[] = {
-	{ "list", false, true, list },
-	{ "counts", false, true, counts },
-	{ "show", true, false, show_whole },
-	{ "trace", true, false, show_trace },
-	{ "why", true, true, why },
+	{ "list", false, list },
+	{ "counts", false, counts },
+	{ "show", true, show_whole },
+	{ "trace", true, show_trace },
+	{ "why", true, why },
 };
 
 static const struct look *
@@ -416,9 +417,9 @@ serve(struct admin *a)
 		ph_buf_printf(&a->text, "%s\n", wrong);
 		return PH_INVALID;
 	}
-	if (a->selection.json && (look == NULL || !look->has_json)) {
+	if (a->selection.json && look == NULL) {
 		ph_buf_printf(&a->text, "queue " PH_SLICE_FMT " has no JSON; "
-		    "list, counts and why have\n", PH_SLICE_ARG(op));
+		    "list, counts, show and why have\n", PH_SLICE_ARG(op));
 		return PH_INVALID;
 	}
 	if (change != NULL)

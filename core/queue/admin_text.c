@@ -3,26 +3,22 @@
 #include "queue/admin_text.h"
 
 #include <posthouse/mail.h>
-#include <posthouse/session.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/json.h"
-#include "base/record.h"
 #include "loop/fiber.h"
-#include "queue/envelope.h"
 
 enum {
 	LIST_DEFAULT = 1000,
 	ENTRY_MAX = 16 << 10, /* octets one message may take in a list */
-	SHOW_CONTENT = 4096,
 	COUNTS_MAX = 10000,   /* destinations told apart */
 };
 
-static const char *
-when(int64_t wall_s, char text[32])
+const char *
+text_time(int64_t wall_s, char text[32])
 {
 	time_t t = (time_t)wall_s;
 	struct tm tm;
@@ -31,16 +27,15 @@ when(int64_t wall_s, char text[32])
 	return text;
 }
 
-/* Of the next attempt; 0 is what an operator asks for: at once. */
-static const char *
-next_of(const struct queue_recipient *r, char text[32])
+/* 0 is what an operator asks for: at once. */
+const char *
+text_next(const struct queue_recipient *r, char text[32])
 {
-	return r->next_ms > 0 ? when(r->next_ms / 1000, text) : "now";
+	return r->next_ms > 0 ? text_time(r->next_ms / 1000, text) : "now";
 }
 
-/* What the last attempt was told, if there was one. */
-static void
-put_said(const struct queue_recipient *r, struct ph_buf *buf)
+void
+text_said(const struct queue_recipient *r, struct ph_buf *buf)
 {
 	const struct said *said = r->said;
 
@@ -74,7 +69,7 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 	char text[32];
 
 	ph_buf_printf(buf, "%s %s %llu from=<%s>%s", entry_name(entry),
-	    when(entry->received_at, text),
+	    text_time(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->sender,
 	    !entry->is_held ? "" : why != NULL ? " quarantine" : " held");
 	put_priority(entry, buf);
@@ -93,7 +88,7 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 		ph_buf_printf(buf, "  to=<%s> %s attempts=%u", r->address,
 		    select_state(entry, r), r->attempts);
 		if (r->attempts > 0)
-			ph_buf_printf(buf, " next=%s", next_of(r, text));
+			ph_buf_printf(buf, " next=%s", text_next(r, text));
 		if (r->said->reply->reason != NULL)
 			ph_buf_printf(buf, " reason=\"%s\"",
 			    r->said->reply->reason);
@@ -101,10 +96,11 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 	}
 }
 
-static void
-put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
-    struct ph_buf *buf)
+void
+text_json_recipient(const struct entry *entry,
+    const struct queue_recipient *r, struct ph_buf *buf)
 {
+	const struct reply *reply = r->said->reply;
 	char text[32];
 
 	ph_buf_str(buf, "\"to\":");
@@ -112,14 +108,37 @@ put_json_recipient(const struct entry *entry, const struct queue_recipient *r,
 	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u",
 	    select_state(entry, r), r->attempts);
 	if (r->next_ms > 0)
-		ph_buf_printf(buf, ",\"next\":\"%s\"", next_of(r, text));
-	if (r->said->reply->reason != NULL) {
+		ph_buf_printf(buf, ",\"next\":\"%s\"", text_next(r, text));
+	if (reply->code != 0)
+		ph_buf_printf(buf, ",\"code\":%d", reply->code);
+	if (reply->enhanced != NULL) {
+		ph_buf_str(buf, ",\"status\":");
+		json_string(buf, reply->enhanced);
+	}
+	if (reply->reason != NULL) {
 		ph_buf_str(buf, ",\"reason\":");
-		json_string(buf, r->said->reply->reason);
+		json_string(buf, reply->reason);
 	}
 	if (r->said->has_host) {
 		ph_buf_str(buf, ",\"host\":");
 		json_string(buf, r->said->host);
+	}
+}
+
+void
+text_json_entry(const struct entry *entry, struct ph_buf *buf)
+{
+	char text[32];
+
+	ph_buf_printf(buf, "\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
+	    "\"priority\":%d,\"held\":%s,\"from\":", entry_name(entry),
+	    text_time(entry->received_at, text),
+	    (unsigned long long)entry->size_bytes, entry->priority,
+	    entry->is_held ? "true" : "false");
+	json_string(buf, entry->sender);
+	if (entry->is_held && entry_quarantine(entry) != NULL) {
+		ph_buf_str(buf, ",\"quarantine\":");
+		json_string(buf, entry_quarantine(entry));
 	}
 }
 
@@ -128,19 +147,10 @@ static void
 put_json_entry(const struct entry *entry, struct ph_buf *buf)
 {
 	size_t end = buf->n + ENTRY_MAX - 2048;
-	char text[32];
 	bool first = true, is_cut = false;
 
-	ph_buf_printf(buf, "{\"id\":\"%s\",\"received\":\"%s\",\"size\":%llu,"
-	    "\"priority\":%d,\"held\":%s,\"from\":", entry_name(entry),
-	    when(entry->received_at, text),
-	    (unsigned long long)entry->size_bytes, entry->priority,
-	    entry->is_held ? "true" : "false");
-	json_string(buf, entry->sender);
-	if (entry->is_held && entry_quarantine(entry) != NULL) {
-		ph_buf_str(buf, ",\"quarantine\":");
-		json_string(buf, entry_quarantine(entry));
-	}
+	ph_buf_char(buf, '{');
+	text_json_entry(entry, buf);
 	ph_buf_str(buf, ",\"recipients\":[");
 	for (size_t i = 0; i < entry->recipient_count; i++) {
 		if (entry->recipients[i].state != QUEUE_DB_WAITING)
@@ -151,7 +161,7 @@ put_json_entry(const struct entry *entry, struct ph_buf *buf)
 		if (!first)
 			ph_buf_char(buf, ',');
 		ph_buf_char(buf, '{');
-		put_json_recipient(entry, &entry->recipients[i], buf);
+		text_json_recipient(entry, &entry->recipients[i], buf);
 		ph_buf_char(buf, '}');
 		first = false;
 	}
@@ -419,7 +429,7 @@ put_why(struct entry *entry, struct queue_recipient *r, int64_t now,
 	    select_state(entry, r));
 	put_holder(entry, r, now, buf);
 	ph_buf_str(buf, ".\n");
-	put_said(r, buf);
+	text_said(r, buf);
 }
 
 /* One recipient a line. */
@@ -434,7 +444,7 @@ put_json_why(struct entry *entry, struct queue_recipient *r, int64_t now,
 	ph_buf_char(&words, '\0');
 	ph_buf_printf(buf, "{\"id\":\"%s\",\"priority\":%d,",
 	    entry_name(entry), entry->priority);
-	put_json_recipient(entry, r, buf);
+	text_json_recipient(entry, r, buf);
 	ph_buf_str(buf, ",\"why\":");
 	json_string(buf, ph_buf_content(&words).p);
 	ph_buf_str(buf, "}\n");
@@ -457,89 +467,4 @@ text_why(struct entry *entry, bool json, struct ph_buf *buf)
 	     buf->n + 8192 < ADMIN_TEXT_MAX; i++)
 		(json ? put_json_why : put_why)(entry, &entry->recipients[i],
 		    now, buf);
-}
-
-/* --- show --- */
-
-static void
-put_trace(struct ph_slice trace, struct ph_buf *buf)
-{
-	struct record_field field;
-
-	while (record_next(&trace, &field)) {
-		struct ph_slice in = field.value;
-		struct ph_slice text = record_get(in, F_TEXT);
-
-		if (field.tag != F_TRACE)
-			continue;
-		ph_buf_printf(buf, "verdict module=" PH_SLICE_FMT
-		    " stage=%s verdict=%s us=%llu%s",
-		    PH_SLICE_ARG(record_get(in, F_MODULE)),
-		    ph_stage_name((enum ph_stage)record_get_u64(in, F_STAGE,
-		        0)),
-		    ph_verdict_name((enum ph_verdict)record_get_u64(in,
-		        F_VERDICT, 0)),
-		    (unsigned long long)record_get_u64(in, F_MICROSECONDS, 0),
-		    record_get_u64(in, F_SHADOW, 0) != 0 ? " shadow" : "");
-		if (record_get(in, F_SCORE).p != NULL)
-			ph_buf_printf(buf, " score=%.3g", (double)(int64_t)
-			    record_get_u64(in, F_SCORE, 0) / 1000);
-		if (text.p != NULL)
-			ph_buf_printf(buf, " reason=\"" PH_SLICE_FMT "\"",
-			    PH_SLICE_ARG(text));
-		ph_buf_char(buf, '\n');
-	}
-}
-
-static void
-put_facts(struct ph_slice envelope, struct ph_buf *buf)
-{
-	struct ph_slice rest = envelope;
-	struct record_field field;
-
-	while (record_next(&rest, &field))
-		if (field.tag == ENV_FACT)
-			ph_buf_printf(buf, PH_SLICE_FMT "=" PH_SLICE_FMT "\n",
-			    PH_SLICE_ARG(record_get(field.value, F_NAME)),
-			    PH_SLICE_ARG(record_get(field.value, F_TEXT)));
-}
-
-void
-text_show(struct entry *entry, const struct queue_db_message *message,
-    bool with_content, struct ph_buf *buf)
-{
-	struct ph_slice content = message->body.octets;
-	struct ph_slice client = record_get(message->envelope, ENV_CLIENT);
-	struct ph_slice user = record_get(message->envelope, ENV_AUTH_USER);
-	char text[32];
-
-	ph_buf_printf(buf, "queue=%s\nsession=%s\nreceived=%s\nsize=%llu\n"
-	    "priority=%d\nfrom=<%s>\nclient=" PH_SLICE_FMT "\n", entry_name(entry),
-	    entry->session != 0 ? entry_session(entry) : "",
-	    when(entry->received_at, text),
-	    (unsigned long long)entry->size_bytes, entry->priority,
-	    entry->sender, PH_SLICE_ARG(client));
-	if (user.p != NULL)
-		ph_buf_printf(buf, "user=" PH_SLICE_FMT "\n",
-		    PH_SLICE_ARG(user));
-	put_facts(message->envelope, buf);
-	for (size_t i = 0; i < entry->recipient_count &&
-	     buf->n + 64 * 1024 < ADMIN_TEXT_MAX; i++) {
-		struct queue_recipient *r = &entry->recipients[i];
-
-		ph_buf_printf(buf, "to=<%s> state=%s attempts=%u", r->address,
-		    select_state(entry, r), r->attempts);
-		if (r->state == QUEUE_DB_WAITING && r->attempts > 0)
-			ph_buf_printf(buf, " next=%s", next_of(r, text));
-		if (r->state == QUEUE_DB_WAITING)
-			ph_buf_printf(buf, " class=%s", fair_class(r));
-		ph_buf_char(buf, '\n');
-		put_said(r, buf);
-	}
-	put_trace(message->trace, buf);
-	if (!with_content || content.p == NULL)
-		return;
-	content.n = content.n > SHOW_CONTENT ? SHOW_CONTENT : content.n;
-	ph_buf_char(buf, '\n');
-	ph_buf_slice(buf, content);
 }

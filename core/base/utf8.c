@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* utf8.c - what is well-formed UTF-8 (RFC 3629 s4) and what is not. */
-#include "mail/octet.h"
+#include "base/utf8.h"
 
 static bool
 is_tail(char c)
