@@ -491,6 +491,9 @@ class Hooks(unittest.TestCase):
             client.sendmail("x@out.test", ["bob@example.test"],
                             TEXT.replace(b"part", b"file, kept"))
         until(lambda: len(self.filed(box, "INBOX")) == 1, "what was kept")
+        lines = box.lines(" delivered ", "to=bob@example.test", count=2)
+        self.assertIn(r' into="Lists/Post, R\xc3\xa4t" ', lines[0])
+        self.assertIn(r' into="Lists/Post, R\xc3\xa4t, INBOX" ', lines[1])
         post = self.filed(box, "Lists/Post")
         self.assertEqual([flags for flags, _ in post], 2 * [
             {rb"\Seen", rb"\Flagged", rb"\Answered", b"$Label1", b"Post"}])

@@ -17,9 +17,16 @@ enum {
 	AGAIN_DOUBLINGS = 8,    /* of it, when that goes on */
 };
 
+/* Where a local delivery put the message. */
+struct landed {
+	struct ph_slice uid;
+	struct ph_slice into; /* mailboxes; absent: the INBOX */
+};
+static const struct landed nowhere = { { NULL, 0 }, { NULL, 0 } };
+
 static void
 log_outcome(const struct attempt *a, const struct queue_recipient *r,
-    struct ph_slice uid)
+    const struct landed *landed)
 {
 	const struct entry *entry = a->entry;
 	bool delivered = r->state == QUEUE_DB_DELIVERED;
@@ -32,7 +39,8 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("from", entry->sender[0] != '\0' ? entry->sender : "<>"),
 	    ph_f_str("to", r->address),
 	    ph_f_str("mailbox", r->user),
-	    ph_f_slice("uid", uid),
+	    ph_f_slice("into", landed->into),
+	    ph_f_slice("uid", landed->uid),
 	    ph_f_str("host", said_host(r->said)),
 	    ph_f_str("status", r->said->reply->enhanced),
 	    ph_f_str("reason", r->said->reply->reason),
@@ -149,12 +157,21 @@ find_recipient(struct attempt *a, uint64_t number, size_t *index_out)
 
 static void
 count_outcome(const struct attempt *a, const struct queue_recipient *r,
-    struct ph_slice uid)
+    const struct landed *landed)
 {
 	queue.delivered += r->state == QUEUE_DB_DELIVERED;
 	queue.bounced += r->state == QUEUE_DB_FAILED;
 	queue.deferred += r->state == QUEUE_DB_WAITING;
-	log_outcome(a, r, uid);
+	log_outcome(a, r, landed);
+}
+
+static struct landed
+landed_of(const struct attempt *a, struct ph_slice result)
+{
+	return (struct landed){
+		.uid = ph_slice_str(ph_arena_printf(a->arena, "%llu",
+		    (unsigned long long)record_get_u64(result, F_UID, 0))),
+		.into = record_get(result, F_TEXT) };
 }
 
 /* A check is done with it, and nobody is to hear. */
@@ -193,7 +210,7 @@ take_verdict(struct attempt *a, struct queue_recipient *r,
 		r->state = QUEUE_DB_FAILED;
 	else
 		attempt_defer(a, r);
-	count_outcome(a, r, (struct ph_slice){ NULL, 0 });
+	count_outcome(a, r, &nowhere);
 }
 
 void
@@ -222,7 +239,7 @@ defer_rest(struct attempt *a, const char *reason)
 		recipient_say(r, 0, PH_LIT("4.3.0"),
 		    (struct ph_slice){ NULL, 0 }, ph_slice_str(reason));
 		attempt_defer(a, r);
-		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
+		count_outcome(a, r, &nowhere);
 	}
 }
 
@@ -237,7 +254,7 @@ results_take(struct attempt *a, struct ph_slice record)
 	a->any_delivered = !is_local && has_delivered(record);
 	while (record_next(&record, &field)) {
 		struct queue_recipient *r;
-		struct ph_slice uid = { NULL, 0 };
+		struct landed landed = nowhere;
 		size_t i;
 
 		if (field.tag != F_RESULT)
@@ -254,10 +271,8 @@ results_take(struct attempt *a, struct ph_slice record)
 		else
 			take_remote(a, r, field.value);
 		if (is_local && r->state == QUEUE_DB_DELIVERED)
-			uid = ph_slice_str(ph_arena_printf(a->arena, "%llu",
-			    (unsigned long long)record_get_u64(field.value,
-			        F_UID, 0)));
-		count_outcome(a, r, uid);
+			landed = landed_of(a, field.value);
+		count_outcome(a, r, &landed);
 	}
 	defer_rest(a, "no result came");
 }
@@ -306,7 +321,7 @@ results_bounce(struct attempt *a)
 			    PH_LIT("returned by the postmaster"));
 		a->changed[i] = true;
 		queue.bounced++;
-		log_outcome(a, r, (struct ph_slice){ NULL, 0 });
+		log_outcome(a, r, &nowhere);
 	}
 }
 
@@ -339,7 +354,7 @@ results_give_up(struct attempt *a)
 			    PH_LIT("there is nobody of that name any more"));
 			r->state = QUEUE_DB_FAILED;
 		}
-		count_outcome(a, r, (struct ph_slice){ NULL, 0 });
+		count_outcome(a, r, &nowhere);
 	}
 	if (said != NULL)
 		said_put(said);

@@ -419,6 +419,41 @@ add_target(struct partition *partition, struct delivery *delivery,
 	delivery->targets[delivery->count++] = index;
 }
 
+/* For the log: "Lists/A, INBOX"; NULL: the INBOX alone. */
+static const char *
+names_of(struct ph_arena *arena, const struct place_list *list)
+{
+	struct ph_buf names;
+
+	if (list->count == 0 ||
+	    (list->count == 1 && name_is_inbox(list->item[0].ref.name)))
+		return NULL;
+	ph_buf_init(&names, arena, SIZE_MAX / 4);
+	for (size_t i = 0; i < list->count; i++) {
+		if (i > 0)
+			ph_buf_str(&names, ", ");
+		ph_buf_slice(&names, list->item[i].ref.name);
+	}
+	ph_buf_char(&names, '\0');
+	return names.p;
+}
+
+static void
+tell_places(const struct delivery *delivery)
+{
+	struct ph_delivery_job *job = delivery->job;
+
+	for (size_t i = 0; delivery->places != NULL && i < delivery->count;
+	     i++) {
+		struct ph_delivery_target *target =
+		    &job->targets[delivery->targets[i]];
+
+		if (target->status == PH_OK)
+			target->detail = names_of(job->arena,
+			    &delivery->places[i]);
+	}
+}
+
 static int
 deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
     struct share *share, unsigned number)
@@ -445,6 +480,7 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 		    (unsigned)weight : UINT_MAX;
 		status = line_do(&partition->delivery_line, &delivery->line,
 		    false);
+		tell_places(delivery);
 	} else if (delivery->count > 0) {
 		status = PH_UNAVAILABLE;
 	}

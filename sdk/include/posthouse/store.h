@@ -39,9 +39,13 @@ struct ph_delivery_job {
 		/* set by the store: */
 		int status;   /* 0: durable; temporary or not by ph_status */
 		uint32_t uid; /* for the log */
-		const char *detail; /* one sentence for a failure, or NULL */
+		const char *detail; /* see below */
 	} *targets;
 	size_t target_count;
+	/*
+	 * A target's detail is one sentence for a failure, for a success the
+	 * mailboxes the message is in when that isn't just the INBOX, or NULL.
+	 */
 	/*
 	 * Where each target's message goes, as targets are; NULL, or no item of
 	 * his: into his INBOX. A mailbox that is missing is made; the INBOX
