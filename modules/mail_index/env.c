@@ -107,13 +107,13 @@ key_history(struct index_key *key, uint64_t box, uint64_t modseq, uint32_t uid)
 }
 
 int
-key_base(struct index_key *key, uint64_t box, struct ph_slice base)
+key_file(struct index_key *key, uint64_t box, struct ph_slice name)
 {
-	if (base.n == 0 || base.n > MAIL_INDEX_FILE_MAX)
+	if (name.n == 0 || name.n > MAIL_INDEX_FILE_MAX)
 		return PH_INVALID;
 	key_box(key, 'N', box);
-	memcpy(key->p + key->n, base.p, base.n);
-	key->n += base.n;
+	memcpy(key->p + key->n, name.p, name.n);
+	key->n += name.n;
 	return PH_OK;
 }
 

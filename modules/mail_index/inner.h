@@ -4,7 +4,7 @@
  *
  * One btree holds all tables; the first octet of a key names its table:
  * '0' meta, 'B' mailboxes (user NUL name), 'U' subscriptions (user NUL name),
- * 'M' messages (box uid), 'S' summaries (box uid), 'N' file names (box base),
+ * 'M' messages (box uid), 'S' summaries (box uid), 'N' file names (box key),
  * 'H' history (box modseq uid). Numbers in keys are big-endian, to sort.
  */
 #ifndef MAIL_INDEX_INNER_H
@@ -46,7 +46,7 @@ key_slice(const struct index_key *key)
 /* Keys; PH_INVALID: too long, or a NUL in user or name. */
 int key_name(struct index_key *key, char table, struct ph_slice user,
     struct ph_slice name);
-int key_base(struct index_key *key, uint64_t box, struct ph_slice base);
+int key_file(struct index_key *key, uint64_t box, struct ph_slice name);
 void key_box(struct index_key *key, char table, uint64_t box);
 void key_uid(struct index_key *key, char table, uint64_t box, uint32_t uid);
 void key_history(struct index_key *key, uint64_t box, uint64_t modseq,

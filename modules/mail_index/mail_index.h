@@ -112,6 +112,7 @@ struct index_message {
 	struct ph_message_meta meta;
 	struct ph_slice file; /* name as it is on the disk */
 	size_t base_n;        /* the part of it that never changes */
+	size_t key_n;         /* of that what tells it from others; 0: all */
 	bool in_new;          /* in the folder new/, else in cur/ */
 	bool bare_lf;         /* the file's lines end in LF alone */
 	int64_t renamed_ns;   /* when we last gave the file another name; 0 */
@@ -121,6 +122,14 @@ static inline struct ph_slice
 index_message_base(const struct index_message *message)
 {
 	return (struct ph_slice){ message->file.p, message->base_n };
+}
+
+/* What its name is known by. */
+static inline struct ph_slice
+index_message_key(const struct index_message *message)
+{
+	return (struct ph_slice){ message->file.p,
+		message->key_n > 0 ? message->key_n : message->base_n };
 }
 
 /* Gives the message the next UID and modseq of box and counts it there.
@@ -146,7 +155,7 @@ int mail_index_summary_put(struct mail_index *mi, uint64_t box_id,
 int mail_index_summary(struct mail_index *mi, uint64_t box_id, uint32_t uid,
     struct ph_arena *arena, struct ph_message_summary *summary_out);
 
-/* What became of a base name in a mailbox. */
+/* What became of a name in a mailbox: of a file's key. */
 enum index_name_state {
 	INDEX_NAME_NONE,
 	INDEX_NAME_LIVE,
@@ -159,10 +168,10 @@ struct index_name {
 	int64_t expunged_at;
 };
 int mail_index_name_find(struct mail_index *mi, uint64_t box_id,
-    struct ph_slice base, struct index_name *name_out);
+    struct ph_slice file_key, struct index_name *name_out);
 /* Forget that an expunged name was there, so that it may come again. */
 int mail_index_name_forget(struct mail_index *mi, uint64_t box_id,
-    struct ph_slice base);
+    struct ph_slice file_key);
 
 /* --- expunge history --- */
 

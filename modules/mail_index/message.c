@@ -21,10 +21,11 @@ enum {
 	MESSAGE_BASE_N = 7,
 	MESSAGE_PLACE = 8, /* bits below */
 	MESSAGE_RENAMED = 9,
+	MESSAGE_KEY_N = 10,
 };
 enum { PLACE_NEW = 1, PLACE_BARE_LF = 2 };
 enum { NAME_UID = 1, NAME_EXPUNGED_AT = 2, NAME_VANISHED = 3 };
-enum { HISTORY_TIME = 1, HISTORY_BASE = 2 };
+enum { HISTORY_TIME = 1, HISTORY_NAME = 2 };
 enum { SUMMARY_HEADER = 1, SUMMARY_MIME = 2 };
 
 /* --- message rows --- */
@@ -49,6 +50,8 @@ message_write(struct mail_index *mi, uint64_t box_id,
 	    (message->in_new ? PLACE_NEW : 0u) |
 	        (message->bare_lf ? PLACE_BARE_LF : 0u));
 	row_put_u64(row, MESSAGE_RENAMED, (uint64_t)message->renamed_ns);
+	if (message->key_n > 0)
+		row_put_u64(row, MESSAGE_KEY_N, message->key_n);
 	return index_put(mi, &key);
 }
 
@@ -80,11 +83,13 @@ message_read(uint32_t uid, struct ph_slice fields, struct index_message *m)
 			place = value;
 		else if (field.tag == MESSAGE_RENAMED)
 			m->renamed_ns = (int64_t)value;
+		else if (field.tag == MESSAGE_KEY_N)
+			m->key_n = value;
 	}
 	m->in_new = (place & PLACE_NEW) != 0;
 	m->bare_lf = (place & PLACE_BARE_LF) != 0;
 	return uid == 0 || m->file.n == 0 || m->base_n == 0 ||
-	        m->base_n > m->file.n ?
+	        m->base_n > m->file.n || m->key_n > m->base_n ?
 	    PH_DEFECT : PH_OK;
 }
 
@@ -146,12 +151,12 @@ mail_index_summary(struct mail_index *mi, uint64_t box_id, uint32_t uid,
 /* --- names --- */
 
 static int
-name_write(struct mail_index *mi, uint64_t box_id, struct ph_slice base,
+name_write(struct mail_index *mi, uint64_t box_id, struct ph_slice name,
     uint32_t uid, int64_t expunged_at, bool vanished)
 {
 	struct index_key key;
 	struct ph_buf *row;
-	int status = key_base(&key, box_id, base);
+	int status = key_file(&key, box_id, name);
 
 	if (status != PH_OK)
 		return status;
@@ -164,14 +169,14 @@ name_write(struct mail_index *mi, uint64_t box_id, struct ph_slice base,
 
 int
 mail_index_name_find(struct mail_index *mi, uint64_t box_id,
-    struct ph_slice base, struct index_name *name_out)
+    struct ph_slice file_key, struct index_name *name_out)
 {
 	struct index_name name = { .state = INDEX_NAME_LIVE };
 	struct index_key key;
 	struct ph_slice fields;
 	struct row_field field;
 	bool vanished = false;
-	int status = key_base(&key, box_id, base);
+	int status = key_file(&key, box_id, file_key);
 
 	if (status == PH_OK)
 		status = index_get(mi, &key, &fields);
@@ -197,10 +202,10 @@ mail_index_name_find(struct mail_index *mi, uint64_t box_id,
 
 int
 mail_index_name_forget(struct mail_index *mi, uint64_t box_id,
-    struct ph_slice base)
+    struct ph_slice file_key)
 {
 	struct index_key key;
-	int status = key_base(&key, box_id, base);
+	int status = key_file(&key, box_id, file_key);
 
 	if (status == PH_OK)
 		status = index_del(mi, &key);
@@ -218,13 +223,14 @@ mail_index_message_add(struct mail_index *mi, struct index_box *box,
 	if (box->uid_next == UINT32_MAX || box->messages == UINT32_MAX)
 		return PH_FULL;
 	if (message->base_n == 0 || message->base_n > message->file.n ||
+	    message->key_n > message->base_n ||
 	    message->file.n > MAIL_INDEX_FILE_MAX)
 		return PH_INVALID;
 	message->meta.uid = box->uid_next;
 	message->meta.modseq = box->modseq + 1;
 	status = message_write(mi, box->id, message);
 	if (status == PH_OK)
-		status = name_write(mi, box->id, index_message_base(message),
+		status = name_write(mi, box->id, index_message_key(message),
 		    message->meta.uid, 0, false);
 	if (status == PH_OK && summary != NULL)
 		status = mail_index_summary_put(mi, box->id,
@@ -290,14 +296,14 @@ mail_index_message_expunge(struct mail_index *mi, struct index_box *box,
 	status = index_del(mi, &key);
 	if (status != PH_OK && status != PH_NOT_FOUND)
 		return status;
-	status = name_write(mi, box->id, index_message_base(message),
+	status = name_write(mi, box->id, index_message_key(message),
 	    message->meta.uid, now != 0 ? now : 1, vanished);
 	if (status != PH_OK)
 		return status;
 	key_history(&key, box->id, box->modseq, message->meta.uid);
 	row = index_row(mi);
 	row_put_u64(row, HISTORY_TIME, (uint64_t)now);
-	row_put(row, HISTORY_BASE, index_message_base(message));
+	row_put(row, HISTORY_NAME, index_message_key(message));
 	return index_put(mi, &key);
 }
 
@@ -393,7 +399,7 @@ prune_entry(void *arg, struct ph_slice key, struct ph_slice fields)
 	while (fields.p != NULL && row_next(&fields, &field))
 		if (field.tag == HISTORY_TIME)
 			time = (int64_t)row_u64(field.value);
-		else if (field.tag == HISTORY_BASE)
+		else if (field.tag == HISTORY_NAME)
 			base = field.value;
 	if (time >= walk->before || walk->left == 0 ||
 	    key.n != HISTORY_UID_AT + 4)

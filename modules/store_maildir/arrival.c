@@ -51,6 +51,7 @@ arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
 	    (unsigned long long)job->queue_id, arrival->target->recipient_no,
 	    (unsigned long long)message->meta.size));
 	message->base_n = message->file.n;
+	message->key_n = file_key_n(message->file);
 	message->in_new = true;
 	if (arrival->place != NULL && arrival->place->flags != 0 &&
 	    file_with_flags(batch->arena, message->file,
@@ -99,17 +100,31 @@ arrival_fill(struct partition *partition, struct arrival *arrival)
 	return write_all(arrival->fd, arrival->head, content);
 }
 
+/* What a crash left under the name may be a name of another mailbox's file,
+ * too: it is removed, never written over. */
+static int
+create_file(int folder_fd, const char *path)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(folder_fd, path, flags, 0600);
+
+	if (fd >= 0 || errno != EEXIST)
+		return fd;
+	if (unlinkat(folder_fd, path, 0) != 0)
+		return -1;
+	return openat(folder_fd, path, flags, 0600);
+}
+
 static int
 open_tmp(struct partition *partition, struct arrival *arrival,
     const char *path)
 {
-	const int flags = O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
 	int status = folder_cache_get(&partition->folders, partition->fd,
 	    arrival->ref.path, &arrival->folder);
 
 	if (status != PH_OK)
 		return status;
-	arrival->fd = openat(arrival->folder->fd, path, flags, 0600);
+	arrival->fd = create_file(arrival->folder->fd, path);
 	if (arrival->fd < 0 && errno == ENOENT) {
 		/* the Maildir was taken away: make it again */
 		folder_cache_drop(&partition->folders, arrival->folder);
@@ -120,7 +135,7 @@ open_tmp(struct partition *partition, struct arrival *arrival,
 			    &arrival->folder);
 		if (status != PH_OK)
 			return status;
-		arrival->fd = openat(arrival->folder->fd, path, flags, 0600);
+		arrival->fd = create_file(arrival->folder->fd, path);
 	}
 	return arrival->fd >= 0 ? PH_OK : folder_status(errno);
 }
@@ -265,6 +280,7 @@ delivery_files(void *arg)
 	int room;
 
 	prepare_all(batch);
+	delivery_announce(partition, batch);
 	room = folder_room(partition->fd, partition->store->conf.reserve_bytes);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct arrival *arrival = &batch->arrivals[i];

@@ -56,6 +56,9 @@ void arrival_fail(struct arrival *arrival, int status, const char *detail);
 /* Where its file is below the folder, once it is written. */
 const char *arrival_path(const struct arrival *arrival,
     char path[FOLDER_PATH_MAX]);
+/* Its files have names, and none is there so far. */
+void delivery_announce(struct partition *partition,
+    const struct delivery_batch *batch);
 /* Of a batch, in a thread: every file durable in its place, or its target
  * failed. */
 void delivery_files(void *batch);

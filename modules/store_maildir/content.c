@@ -43,7 +43,8 @@ file_search(int folder_fd, struct ph_slice base, struct ph_arena *arena,
 	static const char *const subs[] = { "tmp", "new", "cur" };
 	struct search search = { .base = base, .arena = arena };
 
-	for (size_t i = 0; i < 3; i++) {
+	/* what a delivery left in tmp/ may be a part of a file */
+	for (size_t i = file_is_delivery(base) ? 1 : 0; i < 3; i++) {
 		int status;
 
 		search.sub = subs[i];

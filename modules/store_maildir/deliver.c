@@ -105,15 +105,22 @@ keywords_of(struct index_box *row, const struct place *place)
 	return keywords;
 }
 
-/* It has its row: of a delivery before this, or a scan was quicker. */
+/* It has its row: of a delivery before this, or a scan was quicker. What has
+ * another size is as good, and stays: clients may know it. */
 static int
 row_again(struct partition *partition, struct inbox *inbox,
     struct arrival *arrival, const struct index_message *was)
 {
 	struct index_box *row = &inbox->change.row;
 	struct index_message is = *was;
-	int status = replace_in_place(partition, arrival, was);
+	bool is_other_size = !ph_slice_eq(index_message_base(was),
+	    index_message_base(&arrival->message));
+	int status = PH_OK;
 
+	if (is_other_size)
+		remove_again(partition, arrival);
+	else
+		status = replace_in_place(partition, arrival, was);
 	is.meta.keywords |= keywords_of(row, arrival->place);
 	if (status == PH_OK && is.meta.keywords != was->meta.keywords) {
 		is.meta.modseq = ++row->modseq;
@@ -121,7 +128,7 @@ row_again(struct partition *partition, struct inbox *inbox,
 		box_change_meta(&inbox->change, &is.meta);
 	}
 	/* what a scan read there may have been torn */
-	return status == PH_OK ? mail_index_summary_put(partition->mi,
+	return status == PH_OK && !is_other_size ? mail_index_summary_put(partition->mi,
 	    row->id, was->meta.uid, &arrival->summary) : status;
 }
 
@@ -134,7 +141,7 @@ row_of_arrival(struct partition *partition, struct inbox *inbox,
 	struct index_message message;
 	struct index_name name;
 	int status = mail_index_name_find(mi, row->id,
-	    index_message_base(&arrival->message), &name);
+	    index_message_key(&arrival->message), &name);
 
 	if (status != PH_OK)
 		return status;
@@ -366,6 +373,34 @@ batch_gather(struct delivery_batch *batch)
 }
 
 void
+delivery_announce(struct partition *partition,
+    const struct delivery_batch *batch)
+{
+	pthread_mutex_lock(&partition->underway_lock);
+	partition->underway = batch;
+	pthread_mutex_unlock(&partition->underway_lock);
+}
+
+bool
+delivery_is_underway(struct partition *partition, const char *path,
+    struct ph_slice key)
+{
+	const struct delivery_batch *batch;
+	bool found = false;
+
+	pthread_mutex_lock(&partition->underway_lock);
+	batch = partition->underway;
+	for (size_t i = 0; batch != NULL && i < batch->count && !found; i++) {
+		const struct arrival *arrival = &batch->arrivals[i];
+
+		found = strcmp(arrival->ref.path, path) == 0 &&
+		    ph_slice_eq(index_message_key(&arrival->message), key);
+	}
+	pthread_mutex_unlock(&partition->underway_lock);
+	return found;
+}
+
+void
 delivery_run(struct line *line, struct line_job *jobs)
 {
 	struct partition *partition = (struct partition *)(void *)(
@@ -389,6 +424,7 @@ delivery_run(struct line *line, struct line_job *jobs)
 				arrival_fail(&batch->arrivals[i], status == PH_FULL ?
 				    status : PH_IO,
 				    "the mailbox's index can't be written");
+		delivery_announce(partition, NULL);
 	}
 	ph_arena_free(arena);
 }

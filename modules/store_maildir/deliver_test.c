@@ -567,6 +567,154 @@ START_TEST(a_crash_doubles_and_loses_nothing_in_other_mailboxes)
 }
 END_TEST
 
+/* --- repeated after it was expunged with its flags: its file is in cur/ --- */
+
+static void
+deliver_flagged(void)
+{
+	const struct ph_delivery_place place = { .mailbox = INBOX,
+		.flags = PH_FLAGGED };
+
+	ck_assert_int_eq(deliver_into(6, &place, 1), PH_OK);
+}
+
+static void
+deliver_flagged_and_expunge(void)
+{
+	struct ph_store_mailbox *box;
+
+	deliver_flagged();
+	box = open_box(INBOX, false);
+	ck_assert_int_eq(maildir_remove(box, (const uint32_t[]){ 1 }, 1),
+	    PH_OK);
+	maildir_mailbox_close(box);
+}
+
+static void
+none_is_left(void)
+{
+	deliver_flagged();
+	look_for_none();
+	ck_assert_str_eq(file_in("cur", 0), "");
+}
+
+START_TEST(a_flagged_one_that_was_expunged_does_not_come_back_by_a_crash)
+{
+	run_apart(deliver_flagged_and_expunge);
+	sleep(2); /* ctimes are compared by seconds */
+	ck_assert(run_crashing_at(deliver_flagged, "folders-synced"));
+	ck_assert_str_ne(file_in("cur", 0), "");
+	run_apart(look_for_none);
+	run_apart(none_is_left);
+}
+END_TEST
+
+static bool is_at_step, may_go_on;
+
+/* In the delivery's thread; gives up by and by, so that a failure ends. */
+static void
+wait_at_synced(const char *step)
+{
+	if (strcmp(step, "folders-synced") != 0)
+		return;
+	__atomic_store_n(&is_at_step, true, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 1000 &&
+	     !__atomic_load_n(&may_go_on, __ATOMIC_SEQ_CST); i++)
+		usleep(10000);
+}
+
+static void
+deliver_flagged_fiber(void *arg)
+{
+	(void)arg;
+	deliver_flagged();
+}
+
+static void
+look_while_it_is_repeated(void)
+{
+	struct ph_store_mailbox *box;
+	struct ph_scope scope;
+
+	deliver_flagged_and_expunge();
+	ck_assert_int_eq(ph_sleep_ms(1100), PH_OK);
+	box = open_box(INBOX, false);
+	at_step = wait_at_synced;
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, deliver_flagged_fiber, NULL);
+	while (!__atomic_load_n(&is_at_step, __ATOMIC_SEQ_CST))
+		ck_assert_int_eq(ph_sleep_ms(1), PH_OK);
+	/* a crash is long ago: only that it is under way tells */
+	box->box->partition->opened_at -= 3600;
+	ck_assert_str_ne(file_in("cur", 0), "");
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	__atomic_store_n(&may_go_on, true, __ATOMIC_SEQ_CST);
+	ck_assert_int_eq(ph_scope_wait(&scope), PH_OK);
+	ph_scope_end(&scope);
+	at_step = NULL;
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	ck_assert_str_eq(file_in("cur", 0), "");
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_look_while_it_is_repeated_does_not_bring_it_back)
+{
+	is_at_step = may_go_on = false;
+	run(look_while_it_is_repeated);
+}
+END_TEST
+
+/* --- a Maildir that is moved away --- */
+
+static void
+deliver_to_moved(void)
+{
+	char from[600], to[700];
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	strcpy(from, path_of("."));
+	snprintf(to, sizeof(to), "%s/../Old", from);
+	from[strlen(from) - 2] = '\0';
+	ck_assert_int_eq(rename(from, to), 0);
+	ck_assert_int_eq(deliver(2), PH_OK);
+	ck_assert_str_ne(file_in("new", 0), "");
+	ck_assert_str_eq(file_in("new", 1), "");
+	ck_assert_uint_eq(count_of(INBOX), 1);
+}
+
+START_TEST(a_maildir_that_was_moved_away_gets_no_mail_any_more)
+{
+	run(deliver_to_moved);
+}
+END_TEST
+
+/* What a delivery that was killed left in tmp/ may be a part of the message. */
+static void
+look_for_part(void)
+{
+	struct ph_store_mailbox *box;
+	struct ph_content got;
+	char name[600];
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	box = open_box(INBOX, false);
+	snprintf(name, sizeof(name), "tmp/%s", file_in("new", 0) + 4);
+	write_file(name, "Return");
+	ck_assert_int_eq(unlink(path_of(file_in("new", 0))), 0);
+	ck_assert_int_eq(maildir_content(box, 1, arena, &got), PH_NOT_FOUND);
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_part_of_a_message_in_tmp_is_not_taken_for_it)
+{
+	run(look_for_part);
+}
+END_TEST
+
 /* Its old folder must not get what comes for the name. */
 static void
 deliver_into_renamed(void)
@@ -630,6 +778,11 @@ add_tests(TCase *tc)
 	tcase_add_test(tc,
 	    a_crash_doubles_and_loses_nothing_in_other_mailboxes);
 	tcase_add_test(tc, a_mailbox_that_is_renamed_or_deleted_is_made_again);
+	tcase_add_test(tc,
+	    a_flagged_one_that_was_expunged_does_not_come_back_by_a_crash);
+	tcase_add_test(tc, a_look_while_it_is_repeated_does_not_bring_it_back);
+	tcase_add_test(tc, a_maildir_that_was_moved_away_gets_no_mail_any_more);
+	tcase_add_test(tc, a_part_of_a_message_in_tmp_is_not_taken_for_it);
 }
 
 int

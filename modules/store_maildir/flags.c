@@ -10,7 +10,9 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- keywords --- */
@@ -110,6 +112,7 @@ struct flags_job {
 	size_t modified_count;
 	struct box_change change;
 	int fd;          /* of the folder */
+	bool linked;     /* a file with several names was renamed */
 	uint64_t modseq; /* of this change; 0: nothing changed yet */
 };
 
@@ -133,6 +136,17 @@ rename_to(int fd, const char *from, struct ph_slice to)
 
 	return renameat(fd, from, fd, folder_path(path, "cur", to)) == 0 ?
 	    PH_OK : folder_status(errno);
+}
+
+/* The ctime of a file with other names does not tell when it was renamed. */
+static bool
+is_linked(int fd, struct ph_slice file)
+{
+	char path[FOLDER_PATH_MAX];
+	struct stat st;
+
+	return fstatat(fd, folder_path(path, "cur", file), &st,
+	    AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1;
 }
 
 /* Give the file the letters of its flags. Where that can't be done it keeps
@@ -159,6 +173,10 @@ rename_for_flags(struct flags_job *job, struct index_message *message)
 		status = rename_to(job->fd, moved, file);
 	if (status != PH_OK)
 		return;
+	if (is_linked(job->fd, file)) {
+		job->linked = true;
+		before_ns = 0; /* it will not be lost: see sync_linked */
+	}
 	message->renamed_ns = before_ns;
 	message->file = file;
 	message->in_new = false;
@@ -199,6 +217,15 @@ flags_one(struct flags_job *job, uint32_t uid)
 	return status;
 }
 
+/* Durable before the rows are, as nobody could tell that it was lost. */
+static int
+sync_linked(const struct flags_job *job)
+{
+	int status = job->linked ? folder_sync(job->fd, "cur") : PH_OK;
+
+	return status == PH_OK ? PH_OK : PH_IO;
+}
+
 static int
 flags_work(struct index_job *index_job)
 {
@@ -221,6 +248,8 @@ flags_work(struct index_job *index_job)
 	for (size_t i = 0; i < job->count && status == PH_OK; i++)
 		status = flags_one(job, job->uids[i]);
 	store_step("flags-renamed");
+	if (status == PH_OK)
+		status = sync_linked(job);
 	if (status == PH_OK && job->modseq != 0)
 		status = mail_index_box_put(partition->mi, ref.user, ref.name,
 		    &change->row);
@@ -334,6 +363,19 @@ expunge_work(struct index_job *index_job)
 	return index_finish(partition->mi, status);
 }
 
+/* One that another program moves just now is removed by the next scan. */
+static void
+remove_file(struct expunge_job *job, int fd, const char *path)
+{
+	struct ph_slice base = ph_slice_str(strchr(path, '/') + 1);
+	const char *moved;
+
+	base.n = file_base_n(base);
+	if (unlinkat(fd, path, 0) != 0 && errno == ENOENT &&
+	    file_search(fd, base, job->arena, &moved) == PH_OK)
+		unlinkat(fd, moved, 0);
+}
+
 static void
 expunge_after(struct index_job *index_job)
 {
@@ -346,10 +388,9 @@ expunge_after(struct index_job *index_job)
 		return;
 	change->has_stamps = folder_stamps(fd, &change->stamps_before) ==
 	    PH_OK;
-	/* One that moved meanwhile is removed by the next scan. */
 	for (size_t at = 0; at < job->files.n;
 	     at += strlen(job->files.p + at) + 1)
-		unlinkat(fd, job->files.p + at, 0);
+		remove_file(job, fd, job->files.p + at);
 	change->has_stamps &= folder_stamps(fd, &change->stamps) == PH_OK;
 	folder_close(fd);
 }

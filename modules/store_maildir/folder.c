@@ -365,7 +365,6 @@ folder_read(int folder_fd, const char *path, struct ph_arena *arena,
 	}
 	n = (size_t)st.st_size;
 	file.mtime = st.st_mtim.tv_sec;
-	file.ctime = st.st_ctim.tv_sec;
 	status = n <= READ_INTO_MEMORY_MAX ?
 	    read_all(fd, n, arena, &file.octets) :
 	    map_all(fd, n, arena, &file.octets);
@@ -407,20 +406,60 @@ hot_folder_open(int partition_fd, const char *path, struct hot_folder **out)
 	ph_assert(folder->path != NULL);
 	folder->fd = fd;
 	folder->new_fd = new_fd;
+	if (fstat(fd, &folder->st) != 0) {
+		int status = folder_status(errno);
+
+		hot_folder_free(folder);
+		return status;
+	}
 	*out = folder;
 	return PH_OK;
+}
+
+void
+folder_cache_drop(struct folder_cache *cache, struct hot_folder *folder)
+{
+	for (size_t i = 0; i < cache->count; i++)
+		if (cache->item[i] == folder) {
+			cache->item[i] = cache->item[--cache->count];
+			hot_folder_free(folder);
+			return;
+		}
+}
+
+/* Another may be in its place by now. */
+static bool
+is_still_there(const struct hot_folder *folder, int partition_fd)
+{
+	struct stat st;
+
+	return fstatat(partition_fd, folder->path, &st,
+	        AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == folder->st.st_ino && st.st_dev == folder->st.st_dev;
+}
+
+static struct hot_folder *
+find_hot(struct folder_cache *cache, int partition_fd, const char *path)
+{
+	struct hot_folder *folder = NULL;
+
+	for (size_t i = 0; i < cache->count && folder == NULL; i++)
+		if (strcmp(cache->item[i]->path, path) == 0)
+			folder = cache->item[i];
+	if (folder == NULL || folder->used == cache->batch ||
+	    is_still_there(folder, partition_fd))
+		return folder;
+	folder_cache_drop(cache, folder);
+	return NULL;
 }
 
 int
 folder_cache_get(struct folder_cache *cache, int partition_fd,
     const char *path, struct hot_folder **folder_out)
 {
-	struct hot_folder *folder = NULL;
+	struct hot_folder *folder = find_hot(cache, partition_fd, path);
 	int status;
 
-	for (size_t i = 0; i < cache->count && folder == NULL; i++)
-		if (strcmp(cache->item[i]->path, path) == 0)
-			folder = cache->item[i];
 	if (folder == NULL) {
 		status = hot_folder_open(partition_fd, path, &folder);
 		if (status == PH_NOT_FOUND) {
@@ -442,17 +481,6 @@ folder_cache_get(struct folder_cache *cache, int partition_fd,
 	folder->used = cache->batch;
 	*folder_out = folder;
 	return PH_OK;
-}
-
-void
-folder_cache_drop(struct folder_cache *cache, struct hot_folder *folder)
-{
-	for (size_t i = 0; i < cache->count; i++)
-		if (cache->item[i] == folder) {
-			cache->item[i] = cache->item[--cache->count];
-			hot_folder_free(folder);
-			return;
-		}
 }
 
 void

@@ -10,6 +10,8 @@
 
 #include <posthouse/arena.h>
 
+#include <sys/stat.h>
+
 /* PH_NOT_FOUND, PH_FULL (disk, quota), PH_DENIED or PH_IO, by errno. */
 int folder_status(int errnum);
 
@@ -62,7 +64,7 @@ int folder_sync_file(int folder_fd, const char *path);
  * PH_INVALID: no regular file. */
 struct folder_file {
 	struct ph_slice octets;
-	int64_t mtime, ctime; /* seconds since 1970 */
+	int64_t mtime; /* seconds since 1970 */
 };
 int folder_read(int folder_fd, const char *path, struct ph_arena *arena,
     struct folder_file *file_out);
@@ -73,6 +75,7 @@ int folder_read(int folder_fd, const char *path, struct ph_arena *arena,
 struct hot_folder {
 	char *path;
 	int fd, new_fd;
+	struct stat st; /* of fd, when it was opened */
 	uint64_t used;  /* the batch that last used it */
 	bool touched;   /* a file was put into new/ in this batch */
 	bool cur_touched;

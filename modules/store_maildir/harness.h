@@ -20,6 +20,9 @@ enum { STEPS_MAX = 200 };
 extern char dir[64];
 extern struct ph_arena *arena; /* of the run */
 extern struct ph_store *store;
+extern struct maildir_conf conf; /* of the stores to come; set anew by setup */
+/* When not NULL: called at each step, in whatever thread comes there. */
+extern void (*at_step)(const char *step);
 
 /* A new empty folder for the store, and its end. */
 void setup(void);
@@ -29,6 +32,8 @@ void run(void (*fn)(void));
 /* The same in a process of its own that ends at its step-th step: whether it
  * did. */
 bool run_crashing(void (*fn)(void), int step);
+/* The same, at the first step of that name. */
+bool run_crashing_at(void (*fn)(void), const char *step);
 /* The same, to its end; failed assertions count. */
 void run_apart(void (*fn)(void));
 

@@ -17,12 +17,15 @@ enum { EXIT_CRASHED = 9 };
 char dir[64];
 struct ph_arena *arena;
 struct ph_store *store;
+struct maildir_conf conf;
+void (*at_step)(const char *step);
 static int crash_at; /* the n-th step ends the process; 0: none */
 
 void
 store_step(const char *step)
 {
-	(void)step;
+	if (at_step != NULL)
+		at_step(step);
 	if (__atomic_sub_fetch(&crash_at, 1, __ATOMIC_SEQ_CST) == 0)
 		_exit(EXIT_CRASHED);
 }
@@ -47,6 +50,10 @@ setup(void)
 	snprintf(dir, sizeof(dir), "%s/store_test.XXXXXX", above);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	crash_at = 0;
+	at_step = NULL;
+	conf = (struct maildir_conf){ .cache_bytes = 1 << 20,
+		.history_ms = 86400000, .batch_files = 64,
+		.open_folders = 16 };
 }
 
 void
@@ -54,9 +61,6 @@ teardown(void)
 {
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
-
-static const struct maildir_conf conf = { .cache_bytes = 1 << 20,
-	.history_ms = 86400000, .batch_files = 64, .open_folders = 16 };
 
 struct run {
 	void (*fn)(void);
@@ -106,6 +110,27 @@ run_crashing(void (*fn)(void), int step)
 		return true;
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 	return false;
+}
+
+static const char *crash_step;
+
+static void
+crash_there(const char *step)
+{
+	if (strcmp(step, crash_step) == 0)
+		_exit(EXIT_CRASHED);
+}
+
+bool
+run_crashing_at(void (*fn)(void), const char *step)
+{
+	bool crashed;
+
+	crash_step = step;
+	at_step = crash_there;
+	crashed = run_crashing(fn, 0);
+	at_step = NULL;
+	return crashed;
 }
 
 void

@@ -318,18 +318,51 @@ file_size_in_name(struct ph_slice file, uint64_t *size_out)
 	return ph_slice_number(ph_slice_cut(&rest, ','), UINT64_MAX, size_out);
 }
 
-bool
-file_is_ours(struct ph_slice file, int64_t *time_out)
+static const char ours_mark[] = ".posthouse,S=";
+
+/* "<seconds>.Q..." or "<seconds>.E...", in the base. */
+static bool
+take_ours(struct ph_slice base, int64_t *time_out, char *kind_out)
 {
-	struct ph_slice base = { file.p, file_base_n(file) }, rest = base;
-	struct ph_slice seconds = ph_slice_cut(&rest, '.');
+	struct ph_slice rest = base, seconds = ph_slice_cut(&rest, '.');
 	uint64_t number;
 
 	if (rest.p == NULL || rest.n == 0 ||
 	    (rest.p[0] != 'Q' && rest.p[0] != 'E') ||
-	    memmem(rest.p, rest.n, ".posthouse,S=", 13) == NULL ||
+	    memmem(rest.p, rest.n, ours_mark, sizeof(ours_mark) - 1) == NULL ||
 	    !ph_slice_number(seconds, INT64_MAX, &number))
 		return false;
 	*time_out = (int64_t)number;
+	*kind_out = rest.p[0];
 	return true;
+}
+
+bool
+file_is_ours(struct ph_slice file, int64_t *time_out)
+{
+	struct ph_slice base = { file.p, file_base_n(file) };
+	char kind;
+
+	return take_ours(base, time_out, &kind);
+}
+
+bool
+file_is_delivery(struct ph_slice file)
+{
+	struct ph_slice base = { file.p, file_base_n(file) };
+	int64_t time;
+	char kind;
+
+	return take_ours(base, &time, &kind) && kind == 'Q';
+}
+
+size_t
+file_key_n(struct ph_slice file)
+{
+	size_t base_n = file_base_n(file);
+	const char *mark = file_is_delivery(file) ?
+	    memmem(file.p, base_n, ours_mark, sizeof(ours_mark) - 1) : NULL;
+
+	return mark != NULL ?
+	    (size_t)(mark - file.p) + sizeof(ours_mark) - sizeof(",S=") : base_n;
 }

@@ -45,5 +45,10 @@ int file_with_flags(struct ph_arena *arena, struct ph_slice base,
 bool file_size_in_name(struct ph_slice file, uint64_t *size_out);
 /* Whether the base is one of ours, and the time that is in it. */
 bool file_is_ours(struct ph_slice file, int64_t *time_out);
+/* Whether a delivery of ours made it. */
+bool file_is_delivery(struct ph_slice file);
+/* Octets of the base that tell a message from others: of a delivery's what is
+ * before its size, which may differ when it is repeated. */
+size_t file_key_n(struct ph_slice file);
 
 #endif

@@ -172,6 +172,11 @@ START_TEST(flags_are_letters_in_order)
 	ck_assert_int_eq(time, 77);
 	ck_assert(!file_is_ours(PH_LIT("77.M1P1.host,S=1"), &time));
 	ck_assert(!file_is_ours(PH_LIT("x.Q1R1.posthouse,S=1"), &time));
+	ck_assert(file_is_delivery(PH_LIT("77.Q1R1.posthouse,S=1:2,S")));
+	ck_assert(!file_is_delivery(PH_LIT("77.E1N1.posthouse,S=1")));
+	ck_assert_uint_eq(file_key_n(PH_LIT("77.Q1R1.posthouse,S=1:2,S")), 17);
+	ck_assert_uint_eq(file_key_n(PH_LIT("77.E1N1.posthouse,S=1:2,S")), 21);
+	ck_assert_uint_eq(file_key_n(PH_LIT("77.M1.host,S=1")), 14);
 }
 END_TEST
 

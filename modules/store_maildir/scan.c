@@ -7,7 +7,7 @@
  * given up on the word of one listing: readdir may miss a file that is renamed
  * meanwhile, so what seems gone is looked for twice.
  */
-#include "store.h"
+#include "leftover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +22,6 @@ enum {
 	ADOPT_FILES = 64,              /* parsed in one go */
 	ADOPT_OCTETS = 16 * 1024 * 1024,
 	REFRESH_AGAIN_MS = 2000,
-	TMP_KEPT_S = 36 * 3600,
-	TORN_S = 3600, /* until then the queue has repeated it */
-	DELIVERY_S = 60, /* a delivery's file has its row long before */
 };
 
 struct disk_file {
@@ -66,6 +63,12 @@ static struct ph_slice
 disk_base(const struct disk_file *file)
 {
 	return (struct ph_slice){ file->file.p, file->base_n };
+}
+
+static struct ph_slice
+disk_key(const struct disk_file *file)
+{
+	return (struct ph_slice){ file->file.p, file_key_n(file->file) };
 }
 
 /* Of two files with one base that in cur/ comes first. */
@@ -148,6 +151,7 @@ struct compare {
 	struct ph_buf moved;   /* struct moved_message */
 	uint64_t flags_modseq; /* one for all; 0: not yet taken */
 	bool again;            /* something was left for the next scan */
+	struct leftover_place place;
 };
 
 struct moved_message {
@@ -248,7 +252,8 @@ finish_arrival(struct compare *c, const struct index_message *message)
 {
 	char from[FOLDER_PATH_MAX], to[FOLDER_PATH_MAX];
 
-	return renameat(c->fd,
+	/* what a delivery left in tmp/ may be a part of a file */
+	return !file_is_delivery(message->file) && renameat(c->fd,
 	    folder_path(from, "tmp", index_message_base(message)), c->fd,
 	    folder_path(to, folder_sub(message->in_new),
 	        message->file)) == 0;
@@ -281,30 +286,19 @@ take_missing(struct compare *c)
 
 /* --- files without a row --- */
 
-enum leftover { NOT_LEFTOVER, IS_LEFTOVER, MAY_BE_DELIVERY };
-
-/* A file of an expunged name: left by a crash and not touched since, or just
- * now delivered a second time, or put there again by somebody. */
-static enum leftover
-leftover_of(struct compare *c, const struct disk_file *file,
-    const struct index_name *name)
+/* A file without a row whose key has one. A delivery that is repeated may be of
+ * another size, if its head or its content changed, and a crash has then left
+ * both files: the one with the row stays. */
+static void
+remove_double(struct compare *c, const struct disk_file *file,
+    const struct index_message *message)
 {
 	char path[FOLDER_PATH_MAX];
-	struct stat st;
-	int64_t time;
 
-	folder_path(path, folder_sub(file->in_new), file->file);
-	if (fstatat(c->fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-	    !S_ISREG(st.st_mode))
-		return NOT_LEFTOVER;
-	if (name->state == INDEX_NAME_EXPUNGED &&
-	    st.st_ctim.tv_sec <= name->expunged_at) {
-		unlinkat(c->fd, path, 0);
-		return IS_LEFTOVER;
-	}
-	return file->in_new && file_is_ours(file->file, &time) &&
-	        st.st_ctim.tv_sec + DELIVERY_S > ph_wall_time() ?
-	    MAY_BE_DELIVERY : NOT_LEFTOVER;
+	if (file_is_delivery(file->file) &&
+	    !ph_slice_eq(disk_base(file), index_message_base(message)))
+		unlinkat(c->fd, folder_path(path, folder_sub(file->in_new),
+		    file->file), 0);
 }
 
 static int
@@ -312,27 +306,29 @@ take_unknown(struct compare *c, const struct disk_file *file)
 {
 	struct mail_index *mi = c->partition->mi;
 	struct scan_entry entry = { file->file.p, file->in_new };
-	struct index_message damaged;
-	enum leftover left = NOT_LEFTOVER;
+	struct index_message message;
+	enum leftover left = LEFTOVER_NOT;
 	struct index_name name;
 	int status = mail_index_name_find(mi, c->change->row.id,
-	    disk_base(file), &name);
+	    disk_key(file), &name);
 
 	if (status != PH_OK && status != PH_DEFECT)
 		return status;
 	if (status == PH_OK && name.state == INDEX_NAME_LIVE &&
 	    mail_index_message_get(mi, c->change->row.id, name.uid,
-	        c->scan->arena, &damaged) == PH_OK)
+	        c->scan->arena, &message) == PH_OK) {
+		remove_double(c, file, &message);
 		return PH_OK;
+	}
 	if (status == PH_OK && (name.state == INDEX_NAME_EXPUNGED ||
 	    name.state == INDEX_NAME_VANISHED))
-		left = leftover_of(c, file, &name);
-	if (left == MAY_BE_DELIVERY)
+		left = leftover_of(&c->place, file->file, file->in_new, &name);
+	if (left == LEFTOVER_OF_DELIVERY)
 		c->again = true;
-	if (left != NOT_LEFTOVER)
+	if (left != LEFTOVER_NOT)
 		return PH_OK;
 	status = mail_index_name_forget(mi, c->change->row.id,
-	    disk_base(file));
+	    disk_key(file));
 	ph_buf_add(&c->scan->unknown, &entry, sizeof(entry));
 	return status;
 }
@@ -374,44 +370,6 @@ scan_is_due(struct partition *partition, const struct box_ref *ref,
 	return !same;
 }
 
-struct tmp_sweep {
-	struct compare *compare;
-	struct ph_buf old; /* of names, each with its NUL */
-};
-
-static int
-tmp_look(void *arg, const char *name)
-{
-	struct tmp_sweep *sweep = arg;
-	struct ph_slice file = ph_slice_str(name);
-	char path[FOLDER_PATH_MAX];
-	struct index_name known;
-	struct stat st;
-
-	folder_path(path, "tmp", file);
-	if (fstatat(sweep->compare->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_ctim.tv_sec + TMP_KEPT_S < ph_wall_time() &&
-	    mail_index_name_find(sweep->compare->partition->mi,
-	        sweep->compare->change->row.id, file, &known) == PH_OK &&
-	    known.state != INDEX_NAME_LIVE)
-		ph_buf_add(&sweep->old, path, strlen(path) + 1);
-	return PH_OK;
-}
-
-/* What crashes left in tmp/, a day and a half ago or more. */
-static void
-sweep_tmp(struct compare *c)
-{
-	struct tmp_sweep sweep = { .compare = c };
-
-	ph_buf_init(&sweep.old, c->scan->arena, SIZE_MAX / 4);
-	if (folder_each(c->fd, "tmp", tmp_look, &sweep) != PH_OK)
-		return;
-	for (size_t at = 0; at < sweep.old.n;
-	     at += strlen(sweep.old.p + at) + 1)
-		unlinkat(c->fd, sweep.old.p + at, 0);
-}
-
 int
 scan_folders(struct partition *partition, struct scan *scan,
     struct box_change *change)
@@ -424,14 +382,15 @@ scan_folders(struct partition *partition, struct scan *scan,
 	c.fd = folder_open(partition->fd, scan->ref.path);
 	if (c.fd < 0)
 		return c.fd;
+	c.place = (struct leftover_place){ partition, scan->ref.path, c.fd,
+		change->row.scan_epoch != mail_index_epoch(partition->mi) };
 	ph_buf_init(&c.missing, scan->arena, SIZE_MAX / 4);
 	ph_buf_init(&c.moved, scan->arena, SIZE_MAX / 4);
 	status = folder_stamps(c.fd, &stamps);
 	if (status == PH_OK)
 		status = compare_all(&c);
-	if (status == PH_OK &&
-	    change->row.scan_epoch != mail_index_epoch(partition->mi))
-		sweep_tmp(&c);
+	if (status == PH_OK && c.place.is_first)
+		leftover_sweep_tmp(&c.place, scan->arena, change->row.id);
 	folder_close(c.fd);
 	if (status != PH_OK)
 		return status;
@@ -465,25 +424,6 @@ struct adopt {
 	struct box_change change;
 };
 
-/*
- * A file of ours that is not as long as its name says, or has a hole, was torn
- * by a power failure: the queue still has the message and will write it again,
- * soon. Shown before, it could be fetched and expunged, and the message with
- * it. A hole that is still there later was sent so.
- */
-static bool
-is_torn(struct ph_slice file, const struct folder_file *read)
-{
-	uint64_t named;
-	int64_t time;
-
-	if (!file_is_ours(file, &time) || !file_size_in_name(file, &named))
-		return false;
-	return named != read->octets.n ||
-	    (read->ctime + TORN_S > ph_wall_time() &&
-	        parse_has_hole(read->octets));
-}
-
 static void
 adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
     struct adopted *adopted)
@@ -499,7 +439,8 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 	const bool is_ours = file_is_ours(file, &date);
 
 	if (folder_read(fd, folder_path(path, folder_sub(entry->in_new), file),
-	        arena, &read) == PH_OK && !is_torn(file, &read)) {
+	        arena, &read) == PH_OK &&
+	    !leftover_is_torn(adopt->job.partition, file, &read)) {
 		content = is_ours ? read.octets :
 		    parse_with_crlf(arena, read.octets);
 		summary = parse_summary(arena, content);
@@ -509,6 +450,7 @@ adopt_file(struct adopt *adopt, int fd, const struct scan_entry *entry,
 		    summary.mime);
 		message->file = file;
 		message->base_n = file_base_n(file);
+		message->key_n = file_key_n(file);
 		message->in_new = entry->in_new;
 		message->bare_lf = content.p != read.octets.p;
 		message->meta.flags = file_flags(file);
@@ -568,7 +510,7 @@ adopt_one(struct adopt *adopt, struct adopted *adopted)
 	struct mail_index *mi = adopt->job.partition->mi;
 	struct index_name name;
 	int status = mail_index_name_find(mi, adopt->change.row.id,
-	    index_message_base(&adopted->message), &name);
+	    index_message_key(&adopted->message), &name);
 
 	/* Delivered or adopted meanwhile. */
 	if (status != PH_OK || name.state != INDEX_NAME_NONE)

@@ -235,6 +235,58 @@ START_TEST(a_file_that_somebody_restores_is_a_message)
 }
 END_TEST
 
+/* Another head, another content: it is the same delivery. */
+static void
+repeat_with_more(void)
+{
+	ck_assert_int_eq(deliver_to(ALICE, 1, TEXT "more\r\n"), PH_OK);
+}
+
+static void
+one_of_one_file(void)
+{
+	struct ph_store_mailbox *box = open_box(INBOX, false);
+	const struct ph_message_meta *metas;
+
+	ck_assert_uint_eq(maildir_messages(box, arena, &metas), 1);
+	ck_assert_uint_eq(content_of(box, metas[0].uid).n, metas[0].size);
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	maildir_mailbox_close(box);
+	ck_assert_str_ne(file_in("new", 0), "");
+	ck_assert_str_eq(file_in("new", 1), "");
+}
+
+static void
+deliver_first(void)
+{
+	ck_assert_int_eq(deliver(1), PH_OK);
+}
+
+static void
+look(void)
+{
+	maildir_mailbox_close(open_box(INBOX, false));
+}
+
+START_TEST(a_delivery_repeated_with_another_size_is_there_once)
+{
+	static const char *const steps[] = { "renamed", "folders-synced",
+		"rows-written", "never" };
+
+	for (size_t i = 0; i < 8; i++) {
+		teardown();
+		setup();
+		run_crashing_at(deliver_first, steps[i / 2]);
+		if (i % 2 != 0) /* gives what is there its row */
+			run_apart(look);
+		run_crashing_at(repeat_with_more, steps[i / 2]);
+		run_apart(repeat_with_more);
+		run_apart(look);
+		run_apart(one_of_one_file);
+	}
+}
+END_TEST
+
 static void
 add_tests(TCase *tc)
 {
@@ -246,6 +298,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc,
 	    flags_told_to_a_client_survive_a_rename_that_was_lost);
 	tcase_add_test(tc, a_file_that_somebody_restores_is_a_message);
+	tcase_add_test(tc, a_delivery_repeated_with_another_size_is_there_once);
 }
 
 int

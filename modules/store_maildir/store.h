@@ -16,6 +16,8 @@
 
 #include <posthouse/store.h>
 
+#include <pthread.h>
+
 #include "folder.h"
 #include "line.h"
 #include "mail_index/mail_index.h"
@@ -37,9 +39,12 @@ struct partition {
 	unsigned number;
 	bool mine;
 	int fd; /* DIR/<number> */
+	int64_t opened_at; /* seconds since 1970 */
 	bool can_share; /* see share.h */
 	struct mail_index *mi;
 	struct line index_line, delivery_line;
+	pthread_mutex_t underway_lock;
+	const struct delivery_batch *underway; /* its files are being made */
 	struct folder_cache folders; /* of the delivery line's thread */
 	uint64_t names_given;        /* on the loop; see store_base */
 };
@@ -232,7 +237,8 @@ int scan_adopt(struct partition *partition, struct scan *scan);
 /* --- content.c --- */
 
 /* Where a message's file is now, when not where the row says: in the
- * mailbox's folder by its base, or in tmp/. PH_NOT_FOUND. */
+ * mailbox's folder by its base, or, copied or appended, in tmp/.
+ * PH_NOT_FOUND. */
 int file_search(int folder_fd, struct ph_slice base, struct ph_arena *arena,
     const char **path_out);
 struct summary_ahead;
@@ -242,6 +248,10 @@ void summary_ahead_free(struct summary_ahead *ahead);
 
 void maildir_deliver(struct ph_store *store, struct ph_delivery_job *job);
 void delivery_run(struct line *line, struct line_job *jobs);
+/* Whether a file with this key is being delivered into the folder: it is there,
+ * maybe, and has no row so far. In a thread. */
+bool delivery_is_underway(struct partition *partition, const char *path,
+    struct ph_slice key);
 
 extern const struct ph_store_ops maildir_ops;
 int maildir_open(struct ph_arena *arena, const void *conf, const char *dir,

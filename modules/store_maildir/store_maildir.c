@@ -120,6 +120,8 @@ maildir_open(struct ph_arena *arena, const void *conf, const char *dir,
 		partition->number = i;
 		partition->fd = -1;
 		partition->mine = i % shares == share;
+		partition->opened_at = ph_wall_time();
+		pthread_mutex_init(&partition->underway_lock, NULL);
 		mine += partition->mine;
 	}
 	for (unsigned i = 0; i < partition_count && status == PH_OK; i++) {
@@ -161,9 +163,11 @@ maildir_close(struct ph_store *store)
 	/* deliveries first: their rows still need the index line */
 	ph_scope_end(&store->delivery_scope);
 	ph_scope_end(&store->index_scope);
-	for (unsigned i = 0; i < store->partition_count; i++)
+	for (unsigned i = 0; i < store->partition_count; i++) {
 		if (store->partitions[i].mine)
 			ph_work(partition_close, &store->partitions[i]);
+		pthread_mutex_destroy(&store->partitions[i].underway_lock);
+	}
 }
 
 /* --- the module --- */
