@@ -200,11 +200,12 @@ class Faults(Faulty, unittest.TestCase):
                 until(lambda: seconds_of(pid) > before + 0.3, "it spins")
                 box.kill_role("check")
                 self.assertEqual(client.getreply()[0], 451)
+            until(lambda: f"pid={pid} signal=9" in box.log(), "the master knows")
+            until(lambda: "check.0 state ready" in box.ctl("status").stdout, "it is back")
             self.assertRegex(box.log(), rf"role_died role=check .*pid={pid} signal=9 .*"
                              "module=check_fault hook=mail blamed="
                              + ("yes" if times > 1 else "no"))
             self.assertEqual(module(box, "check_fault")["crashes"], times - 1)
-        until(lambda: "check.0 state ready" in box.ctl("status").stdout, "check")
         box.kill_role("check")  # at nothing: that is another story
         until(lambda: box.log().count("role_ready role=check") == 5, "it is back")
         self.assertEqual(module(box, "check_fault")["crashes"], 2)
