@@ -8,14 +8,13 @@
  */
 #include <posthouse/check.h>
 
-#include <posthouse/fiber.h>
 #include <posthouse/kv.h>
 #include <posthouse/mail.h>
 
 #include "callout.h"
 #include "server.h"
 
-enum { SERVERS_MAX = 256, BUSY_MS = 60000, WAIT_MS = 50 };
+enum { SERVERS_MAX = 256 };
 
 struct rcpt_conf {
 	const char *const *servers;
@@ -103,32 +102,6 @@ remember(struct ph_call *call, const struct rcpt_conf *conf,
 
 /* --- asking --- */
 
-/* Take one of the places of those who may ask, waiting for it as long as
- * asking may take. False: there was none. Without the store nobody counts. */
-static bool
-take_place(const struct rcpt_conf *conf, struct ph_slice busy,
-    bool *is_counted_out)
-{
-	const uint64_t end_ms = ph_now_ms() + conf->timeout_ms;
-	bool has_waited = false;
-	int64_t now;
-
-	for (;;) {
-		*is_counted_out = ph_kv_add(busy, 1, BUSY_MS, &now) == PH_OK;
-		if (!*is_counted_out || now <= (int64_t)conf->connections)
-			return true;
-		(void)ph_kv_add(busy, -1, BUSY_MS, &now);
-		*is_counted_out = false;
-		if (!has_waited)
-			ph_log(PH_INFO, "recipient_waits",
-			    ph_f_slice("for", busy));
-		has_waited = true;
-		if (ph_now_ms() >= end_ms || ph_sleep_ms(WAIT_MS) != PH_OK)
-			return false;
-	}
-}
-
-/* Ask, unless as many as may be are asking that server already. */
 static enum call_answer
 ask(struct ph_call *call, const struct rcpt_conf *conf,
     const struct next_server *server, const char **said_out)
@@ -136,26 +109,15 @@ ask(struct ph_call *call, const struct rcpt_conf *conf,
 	const struct callout callout = { .server = server,
 		.hostname = ph_session_hostname(ph_call_session(call)),
 		.recipient = ph_call_recipient(call),
-		.timeout_ms = conf->timeout_ms };
+		.timeout_ms = conf->timeout_ms,
+		.connections = conf->connections };
 	char addr[PH_ADDR_TEXT_MAX] = "";
-	const char *place = ph_arena_printf(ph_call_arena(call), "%.*s %s %u",
+	const char *name = ph_arena_printf(ph_call_arena(call), "%.*s%s %u",
 	    (int)server->host.n, server->host.n > 0 ? server->host.p : "",
 	    server->host.p == NULL ? ph_addr_format(&server->addr, addr) : "",
 	    server->port);
-	struct ph_slice busy = ph_slice_str(ph_arena_printf(
-	    ph_call_arena(call), "busy %s", place));
-	enum call_answer answer = CALL_UNSURE;
-	bool is_counted;
-	int64_t now;
 
-	if (!take_place(conf, busy, &is_counted))
-		*said_out = "it is being asked too often";
-	else
-		answer = callout_ask(ph_call_arena(call), &callout, place,
-		    said_out);
-	if (is_counted)
-		(void)ph_kv_add(busy, -1, BUSY_MS, &now);
-	return answer;
+	return callout_ask(ph_call_arena(call), &callout, name, said_out);
 }
 
 static enum ph_verdict
@@ -204,7 +166,7 @@ static const struct ph_option rcpt_options[] = {
 	PH_OPT_MSEC("timeout", struct rcpt_conf, timeout_ms, 500, 120000,
 	    "10s", "how long asking may take, below hook_timeout"),
 	PH_OPT_UINT("connections", struct rcpt_conf, connections, 1, 1000, "4",
-	    "how many may ask one server at a time; more wait"),
+	    "open to one server at a time, kept ones as well; more wait"),
 	PH_OPT_END,
 };
 

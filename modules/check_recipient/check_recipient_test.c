@@ -20,7 +20,10 @@ struct rcpt_conf {
 	unsigned unsure, positive_ms, negative_ms, timeout_ms, connections;
 };
 
-/* --- a server: its lines, one after the other; what it was told --- */
+/*
+ * A server: its lines, one after the other; what it was told. A line after "+"
+ * came unasked.
+ */
 
 static struct {
 	const char *script;
@@ -47,6 +50,8 @@ ph_connect(struct ph_arena *arena, const struct ph_addr *addr, uint16_t port,
 	server.connections++;
 	server.addr = *addr;
 	server.port = port;
+	if (server.script != NULL && *server.script == '+')
+		server.script += strcspn(server.script, "\n") + 1;
 	if (server.script == NULL)
 		return ph_err_set(err, PH_IO, 0, "connection refused");
 	*stream_out = (struct ph_stream *)&server;
@@ -65,9 +70,26 @@ ph_stream_read_line(struct ph_stream *stream, size_t limit,
 	(void)bare_lf_out;
 	if (n == 0)
 		return PH_EOF;
+	ck_assert_int_ne(*server.script, '+');
 	*line_out = (struct ph_slice){ server.script, n };
 	server.script += n + (server.script[n] == '\n');
 	return PH_OK;
+}
+
+struct ph_slice
+ph_stream_buffered(struct ph_stream *stream)
+{
+	(void)stream;
+	if (server.script == NULL || *server.script != '+')
+		return (struct ph_slice){ "", 0 };
+	return (struct ph_slice){ server.script + 1,
+		strcspn(server.script, "\n") };
+}
+
+int
+ph_stream_look(struct ph_stream *stream)
+{
+	return ph_stream_buffered(stream).n > 0 ? PH_OK : PH_TIMEOUT;
 }
 
 int
@@ -350,12 +372,60 @@ START_TEST(what_it_does_not_say_is_asked_again)
 }
 END_TEST
 
+/* Whose reply would it be? */
+START_TEST(a_server_that_says_too_much_is_not_believed)
+{
+	static const char *const first[] = {
+		"220 hi\n+220 hi again\n250 me\n250 ok\n250 ok\n",
+		"220 hi\n250 me\n+250 me\n250 ok\n250 ok\n",
+		"220 hi\n250 me\n250 ok\n+250 ok\n250 ok\n",
+		"220 hi\n250 me\n250 ok\n250 ok\n+550 no\n",
+		"220 hi\n250 me\n250 ok\n550 no\n+250 ok\n",
+	};
+	/* on a connection that is kept: asked anew, on another */
+	static const char *const kept_script[] = {
+		"+250 late\n220 hi\n250 me\n250 ok\n550 who?\n",
+		"250 ok\n+550 who?\n220 hi\n250 me\n250 ok\n550 who?\n",
+	};
+
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+		fake_check_begin();
+		ck_assert_int_eq(rcpt("bob@inside.test", first[i]), PH_DEFER);
+		ck_assert_ptr_null(kept.object);
+		ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
+		end_kept();
+		fake_check_end();
+	}
+	for (size_t i = 0; i < sizeof(kept_script) / sizeof(kept_script[0]);
+	    i++) {
+		fake_check_begin();
+		ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
+		ck_assert_int_eq(rcpt_more("x@inside.test", kept_script[i]),
+		    PH_REJECT);
+		ck_assert_uint_eq(server.connections, 1);
+		end_kept();
+		fake_check_end();
+	}
+}
+END_TEST
+
+static bool
+is_taken(const char *place)
+{
+	struct ph_slice value;
+
+	return ph_kv_get(fake_check.arena, ph_slice_str(place), &value) ==
+	    PH_OK;
+}
+
 START_TEST(a_server_is_not_asked_by_too_many_at_once)
 {
 	int64_t sum;
 
 	fake_check_begin();
-	ck_assert_int_eq(ph_kv_add(PH_LIT("busy  192.0.2.9 2525"), 2, 60000,
+	ck_assert_int_eq(ph_kv_add(PH_LIT("place 192.0.2.9 2525 0"), 1, 60000,
+	    &sum), PH_OK);
+	ck_assert_int_eq(ph_kv_add(PH_LIT("place 192.0.2.9 2525 1"), 1, 60000,
 	    &sum), PH_OK);
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_DEFER);
 	ck_assert_uint_eq(server.connections, 0);
@@ -363,6 +433,27 @@ START_TEST(a_server_is_not_asked_by_too_many_at_once)
 	fake_check.kv_status = PH_UNAVAILABLE; /* then nobody counts */
 	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
 	end_kept();
+	fake_check_end();
+}
+END_TEST
+
+START_TEST(a_kept_connection_has_its_place)
+{
+	static const char place[] = "place 192.0.2.9 2525 0",
+		other[] = "place 192.0.2.9 2525 1";
+
+	fake_check_begin();
+	ck_assert_int_eq(rcpt("bob@inside.test", good), PH_NEXT);
+	ck_assert(is_taken(place));
+	ck_assert_int_eq(rcpt_more("x@inside.test", "250 ok\n"), PH_NEXT);
+	ck_assert(is_taken(place) && !is_taken(other));
+	fake_check.wall_s += 4; /* it ended, and could not say so */
+	ck_assert(!is_taken(place));
+	end_kept();
+	ck_assert_int_eq(rcpt("y@inside.test", NULL), PH_DEFER);
+	ck_assert(!is_taken(place));
+	ck_assert_int_eq(rcpt("y@inside.test", "554 no\n"), PH_DEFER);
+	ck_assert(!is_taken(place));
 	fake_check_end();
 }
 END_TEST
@@ -397,6 +488,8 @@ main(void)
 	tcase_add_test(tc,
 	    a_connection_that_heard_of_many_unknown_is_not_kept);
 	tcase_add_test(tc, what_it_does_not_say_is_asked_again);
+	tcase_add_test(tc, a_server_that_says_too_much_is_not_believed);
+	tcase_add_test(tc, a_kept_connection_has_its_place);
 	tcase_add_test(tc, a_server_is_not_asked_by_too_many_at_once);
 	tcase_add_test(tc, odd_recipients_and_names_of_servers);
 	return fake_check_run(tc);

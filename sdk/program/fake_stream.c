@@ -166,6 +166,14 @@ hear(struct ph_stream *stream, struct ph_slice pattern)
 	return true;
 }
 
+static void
+say(struct ph_stream *stream, struct ph_slice line)
+{
+	ph_buf_slice(&stream->in, line);
+	ph_buf_str(&stream->in, "\r\n");
+	stream->octets_in += line.n + 2;
+}
+
 /*
  * Go on with the script until octets are there for the client. PH_OK; PH_EOF:
  * it closed; PH_TIMEOUT: it has nothing to say now.
@@ -191,9 +199,7 @@ serve(struct ph_stream *stream, unsigned timeout_ms)
 			return status == PH_OK ? PH_TIMEOUT : status;
 		}
 		if (ph_slice_eq(word, PH_LIT("say"))) {
-			ph_buf_slice(&stream->in, line);
-			ph_buf_str(&stream->in, "\r\n");
-			stream->octets_in += line.n + 2;
+			say(stream, line);
 			ms = ANSWER_MS;
 		} else if (ph_slice_eq(word, PH_LIT("wait"))) {
 			fakes_duration(line, &ms);
@@ -232,6 +238,27 @@ int
 ph_stream_fill(struct ph_stream *stream, unsigned timeout_ms)
 {
 	return serve(stream, timeout_ms);
+}
+
+/* What the server says next without having to hear something first came. */
+int
+ph_stream_look(struct ph_stream *stream)
+{
+	struct ph_slice rest = stream->script, line, word;
+
+	if (stream->in.n > 0)
+		return PH_OK;
+	if (stream->is_closed || rest.p == NULL || rest.n == 0)
+		return PH_EOF;
+	line = ph_slice_cut(&rest, '\n');
+	word = fakes_word(&line);
+	if (ph_slice_eq(word, PH_LIT("close")))
+		return PH_EOF;
+	if (!ph_slice_eq(word, PH_LIT("say")))
+		return PH_TIMEOUT;
+	say(stream, line);
+	stream->script = rest;
+	return PH_OK;
 }
 
 int
