@@ -214,6 +214,11 @@ class Notices(unittest.TestCase):
             got = told[f"rfc822; {word}@plain.test"]
             self.assertEqual(got[:2], (status, "smtp; " + said))
         self.assertIn("    554 Gr\u00fc\u00dfe\n", told["rfc822; odd@plain.test"][2])
+        self.assertIn("    (given up for its age after ",
+                      told["rfc822; full@plain.test"][2])
+        self.assertNotIn("given up", told["rfc822; bare@plain.test"][2])
+        self.assertEqual(len(box.lines(" bounced ", "to=full@plain.test",
+                                       "given_up=lifetime")), 1)
         self.assertIn("host plain.test said:\n    550 go away\n",
                       told["rfc822; bare@plain.test"][2])
 
@@ -236,8 +241,10 @@ class Notices(unittest.TestCase):
         self.send(box, "x@plain.test")
         box.lines(" deferred ", "to=x@plain.test")
         box.ctl("queue", "bounce", "all")
-        _, _, status = self.report(box)
+        _, words, status = self.report(box)
         self.assertEqual(status[1]["Action"], "failed")
+        self.assertIn("450 no\n    (given up by the postmaster)\n", words)
+        box.lines(" bounced ", "to=x@plain.test", "given_up=operator")
         self.assertEqual(status[1]["Diagnostic-Code"], "smtp; 450 no")
         self.assertIsNone(status[1]["Last-Attempt-Date"])
 

@@ -189,6 +189,10 @@ const char *entry_session(const struct entry *entry);
 /* Why it came held; NULL: it did not. */
 const char *entry_quarantine(const struct entry *entry);
 struct entry *entry_of(struct queue_recipient *recipient);
+/* Why a recipient failed whom another attempt might have served: "lifetime" or
+ * "operator"; NULL: somebody refused it for good, or it did not fail. */
+const char *recipient_given_up(const struct entry *entry,
+    const struct queue_recipient *recipient);
 /* Count one more attempt. */
 void recipient_tried(struct queue_recipient *recipient);
 /* Facts of the envelope and the content, unless too much is kept already. */

@@ -531,6 +531,19 @@ START_TEST(says_what_became_of_a_delivery)
 }
 END_TEST
 
+START_TEST(words_name_addresses_as_they_are_written)
+{
+	struct queue_db_recipient one = recipient(0, "a b@far.test", NULL,
+	    NULL);
+	struct entry *entry = make(9, "a@b.test", &one, 1);
+	struct report report = { .about = entry, .action = REPORT_FAILED,
+		.content = PH_LIT("\r\n") };
+
+	ck_assert(has(text_of(&report, ""), "  <\"a b\"@far.test>"));
+	entry_free(entry);
+}
+END_TEST
+
 START_TEST(understands_selections)
 {
 	static const struct {
@@ -731,6 +744,8 @@ main(void)
 	tcase_add_test(all, names_only_what_has_a_name);
 	tcase_add_test(all, returns_as_much_as_was_asked_for_and_fits);
 	tcase_add_test(all, says_what_became_of_a_delivery);
+	tcase_add_test(all,
+	    words_name_addresses_as_they_are_written);
 	tcase_add_test(all, understands_selections);
 	tcase_add_test(all, understands_ids_and_a_priority);
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);

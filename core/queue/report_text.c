@@ -43,6 +43,22 @@ static const enum notice_kind notice_of[] = {
 
 /* --- the words --- */
 
+/* A refusal for now that was the last word needs another one. */
+static void
+put_given_up(const struct entry *about, const struct queue_recipient *r,
+    struct ph_buf *buf)
+{
+	const char *why = recipient_given_up(about, r);
+
+	if (why == NULL)
+		return;
+	if (strcmp(why, "operator") == 0)
+		ph_buf_str(buf, "\r\n    (given up by the postmaster)");
+	else
+		ph_buf_printf(buf, "\r\n    (given up for its age after %u "
+		    "attempt%s)", r->attempts, r->attempts == 1 ? "" : "s");
+}
+
 static void
 put_recipient_line(const struct text *text, size_t i, bool is_utf8,
     struct ph_buf *buf)
@@ -52,7 +68,8 @@ put_recipient_line(const struct text *text, size_t i, bool is_utf8,
 	const struct reply *said = r->said->reply;
 
 	ph_buf_str(buf, "  <");
-	report_put_in_charset(ph_slice_str(r->address), is_utf8, buf);
+	report_put_in_charset(ph_path_format(text->arena,
+	    ph_slice_str(r->address)), is_utf8, buf);
 	ph_buf_char(buf, '>');
 	if (report->action == REPORT_DELIVERED ||
 	    report->action == REPORT_EXPANDED)
@@ -64,6 +81,7 @@ put_recipient_line(const struct text *text, size_t i, bool is_utf8,
 		ph_buf_str(buf, ":\r\n    ");
 		report_put_said(r, is_utf8, buf);
 	}
+	put_given_up(report->about, r, buf);
 	ph_buf_str(buf, "\r\n\r\n");
 }
 

@@ -44,6 +44,7 @@ log_outcome(const struct attempt *a, const struct queue_recipient *r,
 	    ph_f_str("host", said_host(r->said)),
 	    ph_f_str("status", r->said->reply->enhanced),
 	    ph_f_str("reason", r->said->reply->reason),
+	    ph_f_str("given_up", recipient_given_up(entry, r)),
 	    ph_f_int("attempts", r->attempts),
 	    ph_f_int("delay_ms", fiber_wall_ms() - id_wall_ms(entry->id)),
 	    ph_f_slice("next_ms", delivered || failed ?

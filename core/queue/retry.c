@@ -41,6 +41,20 @@ jitter(unsigned wait_ms)
 	    wait_ms + noise % (wait_ms / 10 + 1) : wait_ms;
 }
 
+const char *
+recipient_given_up(const struct entry *entry, const struct queue_recipient *r)
+{
+	const struct reply *said = r->said->reply;
+
+	if (r->state != QUEUE_DB_FAILED)
+		return NULL;
+	if (entry->is_bounced)
+		return "operator";
+	return said->code / 100 == 4 || (said->code == 0 &&
+	    said->enhanced != NULL && said->enhanced[0] == '4') ?
+	    "lifetime" : NULL;
+}
+
 /* Try again later, or never when it is too old or an operator said so. */
 void
 attempt_defer(struct attempt *a, struct queue_recipient *r)
