@@ -255,6 +255,14 @@ way_for(const struct ph_mime_part *part, struct ph_slice body)
 	                                      RECODE_BASE64;
 }
 
+/* RFC 2045 s6.3: what is encoded in a way of somebody's own is not in 8 bits, and
+ * would be in no way that he knows behind another label. */
+static bool
+is_foreign(const struct ph_mime_part *part)
+{
+	return ph_slice_starts_nocase(part->encoding, "x-");
+}
+
 static bool
 walk_leaf(struct walk *walk, const struct ph_mime_part *part,
     bool is_message)
@@ -263,7 +271,7 @@ walk_leaf(struct walk *walk, const struct ph_mime_part *part,
 	enum recode_way way = RECODE_COPY;
 
 	if (needs_encoding(walk, body)) {
-		if (!is_what_it_says(walk, part) ||
+		if (!is_what_it_says(walk, part) || is_foreign(part) ||
 		    is_type(part, "multipart") ||
 		    (is_type(part, "message") && !recode_is_global(part)))
 			return refuse(walk, "a part of it has no other form");

@@ -49,7 +49,7 @@ bool recode_is_global(const struct ph_mime_part *part);
 struct recode {
 	const struct recode_plan *plan;
 	size_t step, at; /* at: in the step's octets */
-	size_t column;   /* RECODE_PRINTABLE: of the line */
+	size_t column;   /* RECODE_PRINTABLE, RECODE_ESCAPE: of the line */
 	char room[4096];
 };
 void recode_begin(struct recode *recode, const struct recode_plan *plan);

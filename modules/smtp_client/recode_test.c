@@ -119,6 +119,18 @@ START_TEST(has_no_plan_for_what_has_no_other_form)
 		IN("message/delivery-status") "Status: \303\274\r\n",
 		IN("message/partial") "\303\274\r\n",
 		IN("multipart/mixed") "\303\274\r\n",
+		/* parts that only another reader may find */
+		IN("multipart/mixed; boundary*=us-ascii''b") "--b\r\n\r\n"
+		    "\303\274\r\n--b--\r\n",
+		IN("multipart/mixed; boundary=\"b \"") "--b\r\n\r\n"
+		    "\303\274\r\n--b--\r\n",
+		"MIME-Version: 1.0\r\nContent-Transfer-Encoding: x-uuencode"
+		    "\r\n\r\nbegin 644 x\r\n\303\274\r\nend\r\n",
+		"MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n"
+		    "Content-Transfer-Encoding: base64\r\n\r\nQUJD\303\274\r\n",
+		"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b"
+		    "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+		    "--b\r\n\r\n\303\274\r\n--b--\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -127,6 +139,79 @@ START_TEST(has_no_plan_for_what_has_no_other_form)
 		ck_assert_ptr_null(recode_make(arena, ph_slice_str(cases[i]),
 		    false, &why));
 		ck_assert_ptr_nonnull(why);
+	}
+}
+END_TEST
+
+/* Where parts begin and end decides what is encoded, and what is left as it is to
+ * the octet. */
+START_TEST(finds_parts_however_they_are_marked)
+{
+	static const char *const cases[][2] = {
+		{ "multipart/mixed; boundary=\"a b:c\"", "a b:c" },
+		{ "multipart/mixed (x; boundary=no); boundary=bb (yes)", "bb" },
+		{ "multipart/mixed; (c) boundary (c) = (c) bb", "bb" },
+		{ "multipart/mixed; boundary*0=\"a\"; boundary*1=b", "ab" },
+		{ "multipart/mixed; boundary*1=b; boundary*0=a", "ab" },
+		{ "multipart/mixed; boundary=\"a\\\"b\"", "a\"b" },
+		{ "multipart/mixed;\r\n\tboundary=\r\n bb", "bb" },
+		{ "multipart/mixed; boundary=\"a\r\n b\"", "a b" },
+		{ "MULTIPART/MIXED; BOUNDARY=BB", "BB" },
+		{ "multipart/mixed; boundary=aa; boundary=bb", "aa" },
+		{ "multipart/mixed; boundary=a; x=\"; boundary=b\"", "a" },
+	};
+	static const char part[] = "Content-Type: image/x\r\n"
+	    "Content-Transfer-Encoding: BASE64 \r\nX:  y\r\n\r\nQUJD\r\n";
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *b = cases[i][1];
+		const char *in = ph_arena_printf(arena, "MIME-Version: 1.0\r\n"
+		    "Content-Type: %s\r\n\r\npre\r\n--%s\r\n%s\r\n--%s  \r\n"
+		    "\r\n\303\274ber\r\n--%sx\r\n--%s--\r\nepilogue \303\274\r\n",
+		    cases[i][0], b, part, b, b, b);
+		struct ph_slice out = recoded(ph_slice_str(in), false);
+
+		ck_assert_ptr_null(recode_differs(arena, ph_slice_str(in),
+		    out));
+		ck_assert_msg(memmem(out.p, out.n, part, strlen(part)) != NULL,
+		    "%s", cases[i][0]);
+		ck_assert_msg(memmem(out.p, out.n, "=C3=BCber", 9) != NULL,
+		    "%s", cases[i][0]);
+	}
+}
+END_TEST
+
+/* Quoted-printable with stray octets grows to a third, and is lines still. */
+START_TEST(lines_that_grow_are_divided)
+{
+	char in[8000] = "MIME-Version: 1.0\r\n"
+	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n";
+	size_t n = strlen(in), line = 0;
+	struct ph_slice content, out;
+	char long_line[998]; /* as long as it may be, and stays */
+
+	memset(long_line, 'x', sizeof(long_line));
+	memcpy(in + n, long_line, sizeof(long_line));
+	n += sizeof(long_line);
+	n += (size_t)sprintf(in + n, "\r\n");
+	memset(in + n, 0xfc, 998);
+	n += 998;
+	n += (size_t)sprintf(in + n, "\r\n\374");
+	for (unsigned i = 0; i < 331; i++)
+		n += (size_t)sprintf(in + n, "=3D");
+	n += (size_t)sprintf(in + n, " =\r\n");
+	for (unsigned i = 0; i < 490; i++)
+		n += (size_t)sprintf(in + n, "=\374");
+	n += (size_t)sprintf(in + n, "\r\nend\r\n");
+	content = (struct ph_slice){ in, n };
+	out = recoded(content, false);
+	ck_assert_ptr_null(recode_differs(arena, content, out));
+	ck_assert_ptr_nonnull(memmem(out.p, out.n, long_line,
+	    sizeof(long_line)));
+	for (size_t i = 0; i < out.n; i++, line++) {
+		ck_assert_uint_le(line, 1000); /* 998 and CRLF */
+		if (out.p[i] == '\n')
+			line = 0;
 	}
 }
 END_TEST
@@ -245,6 +330,8 @@ main(void)
 	tcase_set_timeout(tcase, 200);
 	tcase_add_test(tcase, encodes_what_needs_it_and_nothing_else);
 	tcase_add_test(tcase, has_no_plan_for_what_has_no_other_form);
+	tcase_add_test(tcase, finds_parts_however_they_are_marked);
+	tcase_add_test(tcase, lines_that_grow_are_divided);
 	tcase_add_test(tcase, leaves_what_is_signed_alone);
 	tcase_add_test(tcase, binary_content_goes_as_base64);
 	tcase_add_test(tcase, lines_are_short_and_none_becomes_a_boundary);

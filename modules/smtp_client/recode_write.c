@@ -7,6 +7,7 @@
 enum {
 	LINE_MAX_OCTETS = 76, /* RFC 2045 s6.7, s6.8 */
 	BASE64_LINE = 57,     /* octets that fill one line */
+	SMTP_LINE_MAX = 998,  /* RFC 5321 s4.5.3.1.6, without the CRLF */
 	STEP_MAX = 8,         /* octets that one octet, or CRLF, becomes */
 };
 
@@ -78,15 +79,67 @@ put_printable(struct recode *recode, struct ph_slice s, char *to)
 	return n + width;
 }
 
+static bool
+is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') ||
+	    (c >= 'a' && c <= 'f');
+}
+
+/* A digit of "=XX". */
+static bool
+is_in_code(struct ph_slice s, size_t at)
+{
+	return at > 0 && is_hex(s.p[at]) && (s.p[at - 1] == '=' ||
+	    (at > 1 && is_hex(s.p[at - 1]) && s.p[at - 2] == '='));
+}
+
+/* What is not ASCII, and a "=" in front of it: that would be one of "==", which
+ * decoders do not agree upon. */
+static bool
+is_to_escape(struct ph_slice s, size_t at)
+{
+	return (unsigned char)s.p[at] >= 0x80 || (s.p[at] == '=' &&
+	    at + 1 < s.n && (unsigned char)s.p[at + 1] >= 0x80);
+}
+
+/* Octets up to the next place where a soft break may stand, and the break. */
+static size_t
+room_needed(struct ph_slice s, size_t at)
+{
+	size_t n = 1, out = is_to_escape(s, at) ? 3 : 1;
+
+	for (; at + n < s.n && is_in_code(s, at + n); n++)
+		out++;
+	return out + (at + n < s.n && !is_line_end(s, at + n));
+}
+
+/* Codes make lines longer; one that is too long for SMTP then is divided. */
 static size_t
 put_escaped(struct recode *recode, struct ph_slice s, char *to)
 {
-	char c = s.p[recode->at++];
+	size_t n = 0;
+	char c = s.p[recode->at];
 
-	if ((unsigned char)c >= 0x80)
-		return put_code(to, c);
-	*to = c;
-	return 1;
+	if (is_line_end(s, recode->at)) {
+		memcpy(to, "\r\n", 2);
+		recode->at += 2;
+		recode->column = 0;
+		return 2;
+	}
+	if (!is_in_code(s, recode->at) && recode->column +
+	    room_needed(s, recode->at) > SMTP_LINE_MAX) {
+		memcpy(to, "=\r\n", 3);
+		n = 3;
+		recode->column = 0;
+	}
+	if (is_to_escape(s, recode->at++)) {
+		recode->column += 3;
+		return n + put_code(to + n, c);
+	}
+	recode->column++;
+	to[n] = c;
+	return n + 1;
 }
 
 static size_t
