@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """One message to a hundred local recipients: its content goes through each
-process once, and is on disk once where the file system can clone. Root only:
-it traces processes, and mounts XFS."""
+process once, and is on disk once where the file system can clone, or give a file
+several names. Some as root only: they trace processes, and mount XFS."""
 import glob
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from sandbox import BUILD, Sandbox, until
@@ -44,8 +46,9 @@ def send(box, text):
     client.quit()
 
 
-def delivered(box, text, mark, so_far=USERS):
-    """Wait until it is whole in all mailboxes, with the fields of each."""
+def delivered(box, text, mark, so_far=USERS, linked=False):
+    """Wait until it is whole in all mailboxes, with the fields of each, or of
+    nobody where it is one file."""
     until(lambda: len(files(box, mark)) == USERS, "a hundred files", 300)
     # to ask the queue would be traffic, too
     until(lambda: box.log().count(" delivered ") >= so_far, "the end", 300)
@@ -53,9 +56,66 @@ def delivered(box, text, mark, so_far=USERS):
         user = path.split("/")[-4]
         head = got[:-len(text)]
         assert got.endswith(text), path
+        if linked:
+            assert b"Delivered-To" not in head and b"@example.test" not in head, head
+            continue
         assert re.search(rb"\r\nDelivered-To: %s@example.test *\r\n" %
                          user.encode(), head), (path, head)
         assert head.count(b"@example.test") == 1, head
+
+
+class Links(unittest.TestCase):
+    def test_content_is_one_file(self):
+        text = message(4096, b"linked")
+        with Sandbox(dict(CONF, mail="processes: { mail = 2; };"),
+                     users=USERS) as box:
+            send(box, text)
+            delivered(box, text, b"linked", linked=True)
+            paths = files(box, b"linked")
+            stats = [os.stat(p) for p in paths]
+            # one a process
+            self.assertEqual(len({s.st_ino for s in stats}), 2)
+            self.assertEqual(sum(s.st_nlink for s in {
+                s.st_ino: s for s in stats}.values()), USERS)
+            # what one does to his is not done to the others'
+            with box.imap(TO[0]) as imap:
+                imap.select()
+                imap.store("1", "+FLAGS", "(\\Seen \\Deleted)")
+                imap.expunge()
+            left = files(box, b"linked")
+            self.assertEqual(len(left), USERS - 1)
+            self.assertTrue(all(got.endswith(text) for got in left.values()))
+            # a message of one recipient names him
+            client = box.smtp()
+            client.sendmail("a@outside.test", TO[:1], message(4096, b"single"))
+            client.quit()
+            until(lambda: files(box, b"single"), "the single one")
+            (got,) = files(box, b"single").values()
+            self.assertIn(b"Delivered-To: " + TO[0].encode(), got)
+
+    def test_a_store_that_is_killed_loses_and_doubles_nothing(self):
+        marks = [b"mark%02d" % n for n in range(12)]
+        with Sandbox(dict(CONF, mail="processes: { mail = 2; };",
+                          retry='queue: { retry = [ "1s" ]; };'),
+                     users=USERS) as box:
+            chance = random.Random(4)
+            for n, mark in enumerate(marks):
+                send(box, message(4096, mark))
+                if n % 2:
+                    time.sleep(chance.uniform(0, 0.15))
+                    box.kill_role("mail")
+
+            def all_there():
+                return all(len(files(box, mark)) >= USERS for mark in marks)
+            until(all_there, "all in all mailboxes", 300)
+            until(lambda: not box.ctl("queue", "list", "--json").stdout.strip(),
+                  "an empty queue", 300)
+            for mark in marks:
+                users = [p.split("/")[-4] for p in files(box, mark)]
+                self.assertEqual(len(users), USERS, mark)
+                self.assertEqual(len(set(users)), USERS, mark)
+            with box.imap(TO[7]) as imap:
+                self.assertEqual(imap.select()[1], [b"%d" % len(marks)])
 
 
 @unittest.skipUnless(os.geteuid() == 0, "root traces and mounts")
@@ -88,7 +148,7 @@ class FanOut(unittest.TestCase):
                      users=USERS) as box:
             def work():
                 send(box, text)
-                delivered(box, text, b"crossing")
+                delivered(box, text, b"crossing", linked=True)
             # recipients and their results are some hundred octets each
             sent = self.sent_by(box, "queue", work)
             self.assertGreater(sent, len(text))
@@ -142,9 +202,10 @@ class FanOut(unittest.TestCase):
         self.crash_tests(top)
 
     def crash_tests(self, top):
-        """The store's own tests, with clones."""
-        for test in glob.glob(os.path.join(BUILD, "**", "maildir_share_test"),
-                              recursive=True):
+        """The store's own tests, with clones and with links."""
+        for test in [t for part in ("share", "link") for t in glob.glob(
+                os.path.join(BUILD, "**", f"maildir_{part}_test"),
+                recursive=True)]:
             done = subprocess.run([test], capture_output=True, text=True, env=dict(
                 os.environ, PH_STORE_DIR=top, CK_DEFAULT_TIMEOUT="200"))
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "parse.h"
@@ -29,24 +28,72 @@ arrival_path(const struct arrival *arrival, char path[FOLDER_PATH_MAX])
 	    arrival->message.file);
 }
 
-static void
-arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
-    const struct ph_mime_part *mime, struct ph_slice header)
+/* Return-Path, and Delivered-To in a file that is one recipient's alone. */
+static struct ph_slice
+head_of(struct ph_arena *arena, const struct arrival *arrival)
 {
-	struct ph_delivery_job *job = arrival->job;
-	struct index_message *message = &arrival->message;
-	const struct ph_slice from = ph_path_format(batch->arena, job->sender);
-	const struct ph_slice to = ph_path_format(batch->arena,
+	const struct ph_slice from = ph_path_format(arena,
+	    arrival->job->sender);
+	const struct ph_slice to = ph_path_format(arena,
 	    arrival->target->recipient);
 	size_t pad = arrival->share != NULL ?
 	    arrival->share->longest_bytes - to.n : 0;
 
-	arrival->head = ph_slice_str(ph_arena_printf(batch->arena,
+	if (arrival->link != NULL)
+		return ph_slice_str(ph_arena_printf(arena,
+		    "Return-Path: <" PH_SLICE_FMT ">\r\n",
+		    PH_SLICE_ARG(from)));
+	return ph_slice_str(ph_arena_printf(arena,
 	    "Return-Path: <" PH_SLICE_FMT ">\r\nDelivered-To: " PH_SLICE_FMT
 	    "%*s\r\n", PH_SLICE_ARG(from), PH_SLICE_ARG(to), (int)pad, ""));
+}
+
+/* What the job's arrivals have in common. */
+struct parsed {
+	const struct ph_delivery_job *job;
+	const struct ph_mime_part *mime;
+	struct ph_slice header;
+	struct ph_slice head, mime_behind; /* of those that are linked */
+};
+
+static void
+parse(struct ph_arena *arena, const struct ph_delivery_job *job,
+    struct parsed *parsed)
+{
+	*parsed = (struct parsed){ .job = job,
+		.mime = ph_mime_parse(arena, job->content),
+		.header = parse_header(arena, job->content) };
+}
+
+static void
+head_and_summary(struct ph_arena *arena, struct parsed *parsed,
+    struct arrival *arrival)
+{
+	bool again = arrival->link != NULL && parsed->head.p != NULL;
+
+	arrival->head = again ? parsed->head : head_of(arena, arrival);
+	arrival->summary.header = parsed->header;
+	arrival->summary.mime = again ? parsed->mime_behind :
+	    parse_mime_behind(arena, parsed->mime, arrival->head.n);
+	if (arrival->link != NULL) {
+		parsed->head = arrival->head;
+		parsed->mime_behind = arrival->summary.mime;
+	}
+}
+
+static void
+arrival_prepare(struct ph_arena *arena, struct parsed *parsed,
+    struct arrival *arrival)
+{
+	struct ph_delivery_job *job = arrival->job;
+	struct index_message *message = &arrival->message;
+
+	if (parsed->job != job)
+		parse(arena, job, parsed);
+	head_and_summary(arena, parsed, arrival);
 	message->meta.size = arrival->head.n + job->content.n;
 	message->meta.internal_date = job->received_at;
-	message->file = ph_slice_str(ph_arena_printf(batch->arena,
+	message->file = ph_slice_str(ph_arena_printf(arena,
 	    "%lld.Q%llxR%u.posthouse,S=%llu", (long long)job->received_at,
 	    (unsigned long long)job->queue_id, arrival->target->recipient_no,
 	    (unsigned long long)message->meta.size));
@@ -54,38 +101,11 @@ arrival_prepare(struct delivery_batch *batch, struct arrival *arrival,
 	message->key_n = file_key_n(message->file);
 	message->in_new = true;
 	if (arrival->place != NULL && arrival->place->flags != 0 &&
-	    file_with_flags(batch->arena, message->file,
-	        arrival->place->flags, message->file, &message->file) ==
-	        PH_OK) {
+	    file_with_flags(arena, message->file, arrival->place->flags,
+	        message->file, &message->file) == PH_OK) {
 		message->in_new = false;
 		message->meta.flags = arrival->place->flags;
 	}
-	arrival->summary.header = header;
-	arrival->summary.mime = parse_mime_behind(batch->arena, mime,
-	    arrival->head.n);
-}
-
-static int
-write_all(int fd, struct ph_slice head, struct ph_slice content)
-{
-	while (head.n + content.n > 0) {
-		struct iovec io[2] = {
-			{ (void *)(uintptr_t)head.p, head.n },
-			{ (void *)(uintptr_t)content.p, content.n } };
-		ssize_t n = writev(fd, io, 2);
-		size_t of_head;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return folder_status(errno);
-		of_head = (size_t)n < head.n ? (size_t)n : head.n;
-		head.p += of_head;
-		head.n -= of_head;
-		content.p += (size_t)n - of_head;
-		content.n -= (size_t)n - of_head;
-	}
-	return PH_OK;
 }
 
 static int
@@ -97,11 +117,11 @@ arrival_fill(struct partition *partition, struct arrival *arrival)
 	    share_write(arrival->share, partition->fd, arrival->fd,
 	        arrival->head, content))
 		return PH_OK;
-	return write_all(arrival->fd, arrival->head, content);
+	return folder_write(arrival->fd, arrival->head, content);
 }
 
-/* What a crash left under the name may be a name of another mailbox's file,
- * too: it is removed, never written over. */
+/* What a crash left under the name may be a name of other mailboxes' file, too:
+ * it is removed, never written over. */
 static int
 create_file(int folder_fd, const char *path)
 {
@@ -141,6 +161,32 @@ open_tmp(struct partition *partition, struct arrival *arrival,
 }
 
 static void
+arrival_touch(struct arrival *arrival)
+{
+	arrival->folder->is_inbox = name_is_inbox(arrival->ref.name);
+	arrival->folder->touched |= arrival->message.in_new;
+	arrival->folder->cur_touched |= !arrival->message.in_new;
+}
+
+/* False: it is to be a file of its own. */
+static bool
+arrival_link(struct partition *partition, struct arrival *arrival,
+    const char *tmp, const char *name)
+{
+	if (arrival->link == NULL ||
+	    !link_file_write(arrival->link, partition->fd, arrival->head,
+	        arrival->job->content) ||
+	    folder_cache_get(&partition->folders, partition->fd,
+	        arrival->ref.path, &arrival->folder) != PH_OK ||
+	    !link_file_name(arrival->link, arrival->folder->fd, tmp, name))
+		return false;
+	arrival->is_linked = true;
+	arrival_touch(arrival);
+	store_step("linked");
+	return true;
+}
+
+static void
 arrival_write(struct partition *partition, struct arrival *arrival)
 {
 	char tmp[FOLDER_PATH_MAX], name[FOLDER_PATH_MAX];
@@ -148,6 +194,8 @@ arrival_write(struct partition *partition, struct arrival *arrival)
 
 	folder_path(tmp, "tmp", index_message_base(&arrival->message));
 	arrival_path(arrival, name);
+	if (arrival_link(partition, arrival, tmp, name))
+		return;
 	status = open_tmp(partition, arrival, tmp);
 	if (status != PH_OK) {
 		arrival_fail(arrival, status == PH_FULL ? status : PH_IO,
@@ -169,9 +217,7 @@ arrival_write(struct partition *partition, struct arrival *arrival)
 		                        "the message can't be written");
 		return;
 	}
-	arrival->folder->is_inbox = name_is_inbox(arrival->ref.name);
-	arrival->folder->touched |= arrival->message.in_new;
-	arrival->folder->cur_touched |= !arrival->message.in_new;
+	arrival_touch(arrival);
 	store_step("renamed");
 	if (partition->store->conf.sync == SYNC_FILES)
 		(void)sync_file_range(arrival->fd, 0, 0,
@@ -197,6 +243,9 @@ sync_each_file(struct partition *partition, struct delivery_batch *batch)
 	for (size_t i = 0; i < batch->count; i++) {
 		struct arrival *arrival = &batch->arrivals[i];
 
+		if (arrival->is_linked &&
+		    link_file_sync(arrival->link) != PH_OK)
+			arrival_undo(partition, arrival);
 		if (arrival->fd < 0)
 			continue;
 		if (fdatasync(arrival->fd) != 0)
@@ -241,7 +290,7 @@ sync_file_system(struct partition *partition, struct delivery_batch *batch)
 
 		if (arrival->fd >= 0)
 			close(arrival->fd);
-		if (arrival->fd >= 0 && !good)
+		if ((arrival->fd >= 0 || arrival->is_linked) && !good)
 			arrival_undo(partition, arrival);
 		arrival->fd = -1;
 	}
@@ -255,20 +304,10 @@ sync_file_system(struct partition *partition, struct delivery_batch *batch)
 static void
 prepare_all(struct delivery_batch *batch)
 {
-	const struct ph_delivery_job *job = NULL;
-	const struct ph_mime_part *mime = NULL;
-	struct ph_slice header = { NULL, 0 };
+	struct parsed parsed = { .job = NULL };
 
-	for (size_t i = 0; i < batch->count; i++) {
-		struct arrival *arrival = &batch->arrivals[i];
-
-		if (arrival->job != job) { /* parsed once for its targets */
-			job = arrival->job;
-			mime = ph_mime_parse(batch->arena, job->content);
-			header = parse_header(batch->arena, job->content);
-		}
-		arrival_prepare(batch, arrival, mime, header);
-	}
+	for (size_t i = 0; i < batch->count; i++)
+		arrival_prepare(batch->arena, &parsed, &batch->arrivals[i]);
 }
 
 void

@@ -6,6 +6,7 @@
 #ifndef STORE_MAILDIR_ARRIVAL_H
 #define STORE_MAILDIR_ARRIVAL_H
 
+#include "link.h"
 #include "share.h"
 #include "store.h"
 
@@ -17,6 +18,7 @@ struct delivery {
 	size_t count;
 	struct place_list *places; /* as targets; NULL: INBOXes */
 	struct share *share; /* NULL: each file has its own content */
+	struct link_file *links; /* by file system; NULL: each is its own */
 };
 
 /* One file of the batch. */
@@ -24,6 +26,8 @@ struct arrival {
 	struct ph_delivery_job *job;
 	struct ph_delivery_target *target;
 	struct share *share;
+	struct link_file *link; /* NULL: a file of its own */
+	bool is_linked;
 	const struct place *place; /* NULL: the INBOX, as it is */
 	struct box_ref ref;
 	struct hot_folder *folder;

@@ -316,6 +316,9 @@ arrival_begin(struct delivery_batch *batch, const struct delivery *delivery,
 	arrival->fd = -1;
 	arrival->job = delivery->job;
 	arrival->share = delivery->share;
+	arrival->link = delivery->links != NULL &&
+	        batch->index.partition->can_link ?
+	    &delivery->links[batch->index.partition->link_group] : NULL;
 	arrival->target = target;
 	arrival->place = place;
 	if (place != NULL)
@@ -455,6 +458,13 @@ add_target(struct partition *partition, struct delivery *delivery,
 	delivery->targets[delivery->count++] = index;
 }
 
+/* How a job's recipients come to have its content on disk once. */
+struct sharing {
+	struct share share;
+	bool by_clone;
+	struct link_file *links; /* by the partitions' group; NULL: none */
+};
+
 /* For the log: "Lists/A, INBOX"; NULL: the INBOX alone. */
 static const char *
 names_of(struct ph_arena *arena, const struct place_list *list)
@@ -492,7 +502,7 @@ tell_places(const struct delivery *delivery)
 
 static int
 deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
-    struct share *share, unsigned number)
+    struct sharing *sharing, unsigned number)
 {
 	struct partition *partition = &store->partitions[number];
 	struct ph_arena *arena = ph_arena_create(NULL);
@@ -502,7 +512,8 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 	_Static_assert(offsetof(struct delivery, line) == 0,
 	    "a line job is cast back to its delivery");
 	delivery->job = job;
-	delivery->share = share;
+	delivery->share = sharing->by_clone ? &sharing->share : NULL;
+	delivery->links = sharing->links;
 	delivery->targets = ph_arena_array(arena, job->target_count,
 	    sizeof(*delivery->targets));
 	for (size_t i = 0; i < job->target_count; i++)
@@ -534,7 +545,7 @@ deliver_to_partition(struct ph_store *store, struct ph_delivery_job *job,
 struct part_delivery {
 	struct ph_store *store;
 	struct ph_delivery_job *job;
-	struct share *share;
+	struct sharing *sharing;
 	unsigned number;
 };
 
@@ -543,24 +554,22 @@ deliver_part(void *arg)
 {
 	struct part_delivery *part = arg;
 
-	deliver_to_partition(part->store, part->job, part->share,
+	deliver_to_partition(part->store, part->job, part->sharing,
 	    part->number);
 }
 
-/* Heads that are all as long let what is behind them be shared; NULL when
- * nothing can be, or is worth it. */
-static struct share *
-share_begin(struct share *share, const struct ph_store *store,
+/* Heads that are all as long let what is behind them be shared. */
+static bool
+clones_begin(struct share *share, const struct ph_store *store,
     const struct ph_delivery_job *job, struct ph_arena *arena)
 {
 	bool can_share = false;
 
-	share_init(share);
 	for (unsigned i = 0; i < store->partition_count; i++)
 		can_share |= store->partitions[i].can_share;
 	if (!can_share || job->target_count < 2 ||
 	    job->content.n < SHARE_LEAST_BYTES)
-		return NULL;
+		return false;
 	for (size_t i = 0; i < job->target_count; i++) {
 		struct ph_slice to = job->targets[i].recipient;
 
@@ -570,20 +579,60 @@ share_begin(struct share *share, const struct ph_store *store,
 		if (to.n > share->longest_bytes)
 			share->longest_bytes = to.n;
 	}
-	return share;
+	return true;
+}
+
+/* NULL: nobody's file could be another's, or that would spare too little. */
+static struct link_file *
+links_begin(const struct ph_store *store, const struct ph_delivery_job *job,
+    struct ph_arena *arena)
+{
+	struct link_file *links;
+	size_t count = 0;
+
+	for (size_t i = 0; i < job->target_count; i++)
+		count += store->partitions[name_partition(job->targets[i].user,
+		    store->partition_count)].can_link;
+	if (count < 2 || (count - 1) * job->content.n <
+	        store->conf.hard_links_from)
+		return NULL;
+	links = ph_arena_array(arena, store->partition_count, sizeof(*links));
+	for (unsigned i = 0; i < store->partition_count; i++)
+		link_file_init(&links[i]);
+	return links;
+}
+
+static void
+sharing_begin(struct sharing *sharing, const struct ph_store *store,
+    const struct ph_delivery_job *job, struct ph_arena *arena)
+{
+	share_init(&sharing->share);
+	sharing->by_clone = clones_begin(&sharing->share, store, job, arena);
+	sharing->links = sharing->by_clone ? NULL :
+	    links_begin(store, job, arena);
+}
+
+static void
+sharing_end(struct sharing *sharing, const struct ph_store *store)
+{
+	for (unsigned i = 0; i < store->partition_count &&
+	     sharing->links != NULL; i++)
+		link_file_fini(&sharing->links[i]);
+	share_fini(&sharing->share);
 }
 
 void
 maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 {
 	struct ph_arena *arena = ph_arena_create(NULL);
-	struct share share, *shared = share_begin(&share, store, job, arena);
+	struct sharing sharing;
 	bool *asked = ph_arena_array(arena, store->partition_count,
 	    sizeof(*asked));
 	struct part_delivery *parts = ph_arena_array(arena,
 	    store->partition_count, sizeof(*parts));
 	unsigned count = 0;
 
+	sharing_begin(&sharing, store, job, arena);
 	for (size_t i = 0; i < job->target_count; i++) {
 		unsigned number = name_partition(job->targets[i].user,
 		    store->partition_count);
@@ -592,7 +641,7 @@ maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 		job->targets[i].detail = NULL;
 		if (!asked[number])
 			parts[count++] = (struct part_delivery){ store, job,
-				shared, number };
+				&sharing, number };
 		asked[number] = true;
 	}
 	if (count == 1) {
@@ -606,6 +655,6 @@ maildir_deliver(struct ph_store *store, struct ph_delivery_job *job)
 		ph_scope_wait(&scope);
 		ph_scope_end(&scope);
 	}
-	share_fini(&share);
+	sharing_end(&sharing, store);
 	ph_arena_free(arena);
 }

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -273,6 +274,31 @@ folder_each(int folder_fd, const char *sub,
 		status = folder_status(errno);
 	closedir(dir);
 	return status;
+}
+
+/* --- writing --- */
+
+int
+folder_write(int fd, struct ph_slice head, struct ph_slice content)
+{
+	while (head.n + content.n > 0) {
+		struct iovec io[2] = {
+			{ (void *)(uintptr_t)head.p, head.n },
+			{ (void *)(uintptr_t)content.p, content.n } };
+		ssize_t n = writev(fd, io, 2);
+		size_t of_head;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return folder_status(errno);
+		of_head = (size_t)n < head.n ? (size_t)n : head.n;
+		head.p += of_head;
+		head.n -= of_head;
+		content.p += (size_t)n - of_head;
+		content.n -= (size_t)n - of_head;
+	}
+	return PH_OK;
 }
 
 /* --- reading --- */

@@ -57,6 +57,9 @@ const char *folder_path(char path[FOLDER_PATH_MAX], const char *sub,
 int folder_each(int folder_fd, const char *sub,
     int (*each)(void *arg, const char *name), void *arg);
 
+/* Both to the file, from where its offset is; 0 or a status. */
+int folder_write(int fd, struct ph_slice head, struct ph_slice content);
+
 /* fdatasync of a file. */
 int folder_sync_file(int folder_fd, const char *path);
 

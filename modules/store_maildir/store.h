@@ -32,6 +32,8 @@ struct maildir_conf {
 	unsigned batch_files;
 	uint64_t reserve_bytes; /* of the disk, left to the index */
 	unsigned open_folders; /* kept open for delivery, in all */
+	bool hard_links;
+	uint64_t hard_links_from; /* octets spared */
 };
 
 struct partition {
@@ -41,6 +43,9 @@ struct partition {
 	int fd; /* DIR/<number> */
 	int64_t opened_at; /* seconds since 1970 */
 	bool can_share; /* see share.h */
+	bool can_link;  /* see link.h */
+	unsigned link_group; /* first partition of its file system */
+	uint64_t device;
 	struct mail_index *mi;
 	struct line index_line, delivery_line;
 	pthread_mutex_t underway_lock;

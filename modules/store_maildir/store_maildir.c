@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "link.h"
 #include "share.h"
 
 enum {
@@ -33,6 +34,7 @@ static int
 partition_folders(struct opening *opening)
 {
 	struct partition *partition = opening->partition;
+	struct stat st;
 
 	if (mkdir(opening->above, 0700) != 0 && errno != EEXIST)
 		return errno;
@@ -45,7 +47,12 @@ partition_folders(struct opening *opening)
 	if (mkdirat(partition->fd, "index", 0700) != 0 && errno != EEXIST)
 		return errno;
 	partition->can_share = share_is_possible(partition->fd);
-	return fsync(partition->fd) == 0 ? 0 : errno;
+	partition->can_link = opening->store->conf.hard_links &&
+	    link_is_possible(partition->fd, "index");
+	if (fstat(partition->fd, &st) != 0 || fsync(partition->fd) != 0)
+		return errno;
+	partition->device = st.st_dev;
+	return 0;
 }
 
 /* In a thread: recovery may take seconds. */
@@ -90,6 +97,27 @@ open_partition(struct ph_store *store, struct partition *partition,
 	partition->delivery_line.run = delivery_run;
 	line_start(&partition->delivery_line, &store->delivery_scope);
 	return PH_OK;
+}
+
+/* A file has names on its own file system only. */
+static void
+group_partitions(struct ph_store *store)
+{
+	for (unsigned i = 0; i < store->partition_count; i++) {
+		struct partition *partition = &store->partitions[i];
+		unsigned first = 0;
+
+		while (first < i && (!store->partitions[first].mine ||
+		    store->partitions[first].device != partition->device))
+			first++;
+		partition->link_group = first;
+		if (partition->mine && store->conf.hard_links &&
+		    !partition->can_link && !partition->can_share)
+			ph_log(PH_NOTICE, "no_hard_links",
+			    ph_f_int("partition", i),
+			    ph_f_str("reason", "the file system has none, or "
+			        "lets no file be made without a name"));
+	}
 }
 
 int
@@ -138,6 +166,7 @@ maildir_open(struct ph_arena *arena, const void *conf, const char *dir,
 		maildir_close(store);
 		return status;
 	}
+	group_partitions(store);
 	*store_out = store;
 	return PH_OK;
 }
@@ -190,6 +219,10 @@ static const struct ph_option maildir_options[] = {
 	    "free space below which no mail is taken: the index needs it"),
 	PH_OPT_UINT("open_folders", struct maildir_conf, open_folders, 8, 8192,
 	    "256", "INBOXes kept open for deliveries, in each process"),
+	PH_OPT_BOOL("hard_links", struct maildir_conf, hard_links, "true",
+	    "a message for several users is one file, without Delivered-To"),
+	PH_OPT_BYTES("hard_links_from", struct maildir_conf, hard_links_from,
+	    0, 1ll << 40, "64K", "when that spares so many octets"),
 	PH_OPT_END,
 };
 

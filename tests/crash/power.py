@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power failures over a whole server: what was answered 250 is there after.
 
-    power.py [--rounds N] [--fs ext4|xfs] [--seed N] [--control]
+    power.py [--rounds N] [--fs ext4|xfs] [--seed N] [--recipients N] [--control]
 
 A file system in a loop device holds the server's queue and mailboxes. While mail
 comes in, the file system is shut down without writing anything back
 (FS_IOC_SHUTDOWN, NOLOGFLUSH: every page and journal entry that was not synced is
 gone), all processes are killed, and after a new mount the server starts again.
 Only answers that came before the shutdown count: a sync that is under way during
-it may return 0. --control turns the syncs of the queue off and must lose mail.
+it may return 0. With --recipients above 1 each message goes to so many mailboxes,
+which share its file. --control turns the syncs of the queue off and must lose mail.
 $PH_BUILD names the build tree. Root only; exits non-zero when mail is lost (with --control: when none is).
 """
 import argparse
@@ -37,7 +38,8 @@ SENDERS, USERS = 8, 20
 CONF = ("limits: { connections_per_client = 0; };\n"
         "queue: { soft_free_bytes = \"16M\"; ballast_bytes = \"16M\"; "
         "retry = [ \"1s\" ]; fsync = %s; };\n"
-        "processes: { edge = 2; mail = 2; };\n")
+        "processes: { edge = 2; mail = 2; };\n"
+        "store_maildir: { hard_links_from = 0; };\n")
 
 
 def run(*words):
@@ -91,8 +93,8 @@ class Disk:
 class Mail:
     """Numbered messages under way, and those that were answered."""
 
-    def __init__(self, box):
-        self.box = box
+    def __init__(self, box, recipients):
+        self.box, self.recipients = box, recipients
         self.lock, self.next, self.acked = threading.Lock(), 0, set()
         self.ended = threading.Event()
         self.threads = []
@@ -106,9 +108,9 @@ class Mail:
             try:
                 if client is None:
                     client = self.box.smtp()
-                client.sendmail("x@outside.test",
-                                [f"u{number % USERS + 1:04d}@example.test"],
-                                text_of(number))
+                to = [f"u{(number + n) % USERS + 1:04d}@example.test"
+                      for n in range(self.recipients)]
+                client.sendmail("x@outside.test", to, text_of(number))
                 with self.lock:
                     self.acked.add(number)
             except (OSError, smtplib.SMTPException):
@@ -136,8 +138,9 @@ class Mail:
             return set(self.acked)
 
 
-def find(box, wanted, seconds):
-    """(numbers found, damage) as soon as all wanted are there, or at the end."""
+def find(box, wanted, times, seconds):
+    """(how often numbers were found, damage) as soon as all wanted are there so
+    many times, or at the end."""
     end = time.monotonic() + seconds
     while True:
         found, damage = collections.Counter(), None
@@ -145,7 +148,7 @@ def find(box, wanted, seconds):
             found = mailbox_numbers(box.env["PH_MAIL"])
         except (AssertionError, FileNotFoundError) as error:
             damage = error
-        if (wanted <= set(found) and damage is None) or time.monotonic() > end:
+        if (all(found[n] >= times for n in wanted) and damage is None) or time.monotonic() > end:
             return found, damage
         time.sleep(0.2)
 
@@ -195,6 +198,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--fs", default="ext4", choices=["ext4", "xfs"])
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--recipients", type=int, default=1,
+                        choices=range(1, USERS + 1), metavar="N")
     parser.add_argument("--control", action="store_true")
     args = parser.parse_args()
     chance, lost = random.Random(args.seed), set()
@@ -204,14 +209,15 @@ def main():
                       users=USERS, parent=disk.at)
         try:
             run("sync", "-f", disk.at)
-            mail = Mail(box)
+            mail = Mail(box, args.recipients)
             for n in range(args.rounds):
                 safe = one_round(box, disk, mail, chance)
-                found, damage = find(box, safe, 60)
-                lost |= safe - set(found)
-                twice = sum(1 for c in found.values() if c > 1)
+                found, damage = find(box, safe, args.recipients, 60)
+                gone = {n for n in safe if found[n] < args.recipients}
+                lost |= gone
+                twice = sum(1 for c in found.values() if c > args.recipients)
                 print(f"round {n + 1}: {len(safe)} answered, "
-                      f"{len(safe - set(found))} lost, {twice} twice"
+                      f"{len(gone)} lost, {twice} twice"
                       + (f", {damage}" if damage else ""), flush=True)
                 if damage and not args.control:
                     return 1
