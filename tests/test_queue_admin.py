@@ -44,6 +44,7 @@ class QueueAdmin(unittest.TestCase):
         self.assertEqual(len(self.ids()), 3)
         self.assertEqual(len(self.ids("--domain=far.test")), 2)
         self.assertEqual(len(self.ids("--recipient=X2@away.test")), 1)
+        self.assertEqual(len(self.ids("--recipient=<x2@away.test>")), 1)
         self.assertEqual(len(self.ids("--state=deferred")), 3)
         self.assertEqual(self.ids("--state=held"), [])
         self.assertEqual(self.ids("--older=1h"), [])
@@ -82,6 +83,7 @@ class QueueAdmin(unittest.TestCase):
         self.assertEqual(len(self.ids("--state=held")), 2)
         held = self.ids("--state=held")[0]
         self.assertIn("is held", self.queue("why", held))
+        self.assertIn(f"{held} retried, but it is held", self.queue("retry", held))
         self.box.kill()
         self.box.restart()
         self.assertEqual(len(self.ids("--state=held")), 2)
@@ -101,7 +103,7 @@ class QueueAdmin(unittest.TestCase):
         self.box.restart()
         self.assertIn("suspended", self.queue("counts"))
         tried = len(re.findall(f" deferred .*queue={one}", self.box.log()))
-        self.queue("retry", one)
+        self.assertIn("but a destination is suspended", self.queue("retry", one))
         self.assertIn("is resumed", self.queue("resume", "away.test"))
         self.assertIn("was not suspended", self.queue("resume", "away.test"))
         until(lambda: len(re.findall(f" deferred .*queue={one}",

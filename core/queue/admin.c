@@ -138,6 +138,26 @@ static const struct change {
 	{ "priority", "priority_set", NULL },
 };
 
+/* What keeps a message where it is, although it was told to go. */
+static const char *
+what_stays(const struct change *change, uint64_t id)
+{
+	const struct entry *entry = entry_find(id);
+
+	if (entry == NULL || (change->run != retry && change->run != reroute &&
+	        change->run != release))
+		return "";
+	if (entry->is_held)
+		return entry_quarantine(entry) != NULL ?
+		    ", but it is in quarantine: queue release" :
+		    ", but it is held: queue release";
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		if (entry->recipients[i].state == QUEUE_DB_WAITING &&
+		    suspend_holds(&entry->recipients[i]))
+			return ", but a destination is suspended: queue resume";
+	return "";
+}
+
 static int
 change_one(struct admin *a, const struct change *change, uint64_t id)
 {
@@ -157,8 +177,9 @@ change_one(struct admin *a, const struct change *change, uint64_t id)
 	ph_log(PH_NOTICE, change->done, ph_f_str("queue", name),
 	    ph_f_str("priority", level[0] != '\0' ? level : NULL));
 	if (a->text.n + 1024 < ADMIN_TEXT_MAX)
-		ph_buf_printf(&a->text, "%s %s%s%s\n", name, change->done,
-		    level[0] != '\0' ? " " : "", level);
+		ph_buf_printf(&a->text, "%s %s%s%s%s\n", name, change->done,
+		    level[0] != '\0' ? " " : "", level,
+		    what_stays(change, id));
 	return PH_OK;
 }
 

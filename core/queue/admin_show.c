@@ -100,8 +100,8 @@ put_recipient(const struct entry *entry, struct queue_recipient *r,
 {
 	char text[32];
 
-	ph_buf_printf(buf, "to=<%s> state=%s attempts=%u", r->address,
-	    select_state(entry, r), r->attempts);
+	ph_buf_printf(buf, "to=<%s> state=%s attempts=%u",
+	    text_address(r->address), select_state(entry, r), r->attempts);
 	if (r->state == QUEUE_DB_WAITING && r->attempts > 0)
 		ph_buf_printf(buf, " next=%s", text_next(r, text));
 	if (r->state == QUEUE_DB_WAITING)
@@ -124,7 +124,7 @@ text_show(struct entry *entry, const struct queue_db_message *message,
 	    entry->session != 0 ? entry_session(entry) : "",
 	    text_time(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->priority,
-	    entry->sender, PH_SLICE_ARG(client));
+	    text_address(entry->sender), PH_SLICE_ARG(client));
 	if (user.p != NULL)
 		ph_buf_printf(buf, "user=" PH_SLICE_FMT "\n",
 		    PH_SLICE_ARG(user));

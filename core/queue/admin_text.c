@@ -15,6 +15,7 @@ enum {
 	LIST_DEFAULT = 1000,
 	ENTRY_MAX = 16 << 10, /* octets one message may take in a list */
 	COUNTS_MAX = 10000,   /* destinations told apart */
+	ADDRESSES = 2,        /* a sender and a recipient in one line */
 };
 
 const char *
@@ -34,6 +35,37 @@ text_next(const struct queue_recipient *r, char text[32])
 	return r->next_ms > 0 ? text_time(r->next_ms / 1000, text) : "now";
 }
 
+/* Whether SMTP writes it as it is. */
+static bool
+is_plain(struct ph_slice local)
+{
+	for (size_t i = 0; i < local.n; i++)
+		if (memchr(" \"(),:;<>@[\\]", local.p[i], 13) != NULL ||
+		    (local.p[i] == '.' && (i == 0 || i + 1 == local.n ||
+		        local.p[i + 1] == '.')))
+			return false;
+	return true;
+}
+
+const char *
+text_address(const char *address)
+{
+	static char quoted[ADDRESSES][2 * QUEUE_RCPT_MAX + 4];
+	static unsigned turn;
+	struct ph_slice text = ph_slice_str(address);
+	struct ph_arena *arena;
+	char *to;
+
+	if (is_plain(ph_address_local(text)))
+		return address;
+	arena = ph_arena_create(NULL);
+	to = quoted[turn++ % ADDRESSES];
+	text = ph_path_format(arena, text);
+	snprintf(to, sizeof(quoted[0]), PH_SLICE_FMT, PH_SLICE_ARG(text));
+	ph_arena_free(arena);
+	return to;
+}
+
 void
 text_said(const struct queue_recipient *r, struct ph_buf *buf)
 {
@@ -42,8 +74,9 @@ text_said(const struct queue_recipient *r, struct ph_buf *buf)
 	if (said->reply->reason == NULL)
 		return;
 	ph_buf_printf(buf, "  attempt %u: ", r->attempts);
-	if (said->has_host)
-		ph_buf_printf(buf, "%s said ", said->host);
+	if (said->has_host) /* without a code it is our own words about it */
+		ph_buf_printf(buf, "%s%s ", said->host,
+		    said->reply->code != 0 ? " said" : ":");
 	if (said->reply->code != 0)
 		ph_buf_printf(buf, "%d ", said->reply->code);
 	if (said->reply->enhanced != NULL)
@@ -70,7 +103,7 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 
 	ph_buf_printf(buf, "%s %s %llu from=<%s>%s", entry_name(entry),
 	    text_time(entry->received_at, text),
-	    (unsigned long long)entry->size_bytes, entry->sender,
+	    (unsigned long long)entry->size_bytes, text_address(entry->sender),
 	    !entry->is_held ? "" : why != NULL ? " quarantine" : " held");
 	put_priority(entry, buf);
 	ph_buf_char(buf, '\n');
@@ -85,8 +118,8 @@ put_line(const struct entry *entry, struct ph_buf *buf)
 			ph_buf_str(buf, "  ... more: queue show tells all\n");
 			return;
 		}
-		ph_buf_printf(buf, "  to=<%s> %s attempts=%u", r->address,
-		    select_state(entry, r), r->attempts);
+		ph_buf_printf(buf, "  to=<%s> %s attempts=%u",
+		    text_address(r->address), select_state(entry, r), r->attempts);
 		if (r->attempts > 0)
 			ph_buf_printf(buf, " next=%s", text_next(r, text));
 		if (r->said->reply->reason != NULL)
@@ -104,7 +137,7 @@ text_json_recipient(const struct entry *entry,
 	char text[32];
 
 	ph_buf_str(buf, "\"to\":");
-	json_string(buf, r->address);
+	json_string(buf, text_address(r->address));
 	ph_buf_printf(buf, ",\"state\":\"%s\",\"attempts\":%u",
 	    select_state(entry, r), r->attempts);
 	if (r->next_ms > 0)
@@ -135,7 +168,7 @@ text_json_entry(const struct entry *entry, struct ph_buf *buf)
 	    text_time(entry->received_at, text),
 	    (unsigned long long)entry->size_bytes, entry->priority,
 	    entry->is_held ? "true" : "false");
-	json_string(buf, entry->sender);
+	json_string(buf, text_address(entry->sender));
 	if (entry->is_held && entry_quarantine(entry) != NULL) {
 		ph_buf_str(buf, ",\"quarantine\":");
 		json_string(buf, entry_quarantine(entry));
@@ -425,7 +458,7 @@ static void
 put_why(struct entry *entry, struct queue_recipient *r, int64_t now,
     struct ph_buf *buf)
 {
-	ph_buf_printf(buf, "to=<%s> %s: ", r->address,
+	ph_buf_printf(buf, "to=<%s> %s: ", text_address(r->address),
 	    select_state(entry, r));
 	put_holder(entry, r, now, buf);
 	ph_buf_str(buf, ".\n");
@@ -458,7 +491,7 @@ text_why(struct entry *entry, bool json, struct ph_buf *buf)
 
 	if (!json) {
 		ph_buf_printf(buf, "%s from=<%s> waits since %lld s",
-		    entry_name(entry), entry->sender,
+		    entry_name(entry), text_address(entry->sender),
 		    (long long)((now - id_wall_ms(entry->id)) / 1000));
 		put_priority(entry, buf);
 		ph_buf_char(buf, '\n');

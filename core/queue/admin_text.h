@@ -30,6 +30,8 @@ void text_show_json(struct entry *entry,
 /* --- what they share --- */
 
 const char *text_time(int64_t wall_s, char text[32]);
+/* As SMTP writes it, quoted if need be; good until the next but one. */
+const char *text_address(const char *address);
 /* Of the next attempt. */
 const char *text_next(const struct queue_recipient *r, char text[32]);
 /* A line of what the last attempt was told, if there was one. */

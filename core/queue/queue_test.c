@@ -553,6 +553,10 @@ START_TEST(understands_selections)
 		{ "--sender=A@B.test", true, true },
 		{ "--sender=A@B.test.", true, true },
 		{ "--sender=<>", true, false },
+		{ "--sender=<a@b.test>", true, true },
+		{ "--recipient=q r@far.test", true, true },
+		{ "--recipient=\"q r\"@FAR.test", true, true },
+		{ "--recipient=<\"q\"@far.test>", true, false },
 		{ "--recipient=x@far.test", true, true },
 		{ "--domain=FAR.test", true, true },
 		{ "--domain=near.test", true, false },
@@ -566,8 +570,11 @@ START_TEST(understands_selections)
 		{ "--limit=x", false, false }, { "--nonsense", false, false },
 		{ "all", true, true }, { "nonsense!", false, false },
 	};
-	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
-	struct entry *entry = make(id_create(), "a@b.test", &one, 1);
+	struct queue_db_recipient two[] = {
+		recipient(0, "x@far.test", NULL, NULL),
+		recipient(1, "q r@far.test", NULL, NULL),
+	};
+	struct entry *entry = make(id_create(), "a@b.test", two, 2);
 	int64_t now = ph_wall_time() * 1000;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/record.h"
+#include "queue/admin_text.h"
 
 enum { LIMIT_MAX = 100000 };
 
@@ -33,6 +34,16 @@ is_state(struct ph_slice word)
 	return false;
 }
 
+/* As lists show it. */
+static struct ph_slice
+without_brackets(struct ph_slice address)
+{
+	if (address.n > 1 && address.p[0] == '<' &&
+	    address.p[address.n - 1] == '>')
+		return (struct ph_slice){ address.p + 1, address.n - 2 };
+	return address;
+}
+
 /* "--name=value"; false: no such name, or no such value. */
 static bool
 take_option(struct ph_slice word, struct selection *s)
@@ -50,10 +61,9 @@ take_option(struct ph_slice word, struct selection *s)
 		return ph_slice_number(value, LIMIT_MAX, &s->limit);
 	s->is_filtered = true;
 	if (ph_slice_eq(name, PH_LIT("--sender")))
-		s->sender = ph_slice_eq(value, PH_LIT("<>")) ? PH_LIT("") :
-		                                               value;
+		s->sender = without_brackets(value);
 	else if (ph_slice_eq(name, PH_LIT("--recipient")))
-		s->recipient = value;
+		s->recipient = without_brackets(value);
 	else if (ph_slice_eq(name, PH_LIT("--domain")))
 		s->domain = value;
 	else if (ph_slice_eq(name, PH_LIT("--state")) && is_state(value))
@@ -179,6 +189,15 @@ goes_to(const struct queue_recipient *r, struct ph_slice destination)
 	        ph_slice_str(r->address)));
 }
 
+/* As it is kept, and in the log, or as SMTP writes it. */
+static bool
+is_address(struct ph_slice wanted, const char *address)
+{
+	return ph_address_eq(wanted, ph_slice_str(address)) ||
+	    (memchr(wanted.p, '"', wanted.n) != NULL &&
+	        ph_address_eq(wanted, ph_slice_str(text_address(address))));
+}
+
 /* One recipient that waits must fit all of what is asked of recipients. */
 static bool
 has_recipient(const struct selection *s, const struct entry *entry)
@@ -190,7 +209,7 @@ has_recipient(const struct selection *s, const struct entry *entry)
 		if (r->state != QUEUE_DB_WAITING)
 			continue;
 		if (s->recipient.p != NULL &&
-		    !ph_address_eq(s->recipient, address))
+		    !is_address(s->recipient, r->address))
 			continue;
 		if (s->domain.p != NULL && !ph_domain_eq(s->domain,
 		        ph_address_domain(address)))
@@ -225,8 +244,7 @@ select_has(const struct selection *s, const struct entry *entry,
 		return is_id(s, entry->id);
 	if (entry->id <= s->after)
 		return false;
-	if (s->sender.p != NULL && !ph_address_eq(s->sender,
-	        ph_slice_str(entry->sender)))
+	if (s->sender.p != NULL && !is_address(s->sender, entry->sender))
 		return false;
 	if ((s->older_ms > 0 && age_ms < s->older_ms) ||
 	    (s->younger_ms > 0 && age_ms > s->younger_ms))
