@@ -88,10 +88,27 @@ apply_update(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	return rc;
 }
 
+static bool
+change_trace(struct ph_arena *arena, const struct action *action,
+    struct row_message *message)
+{
+	struct ph_slice trace = action->merge(arena, message->trace,
+	    action->more);
+
+	if (trace.n > QUEUE_DB_RECORD_MAX || (trace.n == message->trace.n &&
+	        memcmp(trace.p, message->trace.p, trace.n) == 0))
+		return false;
+	message->trace = trace;
+	return true;
+}
+
 /* False: it says so already. */
 static bool
-change_row(const struct action *action, struct row_message *message)
+change_row(struct ph_arena *arena, const struct action *action,
+    struct row_message *message)
 {
+	if (action->kind == TRACE_MESSAGE)
+		return change_trace(arena, action, message);
 	if (action->kind == ORDER_MESSAGE) {
 		if (message->order == action->order)
 			return false;
@@ -114,7 +131,7 @@ apply_change(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 	struct ph_slice k = { key, sizeof(key) };
 	int rc = get_message(db, txn, action->id, &buf, &message);
 
-	if (rc == 0 && change_row(action, &message)) {
+	if (rc == 0 && change_row(op->arena, action, &message)) {
 		key_of_id(action->id, key);
 		rc = table_put(db, txn, T_MESSAGES, k,
 		    row_of_message(op->arena, k, &message), false);
@@ -381,6 +398,7 @@ apply_action(struct queue_db *db, DB_TXN *txn, struct queue_db_op *op,
 		return apply_update(db, txn, op, action);
 	case ORDER_MESSAGE:
 	case PRIORITY_MESSAGE:
+	case TRACE_MESSAGE:
 		return apply_change(db, txn, op, action);
 	case REMOVE_MESSAGE:
 		return apply_remove(db, txn, op, action);

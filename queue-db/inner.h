@@ -102,6 +102,7 @@ enum action_kind {
 	UPDATE_RECIPIENT,
 	ORDER_MESSAGE,
 	PRIORITY_MESSAGE,
+	TRACE_MESSAGE,
 	REMOVE_MESSAGE,
 	KV_PUT,
 	KV_DELETE,
@@ -124,6 +125,8 @@ struct action {
 	struct queue_db_update update;
 	enum queue_db_order order;
 	int8_t priority;
+	struct ph_slice more;      /* for the trace */
+	queue_db_merge merge;
 	struct row_put *puts;      /* rows that must not be there yet */
 	size_t put_count;
 	int fd;                    /* spool file, or -1 */

@@ -260,6 +260,22 @@ queue_db_op_priority(struct queue_db_op *op, uint64_t id, int priority)
 }
 
 void
+queue_db_op_trace(struct queue_db_op *op, uint64_t id, struct ph_slice more,
+    queue_db_merge merge)
+{
+	struct action *action;
+
+	if (!slice_fits(more, QUEUE_DB_RECORD_MAX)) {
+		op_spoil(op, PH_TOO_BIG);
+		return;
+	}
+	action = op_action(op, TRACE_MESSAGE, id);
+	action->more = ph_arena_slice(op->arena, more);
+	action->merge = merge;
+	op_weigh(op, more.n);
+}
+
+void
 queue_db_op_remove(struct queue_db_op *op, uint64_t id)
 {
 	op_action(op, REMOVE_MESSAGE, id);

@@ -141,6 +141,16 @@ void queue_db_op_update(struct queue_db_op *op, uint64_t id,
     const struct queue_db_update *update);
 void queue_db_op_order(struct queue_db_op *op, uint64_t id,
     enum queue_db_order order);
+/*
+ * Change the trace to what merge makes of it and of more (copied): in the arena,
+ * or the trace itself, and then no row is written. It is called from the commit
+ * thread, maybe more than once: pure, and quick. A result that is too large for a
+ * row leaves the trace as it is.
+ */
+typedef struct ph_slice (*queue_db_merge)(struct ph_arena *arena,
+    struct ph_slice trace, struct ph_slice more);
+void queue_db_op_trace(struct queue_db_op *op, uint64_t id,
+    struct ph_slice more, queue_db_merge merge);
 /* From -QUEUE_DB_PRIORITY_MAX to QUEUE_DB_PRIORITY_MAX, else PH_INVALID. */
 void queue_db_op_priority(struct queue_db_op *op, uint64_t id, int priority);
 /* Message, recipients, body; a missing one is PH_NOT_FOUND. */

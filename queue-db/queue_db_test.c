@@ -378,6 +378,45 @@ START_TEST(a_row_from_before_priorities_is_normal)
 }
 END_TEST
 
+static struct ph_slice
+append(struct ph_arena *to, struct ph_slice trace, struct ph_slice more)
+{
+	struct ph_buf buf;
+
+	if (more.n == 0)
+		return trace;
+	ph_buf_init(&buf, to, 1 << 20);
+	ph_buf_slice(&buf, trace);
+	ph_buf_slice(&buf, more);
+	return ph_buf_content(&buf);
+}
+
+START_TEST(a_trace_grows_by_what_it_is_merged_with)
+{
+	static const char *const more[] = { " one", "", " two" };
+	struct queue_db_message m;
+	struct queue_db_op *op;
+
+	put_row(1000, NULL);
+	for (size_t i = 0; i < COUNT(more); i++) {
+		op = queue_db_op_create();
+		queue_db_op_trace(op, 1000, ph_slice_str(more[i]), append);
+		ck_assert_int_eq(run(op), 0);
+	}
+	op = queue_db_op_create(); /* too large: as it was */
+	queue_db_op_trace(op, 1000, zeros(QUEUE_DB_RECORD_MAX), append);
+	queue_db_op_priority(op, 1000, 4);
+	ck_assert_int_eq(run(op), 0);
+	op = queue_db_op_create();
+	queue_db_op_trace(op, 1001, PH_LIT("x"), append);
+	ck_assert_int_eq(run(op), PH_NOT_FOUND);
+	reopen();
+	ck_assert_int_eq(queue_db_get(db, 1000, false, arena, &m), 0);
+	ck_assert(ph_slice_eq(m.trace, PH_LIT("a trace one two")));
+	ck_assert_int_eq(m.priority, 4);
+}
+END_TEST
+
 START_TEST(does_an_op_whole_or_not_at_all)
 {
 	struct queue_db_update update = { .number = 1,
@@ -733,6 +772,7 @@ main(void)
 	tcase_add_test(tc, changes_recipients_and_order);
 	tcase_add_test(tc, keeps_a_priority);
 	tcase_add_test(tc, a_row_from_before_priorities_is_normal);
+	tcase_add_test(tc, a_trace_grows_by_what_it_is_merged_with);
 	tcase_add_test(tc, does_an_op_whole_or_not_at_all);
 	tcase_add_test(tc, commits_what_waits_in_one_batch);
 	tcase_add_test(tc, fails_only_the_op_that_must_fail);

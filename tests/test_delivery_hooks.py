@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks behind the queue, in a server: whose verdict counts how, what they see,
 what they are told, and that a server without them sends no message about it."""
+import json
 import os
 import re
 import shutil
@@ -392,6 +393,46 @@ class Hooks(unittest.TestCase):
         self.assertIn(b"NUMBER 1.", remote.messages[1][2])
         until(lambda: "queue.0 messages 0\n" in box.ctl("status").stdout,
               "the queue empty")
+
+    def verdicts(self, box, name):
+        shown = json.loads(box.ctl("queue", "show", name, "--json").stdout)
+        return [(v["to"], v["stage"], v["verdict"], v["attempt"])
+                for v in shown["verdicts"] if "to" in v]
+
+    def test_what_was_said_stays_with_the_message(self):
+        box, _ = self.far()
+        box.snippet("90-slow", 'queue: { retry = [ "10m" ]; };')
+        box.ctl("reload")
+        self.send(box, "defer@far.test", "quarantine@far.test", "reject@far.test")
+        name = re.search(r" queue=(\w+) ", box.lines(
+            " deferred ", "to=defer@far.test")[0]).group(1)
+        copy = re.search(r" queue=(\w+) ", box.lines(
+            " quarantined ", "to=quarantine@far.test")[0]).group(1)
+        self.assertEqual(sorted(self.verdicts(box, name)), [
+            ("defer@far.test", "deliver", "defer", 1),
+            ("defer@far.test", "route", "next", 1),
+            ("quarantine@far.test", "deliver", "quarantine", 1),
+            ("quarantine@far.test", "route", "next", 1),
+            ("reject@far.test", "deliver", "reject", 1),
+            ("reject@far.test", "route", "next", 1)])
+        self.assertEqual(sorted(self.verdicts(box, copy)), [
+            ("quarantine@far.test", "deliver", "quarantine", 1),
+            ("quarantine@far.test", "route", "next", 1)])
+        before = self.verdicts(box, name)
+        box.kill()
+        box.restart()
+        box.ctl("queue", "retry", name)
+        box.lines(" deferred ", "to=defer@far.test", "attempts=2")
+        self.assertEqual(self.verdicts(box, name), before)  # nothing new
+        with open(os.path.join(box.dir, "log"), "w"):
+            pass  # the log is another one by now
+        story = box.ctl("trace", name).stdout
+        self.assertRegex(story, r"verdict module=check_part stage=deliver "
+                         r"verdict=defer us=\d+ to=<defer@far.test> attempt=1 "
+                         r'reason="come back')
+        box.ctl("queue", "retry", name)
+        until(lambda: "queue.0 messages 1\n" in box.ctl("status").stdout,
+              "the copy alone")
 
     def test_many_large_copies_are_held_a_few_at_a_time(self):
         box, _ = self.far()

@@ -42,6 +42,8 @@ struct verdict {
 	unsigned long long micros;
 	double score; /* 0: none */
 	bool is_shadow;
+	struct ph_slice to; /* of which recipient; absent: in the session */
+	unsigned attempt;
 };
 
 static struct verdict
@@ -54,7 +56,9 @@ verdict_of(struct ph_slice in)
 		    F_VERDICT, 0)),
 		record_get_u64(in, F_MICROSECONDS, 0),
 		(double)(int64_t)record_get_u64(in, F_SCORE, 0) / 1000,
-		record_get_u64(in, F_SHADOW, 0) != 0 };
+		record_get_u64(in, F_SHADOW, 0) != 0,
+		record_get(in, F_ADDRESS),
+		(unsigned)record_get_u64(in, F_ATTEMPTS, 0) };
 }
 
 /* --- for a person --- */
@@ -72,6 +76,9 @@ put_trace(struct ph_slice trace, struct ph_buf *buf)
 		ph_buf_printf(buf, "verdict module=" PH_SLICE_FMT
 		    " stage=%s verdict=%s us=%llu%s", PH_SLICE_ARG(v.module),
 		    v.stage, v.name, v.micros, v.is_shadow ? " shadow" : "");
+		if (v.to.p != NULL)
+			ph_buf_printf(buf, " to=<" PH_SLICE_FMT
+			    "> attempt=%u", PH_SLICE_ARG(v.to), v.attempt);
 		if (v.score != 0)
 			ph_buf_printf(buf, " score=%.3g", v.score);
 		if (v.text.p != NULL)
@@ -218,6 +225,9 @@ put_json_verdicts(struct ph_slice trace, struct ph_buf *buf)
 		if (v.score != 0)
 			ph_buf_printf(buf, ",\"score\":%.3f", v.score);
 		put_member(buf, "reason", v.text);
+		put_member(buf, "to", v.to);
+		if (v.to.p != NULL)
+			ph_buf_printf(buf, ",\"attempt\":%u", v.attempt);
 		ph_buf_char(buf, '}');
 		first = false;
 	}

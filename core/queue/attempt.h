@@ -36,6 +36,7 @@ struct attempt {
 	bool *attempted;        /* the same: by a result of the job */
 	uint8_t *onward;        /* the same: enum ph_onward */
 	struct hook_answer *answers; /* the same; NULL: nobody was asked */
+	struct ph_buf verdicts; /* when somebody was asked: verdicts.h */
 	struct onward *made;    /* messages that come of it */
 };
 

@@ -12,6 +12,7 @@
 #include "pipeline/pipeline.h"
 #include "queue/envelope.h"
 #include "queue/routing.h"
+#include "queue/verdicts.h"
 #include "role/check.h"
 
 enum {
@@ -221,6 +222,8 @@ take_answers(const struct question *q, struct ph_slice record)
 			return PH_DEFECT;
 		hooks_take_answer(field.value,
 		    &q->a->answers[q->index[seen++]]);
+		verdicts_put(&q->a->verdicts, field.value, r->address,
+		    r->attempts + 1);
 	}
 	if (seen != q->count)
 		return PH_DEFECT;
@@ -356,6 +359,7 @@ ask_all(struct attempt *a)
 
 	a->answers = ph_arena_array(a->arena, a->entry->recipient_count,
 	    sizeof(*a->answers));
+	ph_buf_init(&a->verdicts, a->arena, VERDICTS_MAX);
 	question_begin(&q, a);
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		if (!attempt_has(a, &a->entry->recipients[i]))

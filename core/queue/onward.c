@@ -20,6 +20,7 @@
 #include "pipeline/reply.h"
 #include "queue/envelope.h"
 #include "queue/routing.h"
+#include "queue/verdicts.h"
 
 enum {
 	ENVELOPE_MORE = 2048, /* octets that a message on has, not its parent */
@@ -157,6 +158,15 @@ held_envelope(struct attempt *a, struct ph_slice envelope,
 	return ph_buf_content(&buf);
 }
 
+/* With what was said of him before this, and now. */
+static struct ph_slice
+trace_of(struct attempt *a, const struct queue_db_message *parent,
+    const struct queue_recipient *r)
+{
+	return verdicts_of(a->arena, verdicts_merge(a->arena, parent->trace,
+	    ph_buf_content(&a->verdicts)), r->address);
+}
+
 /* The message again, for him alone, and nobody tries it. */
 static int
 hold(struct attempt *a, const struct queue_db_message *parent,
@@ -178,6 +188,7 @@ hold(struct attempt *a, const struct queue_db_message *parent,
 	onward->message.order = QUEUE_DB_HELD;
 	onward->message.recipients = to;
 	onward->message.recipient_count = 1;
+	onward->message.trace = trace_of(a, parent, r);
 	onward->message.envelope = held_envelope(a, parent->envelope,
 	    &a->answers[r->index]);
 	return take_copy(a, onward);
@@ -350,6 +361,7 @@ send_on(struct attempt *a, const struct queue_db_message *parent,
 	onward->message.order = QUEUE_DB_READY;
 	onward->message.recipients = rows.all;
 	onward->message.recipient_count = rows.count;
+	onward->message.trace = trace_of(a, parent, r);
 	onward->message.envelope = ph_buf_content(&buf);
 	return take_copy(a, onward);
 }

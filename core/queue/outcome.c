@@ -10,6 +10,7 @@
 
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "queue/verdicts.h"
 
 /*
  * One outcome of an entry at a time. Who finds every recipient done removes the
@@ -129,6 +130,9 @@ put_updates(struct attempt *a, struct queue_db_op *op)
 		update.record = recipient_record(a->arena, r);
 		queue_db_op_update(op, a->entry->id, &update);
 	}
+	if (a->verdicts.n > 0)
+		queue_db_op_trace(op, a->entry->id,
+		    ph_buf_content(&a->verdicts), verdicts_merge);
 }
 
 /* The store could not take it: as if it had not happened. A

@@ -41,6 +41,7 @@ struct turn {
 	const struct subject *subject;
 	struct ph_slice record; /* his F_RCPT */
 	struct ph_buf reply;
+	struct ph_buf before; /* F_TRACE* of the stages before */
 	enum ph_stage stage; /* that the reply is of */
 };
 
@@ -139,6 +140,18 @@ take_delivery(const struct subject *subject, struct ph_slice record)
 	return delivery;
 }
 
+/* The reply is not the last. */
+static void
+keep_trace(struct turn *turn)
+{
+	struct ph_slice reply = ph_buf_content(&turn->reply);
+	struct record_field field;
+
+	while (record_next(&reply, &field))
+		if (field.tag == F_TRACE)
+			record_put(&turn->before, F_TRACE, field.value);
+}
+
 /* His stages, until one of them says more than "next". */
 static void
 turn_main(void *arg)
@@ -164,6 +177,7 @@ turn_main(void *arg)
 	for (unsigned stage = PH_AT_ROUTE; stage < PH_STAGES_ALL; stage++) {
 		if ((stages >> stage & 1) == 0)
 			continue;
+		keep_trace(turn);
 		call.stage = turn->stage = (enum ph_stage)stage;
 		turn->reply.n = 0;
 		pipeline_run(subject->generation, &call, &turn->reply,
@@ -195,6 +209,8 @@ run_turns(const struct subject *subject, struct ph_slice record,
 		*turn = (struct turn){ subject, .record = field.value };
 		ph_buf_init(&turn->reply, subject->arena,
 		    BUS_MESSAGE_LIMIT / 2);
+		ph_buf_init(&turn->before, subject->arena,
+		    BUS_MESSAGE_LIMIT / 2);
 		ph_scope_spawn(&scope, turn_main, turn);
 		n++;
 	}
@@ -206,6 +222,7 @@ run_turns(const struct subject *subject, struct ph_slice record,
 		record_put_u64(reply, F_NUMBER,
 		    record_get_u64(turns[i].record, F_NUMBER, 0));
 		record_put_u64(reply, F_STAGE, turns[i].stage);
+		ph_buf_slice(reply, ph_buf_content(&turns[i].before));
 		ph_buf_slice(reply, ph_buf_content(&turns[i].reply));
 		record_end(reply, mark);
 		reply->full = reply->full || turns[i].reply.full;

@@ -110,7 +110,7 @@ enum message_type {
 	 * F_USER? F_DESTINATION? F_ATTEMPTS F_CODE? F_ENHANCED? F_HOST?
 	 * F_TEXT?) and F_CONTENT or fd or both; reply F_RESULT* (nested:
 	 * F_NUMBER, F_STAGE that said it, and what MSG_STAGE replies,
-	 * F_REDIRECT* F_PLACE* F_REPLY*) */
+	 * with F_TRACE* of all stages, F_REDIRECT* F_PLACE* F_REPLY*) */
 	MSG_DELIVERY_ASK = 43,
 	/* from queue: hooks after it, and observers of those before: the same
 	 * without content, with F_DECISION? in each F_RCPT. Notify */
