@@ -44,7 +44,7 @@ client_text(struct ph_call *call, const struct rate_conf *conf)
 	struct ph_addr addr = *ph_call_client(call);
 	char text[PH_ADDR_TEXT_MAX];
 
-	if (addr.family == 0 || ph_net_list_has(&conf->exempt, &addr))
+	if (addr.family == 0)
 		return (struct ph_slice){ NULL, 0 };
 	for (unsigned i = conf->v6_bits / 8; addr.family == 6 && i < 16; i++)
 		addr.octet[i] = 0;
@@ -52,7 +52,8 @@ client_text(struct ph_call *call, const struct rate_conf *conf)
 	    ph_addr_format(&addr, text)));
 }
 
-/* Who is counted; absent: nobody. Users count as users, not as clients. */
+/* Who is counted; absent: nobody. Users count as users, not as clients, and
+ * from wherever they come. */
 static struct ph_slice
 whom(struct ph_call *call, const struct rate_conf *conf,
     const struct rate_limit *limit)
@@ -60,18 +61,17 @@ whom(struct ph_call *call, const struct rate_conf *conf,
 	const char *user = ph_session_user(ph_call_session(call));
 	struct ph_slice nobody = { NULL, 0 };
 
-	switch (limit->whom) {
-	case RATE_CLIENT:
-		return user == NULL ? client_text(call, conf) : nobody;
-	case RATE_USER:
+	if (limit->whom == RATE_USER)
 		return ph_slice_str(user);
-	case RATE_SENDER: /* the null sender is not one */
-		return user == NULL && ph_call_sender(call).n > 0 ?
-		    ph_call_sender(call) : nobody;
-	case RATE_RECIPIENT:
-		return user == NULL ? ph_call_recipient(call) : nobody;
-	}
-	return nobody;
+	if (user != NULL ||
+	    ph_net_list_has(&conf->exempt, ph_call_client(call)))
+		return nobody;
+	if (limit->whom == RATE_CLIENT)
+		return client_text(call, conf);
+	if (limit->whom == RATE_RECIPIENT)
+		return ph_call_recipient(call);
+	/* the null sender is not one */
+	return ph_call_sender(call).n > 0 ? ph_call_sender(call) : nobody;
 }
 
 /* "messages client 3600000 192.0.2.1", in lower case. */
@@ -155,7 +155,7 @@ static const struct ph_option rate_options[] = {
 	PH_OPT_UINT("v6_bits", struct rate_conf, v6_bits, 16, 128, "64",
 	    "bits of an IPv6 address that make a client, in eights"),
 	PH_OPT_NETS("exempt", struct rate_conf, exempt, 0, 10000,
-	    "[\"127.0.0.0/8\", \"::1\"]", "clients not to count"),
+	    "[\"127.0.0.0/8\", \"::1\"]", "clients not to count, and what they send"),
 	PH_OPT_END,
 };
 
