@@ -12,6 +12,7 @@ import unittest
 
 from remote import Remote
 from sandbox import TOP, Dns, Sandbox, until
+from test_modules import module
 
 # What it does is in the recipient: "reject+x@..."; it sees the whole message.
 SOURCE = r"""
@@ -623,15 +624,19 @@ class Hooks(unittest.TestCase):
         self.addCleanup(os.environ.__setitem__, "ASAN_OPTIONS", old)
         box, remote = self.far(conf="crash_limit = 3;")
         self.send(box, "crash@far.test")
-        box.lines("checks_unanswered", "counts_as=defer")
+        box.lines("check_left_out", "check=check_part")
+        box.lines(" deferred ", "to=crash@far.test", "could not answer")
         self.send(box, "bob@example.test")
+        self.assertEqual(module(box, "check_part")["crashes"], 1)
+        for _ in range(2):
+            self.send(box, "crash@far.test")
         until(lambda: re.search("check_part state=broken",
                                 box.ctl("modules").stdout), "taken out", 90)
         self.assertEqual(remote.messages, [])
-        self.assertIn("queue.0 messages 1\n", box.ctl("status").stdout)
+        self.assertIn("queue.0 messages 3\n", box.ctl("status").stdout)
         box.ctl("module", "disable", "check_part")
         box.ctl("queue", "flush", "all")
-        until(lambda: len(remote.messages) == 1, "the message", 90)
+        until(lambda: len(remote.messages) == 3, "the messages", 90)
         box.inbox("bob", 1)
 
     def send_numbered(self, box, number):

@@ -168,6 +168,35 @@ class Faults(Faulty, unittest.TestCase):
     def test_abort(self):
         self.crash("abort();")
 
+    def test_crash_is_nothing_to_the_others(self):
+        """They are asked about again: no other session, and no other check of
+        the guilty one, hears of it."""
+        folder = self.modules()
+        strict = build(folder, "ph_sleep_ms(20);", name="check_strict",
+                       stage="MAIL")
+        box = self.asked(
+            "ph_sleep_ms(20); *(volatile int *)8 = 1;",
+            options='on_failure = "next";',
+            conf=f'check_strict: {{ module = "{strict}"; on_failure = "reject"; }};'
+            'check_access: { order = 90; '
+            'rules = [ "deny sender fault0@outside.test not you" ]; };'
+            'early: { module = "check_access"; order = 110; '
+            'rules = [ "deny sender fault1@outside.test nor you" ]; };')
+        sessions = [Session(box, n) for n in range(SESSIONS)]
+        asyncio.run(run_all(sessions))
+        self.assertEqual([s.answer for s in sessions[:GUILTY]],
+                         [550, 550] + [250] * (GUILTY - 2))
+        self.assertEqual({s.answer for s in sessions[GUILTY:]}, {250})
+        self.assertEqual(sum(len(s.refusals) for s in sessions), 0)
+        log = box.log()
+        self.assertEqual(len(re.findall("role_died role=check", log)), GUILTY - 1)
+        self.assertEqual(len(re.findall(
+            r"check_left_out session=\S+ .*check=check_fault ", log)), GUILTY - 1)
+        self.assertRegex(log, r"verdict .*module=check_fault stage=mail "
+                         r"verdict=next failure=crashed")
+        self.assertNotIn("checks_unanswered", log)
+        self.assertEqual(module(box, "check_strict")["crashes"], 0)
+
     def test_write_to_a_read_only_page(self):
         self.crash('*(volatile char *)"constant" = 0;')
 

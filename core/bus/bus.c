@@ -470,6 +470,12 @@ bus_expect_nobody(void)
 	ph_event_signal(&bus.changed);
 }
 
+bool
+bus_is_ending(void)
+{
+	return bus.expects_nobody;
+}
+
 void
 bus_on_peer_down(void (*fn)(enum role role, unsigned index))
 {

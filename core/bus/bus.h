@@ -69,6 +69,7 @@ unsigned bus_role_size(enum role role);
 void bus_set_role_size(enum role role, unsigned count);
 /* The server ends: nobody who went comes back. Ends the waits for such a one. */
 void bus_expect_nobody(void);
+bool bus_is_ending(void);
 /* Tell all but the master that nothing is begun here any more: what they have
  * asked and get no answer to is PH_BUSY, and they ask nobody until another
  * process is here. What was begun must be answered. */

@@ -101,6 +101,9 @@ bool watch_is_renewed(const struct process *process);
 /* Log a death and count it against the module the process was in. True: it is
  * one that will be taken out if it goes on so. */
 bool watch_note_death(const struct process *process);
+/* Tell who waits for a dead process of the checks what it died of, and over
+ * whom, if that is certain: MSG_CRASH. */
+void watch_tell_askers(const struct process *process);
 
 /* --- reload.c --- */
 

@@ -61,6 +61,12 @@ page_module(const struct activity *page, struct ph_slice *hook_out)
 }
 
 struct ph_slice
+page_subject(const struct activity *page)
+{
+	return page_text(page->subject, sizeof(page->subject));
+}
+
+struct ph_slice
 page_loading(const struct activity *page)
 {
 	if (!page->is_inside || !ph_slice_eq(page_text(page->hook,

@@ -20,6 +20,8 @@ int page_make_activity(struct activity **page_out, struct ph_err *err);
 /* The section whose module it was in last, and the hook; absent: not sound. */
 struct ph_slice page_module(const struct activity *page,
     struct ph_slice *hook_out);
+/* The session or message it was about, its id as text; absent: not sound. */
+struct ph_slice page_subject(const struct activity *page);
 /* The section whose module the child is loading; absent: none. */
 struct ph_slice page_loading(const struct activity *page);
 

@@ -355,6 +355,7 @@ after_death(struct process *process)
 		drop_page(process);
 		return;
 	}
+	watch_tell_askers(process);
 	process->is_excused = !process->is_refused && watch_note_death(process);
 	drop_page(process);
 	if (process->role == ROLE_QUEUE && (child->status == EX_SOFTWARE ||

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/record.h"
 #include "loop/fiber.h"
 #include "master/breaker.h"
 #include "master/page.h"
@@ -150,6 +151,37 @@ watch_note_death(const struct process *process)
 	    ph_f_slice("module", module), ph_f_slice("hook", hook),
 	    ph_f_str("blamed", facts == NULL ? NULL : blamed ? "yes" : "no"));
 	return blamed && breaker_blame(facts);
+}
+
+void
+watch_tell_askers(const struct process *process)
+{
+	struct ph_slice hook, module = { NULL, 0 }, subject = { NULL, 0 };
+	struct ph_buf record;
+
+	if (process->role != ROLE_CHECK)
+		return;
+	/* one that had returned, or that nobody heard of for a while, may not
+	 * be the one */
+	if (is_own_fault(process) && !process->is_deaf)
+		module = module_of(process, &hook);
+	if (module.p != NULL)
+		subject = page_subject(process->page);
+	ph_buf_init(&record, NULL, 256);
+	record_put_u64(&record, F_INDEX, process->index);
+	if (subject.p != NULL) {
+		record_put(&record, F_MODULE, module);
+		record_put(&record, F_SUBJECT, subject);
+	}
+	for (size_t i = 0; i < master.process_count; i++) {
+		const struct process *asker = &master.processes[i];
+
+		if (asker->state == PROCESS_READY &&
+		    (asker->role == ROLE_EDGE || asker->role == ROLE_QUEUE))
+			bus_notify(asker->role, asker->index, MSG_CRASH,
+			    ph_buf_content(&record));
+	}
+	ph_buf_fini(&record);
 }
 
 /* --- heartbeats --- */

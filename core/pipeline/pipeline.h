@@ -31,6 +31,7 @@ struct ph_call {
 	size_t content_skip;   /* of it, before the body */
 	const struct ph_delivery_facts *delivery; /* NULL: before the queue */
 	const struct ph_decision *decision; /* for observers; else NULL */
+	struct ph_slice crashed; /* record with F_CRASHED; absent: none */
 	/* the answer */
 	enum ph_verdict verdict;
 	int code;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - the hooks of a stage: together by order, strongest verdict wins. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/record.h"
 #include "log/log.h"
@@ -150,6 +151,20 @@ queue_id_of(const struct ph_call *call)
 	return call->delivery != NULL ? call->delivery->queue_id : NULL;
 }
 
+/* Whether the module's process died over this before. */
+static bool
+has_crashed(const struct ph_call *call)
+{
+	struct ph_slice record = call->crashed;
+	struct record_field field;
+
+	while (record_next(&record, &field))
+		if (field.tag == F_CRASHED && ph_slice_eq(field.value,
+		        ph_slice_str(call->instance->name)))
+			return true;
+	return false;
+}
+
 static void
 run_hook(struct ph_call *call)
 {
@@ -162,6 +177,10 @@ run_hook(struct ph_call *call)
 		fail(call, "taken out after crashes");
 		return;
 	}
+	if (has_crashed(call)) {
+		fail(call, "crashed");
+		return;
+	}
 	call->log = (struct log_context){ .session = call->session->id,
 		.queue = queue_id_of(call),
 		.module = instance->name, .hook = ph_stage_name(call->stage) };
@@ -169,6 +188,8 @@ run_hook(struct ph_call *call)
 	ph_deadline_push(instance->common.timeout_ms);
 	tally_begin(instance->tally);
 	call->verdict = hook(call, instance->conf);
+	if (!role_is_linked())
+		abort(); /* while it is known who closed it */
 	call->micros = tally_micros() - start;
 	call->fault = fault_of(call);
 	tally_end(instance->tally, call->stage, call->micros, judge(call));

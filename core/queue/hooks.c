@@ -278,8 +278,8 @@ question_send(struct question *q)
 	ph_buf_slice(&buf, ph_buf_content(&q->rcpts));
 	record_put(&buf, F_CONTENT, a->octets);
 	status = buf.full ? PH_TOO_BIG : check_ask(BUS_ANY_SHARD,
-	    MSG_DELIVERY_ASK, ph_buf_content(&buf), a->fd, q->budget_ms,
-	    a->arena, &reply);
+	    &(struct check_question){ MSG_DELIVERY_ASK, entry_name(a->entry),
+	        &buf, a->fd, q->budget_ms }, a->arena, &reply);
 	ph_buf_fini(&buf);
 	if (status == PH_OK)
 		status = take_answers(q, reply.record);

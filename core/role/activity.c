@@ -65,4 +65,11 @@ role_note(const char *module, const char *hook)
 		return;
 	note(page->hook, sizeof(page->hook), hook);
 	note(page->module, sizeof(page->module), module);
+	page->subject[0] = '\0';
+}
+
+void
+role_note_subject(const char *subject)
+{
+	note(page->subject, sizeof(page->subject), subject);
 }

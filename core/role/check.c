@@ -224,6 +224,8 @@ take_call(struct bus_request *request, struct ph_call *call)
 	call->score_so_far = (int64_t)record_get_u64(record, F_SCORE, 0);
 	call->recipients = take_recipients(request->arena, record,
 	    &call->recipients_known);
+	if (record_get(record, F_CRASHED).p != NULL)
+		call->crashed = record;
 	return true;
 }
 

@@ -23,9 +23,21 @@ const struct ph_decision *check_decision(struct ph_arena *arena,
 /* What it did, for `posthousectl status`. */
 void check_delivery_status(struct ph_buf *items);
 
-/* bus_call to a check process; one that makes way is waited for. */
-int check_ask(uint32_t shard, uint16_t type, struct ph_slice record, int fd,
-    unsigned timeout_ms, struct ph_arena *arena,
-    struct bus_message *reply_out);
+/* What the checks are asked. */
+struct check_question {
+	uint16_t type;
+	const char *subject; /* id of the session or message; NULL: none */
+	struct ph_buf *record; /* F_CRASHED is added to it */
+	int fd; /* sent along, not closed; -1: none */
+	unsigned timeout_ms;
+};
+
+/* bus_call to a check process; one that makes way is waited for, and when one
+ * dies another is asked, without the module that died over this subject. */
+int check_ask(uint32_t shard, const struct check_question *question,
+    struct ph_arena *arena, struct bus_message *reply_out);
+/* MSG_CRASH, of the master; and when it links us to a process of the checks. */
+void check_ask_on_crash(struct bus_request *request);
+void check_ask_on_link(unsigned index);
 
 #endif

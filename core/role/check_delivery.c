@@ -32,6 +32,7 @@ struct subject {
 	struct ph_session *session;
 	struct ph_slice sender, header, content;
 	struct ph_slice origin;
+	struct ph_slice crashed;
 	const char *queue_name;
 	int64_t received_at;
 };
@@ -65,6 +66,8 @@ take_subject(struct bus_request *request, struct subject *subject)
 	char *name = ph_arena_alloc(request->arena, ID_TEXT_MAX);
 
 	subject->origin = record_get(record, F_ORIGIN);
+	if (record_get(record, F_CRASHED).p != NULL)
+		subject->crashed = record;
 	subject->queue_name = id_format(record_get_u64(record, F_QUEUE_ID, 0),
 	    name);
 	subject->sender = record_get(record, F_SENDER);
@@ -164,7 +167,7 @@ turn_main(void *arg)
 		.recipient = record_get(turn->record, F_ADDRESS),
 		.header = subject->header, .content = subject->content,
 		.recipient_count = 1,
-		.content_fd = -1,
+		.content_fd = -1, .crashed = subject->crashed,
 		.score_so_far = (int64_t)record_get_u64(subject->origin,
 		    F_SCORE, 0),
 		.delivery = take_delivery(subject, turn->record),

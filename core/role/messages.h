@@ -45,6 +45,10 @@ enum message_type {
 	 * they count their connections (client_counts.h); notify, before the
 	 * first MSG_LISTEN */
 	MSG_CLIENTS = 14,
+	/* edge, queue: F_INDEX F_MODULE? F_SUBJECT?: a process of the checks died, in
+	 * that module, over that session or message, if that is certain; notify,
+	 * before there is another process */
+	MSG_CRASH = 15,
 
 	/* --- any role to master --- */
 	/* F_ROLE F_INDEX: the link to that process is down; notify. When both
@@ -90,7 +94,7 @@ enum message_type {
 	 * F_TLS_SUBJECT? F_TLS_ISSUER? F_TLS_VERIFIED? F_USER?), the
 	 * envelope (F_TRANSACTION? F_SENDER? F_RECIPIENT? F_RECIPIENT_COUNT F_RECIPIENT_ALL*),
 	 * F_SCORE? so far,
-	 * F_HEADER? at data, fd of the content at message;
+	 * F_HEADER? at data, fd of the content at message, F_CRASHED*;
 	 * reply F_VERDICT F_CODE? F_ENHANCED? F_TEXT? F_MODULE? F_SCORE
 	 * F_ADD_HEADER* F_EDIT* F_ENVELOPE* (in the order of their
 	 * application), fd of another body at message, F_NOTE* F_TRACE* (nested: F_MODULE F_STAGE F_VERDICT F_TEXT?
@@ -283,6 +287,9 @@ enum field_tag {
 	F_KEYWORD,
 	F_REPLY,         /* r: F_ADDRESS F_CONTENT: a message of a check, the
 	                  * same */
+	F_SUBJECT,       /* id of a session or message as text */
+	F_CRASHED,       /* a section whose module died over this: its
+	                  * on_failure speaks for it */
 };
 
 #endif

@@ -8,6 +8,7 @@
 #include "role/role.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -19,6 +20,7 @@
 #include "log/log.h"
 #include "loop/fiber.h"
 #include "role/activity.h"
+#include "role/check.h"
 #include "role/confine.h"
 #include "role/generation.h"
 #include "role/memory.h"
@@ -36,7 +38,7 @@ static struct {
 	const struct role_ops *ops;
 	const char *dir;
 	uint64_t started_ms;
-	bool is_stopping;
+	bool is_stopping, has_link;
 	int exit_status;
 	bool has_given_up; /* the page tells of whom: no other note */
 	struct {
@@ -238,6 +240,8 @@ on_peer(struct bus_request *request)
 	uint64_t index = record_get_u64(record, F_INDEX, 0);
 	int fd = request->message.fds[0];
 
+	if (role == ROLE_CHECK)
+		check_ask_on_link((unsigned)index);
 	if (fd >= 0 && role < ROLES)
 		bus_link((enum role)role, (unsigned)index, fd);
 }
@@ -329,6 +333,12 @@ end_as(int status)
 	fiber_runtime_stop();
 }
 
+bool
+role_is_linked(void)
+{
+	return !self.has_link || fcntl(FD_MASTER, F_GETFD) >= 0;
+}
+
 void
 role_give_up(const char *module, const char *hook)
 {
@@ -353,14 +363,17 @@ on_context(void *context)
 
 	if (self.has_given_up)
 		return;
-	if (log != NULL && log->module == module && log->hook == hook)
-		return;
 	if (log == NULL && module == NULL)
 		return;
-	module = log != NULL ? log->module : NULL;
-	hook = log != NULL ? log->hook : NULL;
-	memory_note(module);
-	role_note(module, hook);
+	if (log == NULL || log->module != module || log->hook != hook) {
+		module = log != NULL ? log->module : NULL;
+		hook = log != NULL ? log->hook : NULL;
+		memory_note(module);
+		role_note(module, hook);
+	}
+	if (module != NULL)
+		role_note_subject(log->queue != NULL ? log->queue :
+		                                       log->session);
 }
 
 /* Which descriptors each message may carry: in the request, in the reply. */
@@ -392,7 +405,7 @@ serve_master(void)
 		{ MSG_STOP, on_stop }, { MSG_LOG_FD, on_log_fd },
 		{ MSG_STATUS, on_status },
 		{ MSG_MODULE_STATE, on_module_state },
-		{ MSG_RENEW, on_renew },
+		{ MSG_RENEW, on_renew }, { MSG_CRASH, check_ask_on_crash },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -449,6 +462,7 @@ role_main(const struct role_start *start)
 	fiber_on_context(on_context);
 	module_set_on_load(activity_note_load);
 	bus_link(ROLE_MASTER, 0, FD_MASTER);
+	self.has_link = true;
 	uv_timer_init(fiber_loop(), &heartbeat);
 	uv_timer_start(&heartbeat, on_heartbeat, 0, HEARTBEAT_MS);
 	uv_unref((uv_handle_t *)&heartbeat);

@@ -111,12 +111,17 @@ struct activity {
 	bool is_inside;  /* of the module; else it is the one that ran last */
 	char module[48];
 	char hook[24];
+	char subject[16]; /* id of the message or session it is about, or "" */
 	uint64_t heartbeat_ms; /* on ph_now_ms's clock */
 	struct tally tally[TALLIES];
 };
 struct activity *role_activity(void);
 /* Around each call into a module; module NULL: none. */
 void role_note(const char *module, const char *hook);
+/* After that: which session or message the call is about; NULL: none. */
+void role_note_subject(const char *subject);
+/* Whether the link to the master is open still, as long as there was one. */
+bool role_is_linked(void);
 /* End this process, which can't go on because of a module: another takes its
  * place. It is counted as a crash of the module. */
 void role_give_up(const char *module, const char *hook);

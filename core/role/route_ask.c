@@ -70,8 +70,8 @@ route_ask(struct ph_slice sender, const struct ph_slice *addresses,
 		record_put(&buf, F_SENDER, sender);
 	for (size_t i = 0; i < count; i++)
 		record_put(&buf, F_RECIPIENT, addresses[i]);
-	status = check_ask(BUS_ANY_SHARD, MSG_ROUTE, ph_buf_content(&buf), -1,
-	    ASK_MS, arena, &reply);
+	status = check_ask(BUS_ANY_SHARD, &(struct check_question){
+	    MSG_ROUTE, NULL, &buf, -1, ASK_MS }, arena, &reply);
 	return status != PH_OK ? status : take_reply(reply.record, count,
 	    arena, results_out, count_out);
 }

@@ -318,8 +318,8 @@ ask(struct ph_session *session, enum ph_stage stage, struct ph_mail *mail,
 	session->was_asked = true;
 	status = buf.full ? PH_TOO_BIG :
 	    check_ask(record_crc(0, session->id, strlen(session->id)),
-	        MSG_STAGE, ph_buf_content(&buf), fd, facts.budget_ms,
-	        arena, &reply);
+	        &(struct check_question){ MSG_STAGE, session->id, &buf, fd,
+	            facts.budget_ms }, arena, &reply);
 	if (fd >= 0)
 		mail_content_put(mail, fd);
 	if (status == PH_OK)
