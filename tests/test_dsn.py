@@ -260,6 +260,41 @@ class Notices(unittest.TestCase):
         self.assertGreater(len(lines), 10)
         self.assertTrue(all(len(line) > 900 for line in lines[-10:]))
 
+    def test_a_template_that_can_not_be_used_is_named(self):
+        box = self.box()
+        path = os.path.join(box.dir, "words")
+        for value, why in ((path, "No such file"), (box.dir, "Is a directory"),
+                           ("words", "absolute")):
+            box.snippet("words", f'queue: {{ bounce_template = "{value}"; }};')
+            done = box.posthouse("-t")
+            self.assertNotEqual(done.returncode, 0)
+            said = done.stdout + done.stderr
+            self.assertIn(why, said)
+            self.assertRegex(said, r"words\.conf:1: ")
+
+    def test_however_the_words_grow_the_report_is_one(self):
+        """Long lines, many variables, another charset, names alone."""
+        templates = (
+            ("utf-8", "From: Poststelle \u00fc\u00e4\u00f6 <x@$hostname>\n"
+             "Subject: " + "$hostname " * 60, "$sender " * 110 + "\u00fc\n"),
+            ("utf-8", "From: MAILER-DAEMON (Mail Delivery System)\nSubject: " +
+             "\u00fc" * 400, ("\u00fc" * 400 + " $sender$sender\n") * 9),
+            ("iso-8859-1", "Subject: gr\u00fc\u00df", "\u00fc $sender\n.\n--x\n"))
+        box = self.box()
+        path = os.path.join(box.dir, "words")
+        box.snippet("words", f'queue: {{ bounce_template = "{path}"; }};')
+        for n, (charset, header, text) in enumerate(templates, 1):
+            with open(path, "wb") as out:
+                out.write(("failure_template = <<END\nCharset: " + charset + "\n" +
+                           header + "\n\n" + text + "END\n").encode(charset))
+            box.ctl("reload")
+            self.send(box, "x@null.test")
+            top, words, status = self.report(box, n)
+            self.assertIn("<x@null.test>", words)
+            self.assertIn("\u00fc", words)
+            self.assertEqual(status[1]["Action"], "failed")
+        self.assertEqual(top["Subject"], "gr\u00fc\u00df")
+
     def test_a_report_is_never_reported_upon(self):
         box = self.box()
         with box.smtp() as client:

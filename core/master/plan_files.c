@@ -41,7 +41,7 @@ read_fd(int fd, struct ph_arena *arena, struct ph_slice *text_out)
 	if (fstat(fd, &st) != 0)
 		return errno;
 	if (!S_ISREG(st.st_mode))
-		return EINVAL;
+		return S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 	for (;;) {
 		ssize_t got = read(fd, p + n, PEM_LIMIT - n);
 

@@ -7,9 +7,12 @@
  */
 #include "queue/notice.h"
 
+#include <posthouse/mail.h>
+
 #include "mail/octet.h"
 
-enum { LINE_MAX_OCTETS = 900, TEXT_MAX = 8 << 10, CHARSET_MAX = 20 };
+enum { LINE_MAX_OCTETS = 900, TEXT_MAX = 8 << 10, CHARSET_MAX = 20,
+	FILLED_MAX = 4096 };
 
 const char notices_shipped[] =
     "failure_template = <<END\n"
@@ -118,7 +121,9 @@ notice_expand(struct ph_slice text,
 		struct ph_slice name;
 		enum notice_variable which;
 
-		if (text.p[i] == '\n') {
+		if (text.p[i] == '\r') {
+			; /* of a line end, in a file from elsewhere */
+		} else if (text.p[i] == '\n') {
 			ph_buf_str(buf, "\r\n");
 		} else if (text.p[i] != '$') {
 			ph_buf_char(buf, text.p[i]);
@@ -231,8 +236,47 @@ check_charset(struct reading *reading, struct ph_slice charset)
 	for (size_t i = 0; i < charset.n; i++)
 		if (!is_name(charset.p[i]) && charset.p[i] != '-')
 			return wrong(reading, "that is no charset");
+	if (ph_slice_eq_nocase(charset, PH_LIT("utf8")))
+		return wrong(reading, "that is no charset; it is called utf-8");
 	return charset.n == 0 || charset.n > CHARSET_MAX ?
 	    wrong(reading, "that is no charset") : PH_OK;
+}
+
+/* RFC 5322 s3.6.2: one mailbox, for the report is by one; in ASCII, for any host
+ * may have to take it. Postfix's has a name alone and a comment. */
+static int
+check_from(struct reading *reading, struct ph_slice value)
+{
+	static const char *const sample[NOTICE_VARIABLES] = { "host.example",
+		"id", "a@b.example", "date", "date", "1", "1" };
+	const struct ph_mailbox_addr *list;
+	struct ph_buf buf;
+	size_t count = 0;
+
+	ph_buf_init(&buf, reading->arena, FILLED_MAX);
+	notice_expand(value, sample, &buf);
+	if (!ph_address_list_strict(reading->arena, ph_buf_content(&buf), 2,
+	        &list, &count) || count != 1 || list[0].local.n == 0 ||
+	    list[0].domain.p == NULL)
+		return wrong(reading, "From needs one address, \"Name "
+		    "<name@$hostname>\"; a name with a comma or a dot stands "
+		    "in quotes");
+	return octet_any_high(list[0].local) || octet_any_high(list[0].domain) ?
+	    wrong(reading, "the address must be in ASCII; the name before it "
+	        "need not") : PH_OK;
+}
+
+static int
+check_value(struct reading *reading, struct ph_slice value,
+    const struct notice *notice, const struct ph_slice *to)
+{
+	int status;
+
+	if (to == &notice->charset)
+		return check_charset(reading, value);
+	status = check_variables(reading, value, true);
+	return status == PH_OK && to == &notice->from ?
+	    check_from(reading, value) : status;
 }
 
 static int
@@ -259,9 +303,7 @@ take_header(struct reading *reading, struct ph_slice line,
 			continue;
 		if (headers[i].to != NULL)
 			*headers[i].to = value;
-		return headers[i].to == &notice->charset ?
-		    check_charset(reading, value) :
-		    check_variables(reading, value, true);
+		return check_value(reading, value, notice, headers[i].to);
 	}
 	return wrong(reading, "unknown header; there are Charset, From and "
 	    "Subject");
@@ -364,13 +406,24 @@ take_file(struct reading *reading, struct notices *notices)
 	return status;
 }
 
+/* Some editors begin UTF-8 with a mark of it. */
+static struct ph_slice
+without_mark(struct ph_slice file)
+{
+	static const char mark[] = "\357\273\277";
+
+	if (file.n < 3 || memcmp(file.p, mark, 3) != 0)
+		return file;
+	return (struct ph_slice){ file.p + 3, file.n - 3 };
+}
+
 int
 notices_parse(struct ph_arena *arena, struct ph_slice file,
     struct notices *notices_out, unsigned *line_out, const char **why_out)
 {
 	struct reading shipped = { .arena = arena,
 		.rest = ph_slice_str(notices_shipped) };
-	struct reading reading = { .arena = arena, .rest = file };
+	struct reading reading = { .arena = arena, .rest = without_mark(file) };
 	struct notices notices;
 	int status;
 

@@ -71,6 +71,22 @@ START_TEST(takes_what_a_file_says_and_the_rest_as_shipped)
 }
 END_TEST
 
+START_TEST(takes_a_file_of_other_systems)
+{
+	static const char file[] = "\357\273\277# Notizen\r\n"
+	    "failure_template = <<E\r\nFrom: \"Post, \303\274ber <x>\" "
+	    "<post@${hostname}>\r\n\r\n\303\234 $queue_id\r\n\r\nb\r\nE\r\n";
+	struct notices notices;
+	unsigned line = 0;
+	const char *why = NULL;
+
+	ck_assert_msg(notices_parse(arena, ph_slice_str(file), &notices, &line,
+	                  &why) == PH_OK, "%u: %s", line, why);
+	ck_assert_str_eq(expanded(notices.kind[NOTICE_FAILURE].text),
+	    "\303\234 ID\r\n\r\nb\r\n");
+}
+END_TEST
+
 START_TEST(says_what_is_wrong_and_in_which_line)
 {
 #define HEAD "failure_template = <<E\nSubject: s\n\n"
@@ -93,6 +109,16 @@ START_TEST(says_what_is_wrong_and_in_which_line)
 		{ "delay_template = <<E\nCharset: us-ascii\n\n\303\274\nE\n",
 		    4, "charset" },
 		{ HEAD "E\n", 4, "no text" },
+		{ "delay_template = <<E\nCharset: utf8\n", 2, "called utf-8" },
+		{ "delay_template = <<E\nFrom: A, B <a@b.test>\n", 2, "comma" },
+		{ "delay_template = <<E\nFrom: A <a@b.test\n", 2, "one address" },
+		{ "delay_template = <<E\nFrom: A <>\n", 2, "one address" },
+		{ "delay_template = <<E\nFrom: a: b@c.test;\n", 2,
+		    "one address" },
+		{ "delay_template = <<E\nFrom: A <p\303\266st@$hostname>\n", 2,
+		    "in ASCII" },
+		{ "delay_template = <<E\nFrom: $sender\n", 2, "header" },
+		{ HEAD "text\nE\nE\n", 6, "NAME_template" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -137,6 +163,7 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, takes_what_a_file_says_and_the_rest_as_shipped);
+	tcase_add_test(tcase, takes_a_file_of_other_systems);
 	tcase_add_test(tcase, says_what_is_wrong_and_in_which_line);
 	tcase_add_test(tcase, ships_the_words_that_it_uses);
 	suite_add_tcase(suite, tcase);

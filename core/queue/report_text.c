@@ -165,6 +165,8 @@ put_template(const struct text *text, const struct notice *notice,
 	copy.of[NOTICE_SENDER] = sender.p;
 	ph_buf_init(&words, text->arena, TEMPLATE_MAX - TEMPLATE_MAX / 16);
 	notice_expand(notice->text, copy.of, &words);
+	while (words.full && words.n > 0 && words.p[words.n - 1] != '\n')
+		words.n--; /* variables made it too long: whole lines */
 	put_lines(ph_buf_content(&words), buf);
 	ph_buf_str(buf, "\r\n");
 }
