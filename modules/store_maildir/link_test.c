@@ -490,6 +490,43 @@ START_TEST(with_flags_it_is_one_file_as_well)
 }
 END_TEST
 
+START_TEST(with_the_whole_file_system_synced_it_is_one_file_as_well)
+{
+	prepare();
+	conf.sync = SYNC_FILESYSTEM;
+	run_apart(deliver_all);
+	ck_assert_uint_eq(same_inode(), USERS);
+	run_apart(one_in_each);
+}
+END_TEST
+
+/* As if the second partition were another's. */
+static void
+deliver_to_two_file_systems(void)
+{
+	ck_assert_uint_eq(store->partitions[1].link_group, 0);
+	store->partitions[1].link_group = 1;
+	deliver_all();
+}
+
+START_TEST(each_file_system_has_a_file)
+{
+	unsigned first, in_first = 0;
+
+	prepare();
+	run_apart(deliver_to_two_file_systems);
+	arena = ph_arena_create(NULL);
+	first = name_partition(user_name(0), 2);
+	for (unsigned i = 0; i < USERS; i++)
+		in_first += name_partition(user_name(i), 2) == first;
+	ph_arena_free(arena);
+	ck_assert_uint_lt(in_first, USERS);
+	ck_assert_uint_eq(same_inode(), in_first);
+	run_apart(one_in_each);
+	run_apart(none_says_for_whom);
+}
+END_TEST
+
 static void
 add(TCase *tc)
 {
@@ -505,6 +542,9 @@ add(TCase *tc)
 	    an_expunge_a_crash_broke_off_is_finished_whatever_others_did);
 	tcase_add_test(tc, a_copy_of_it_is_one_name_more);
 	tcase_add_test(tc, with_flags_it_is_one_file_as_well);
+	tcase_add_test(tc,
+	    with_the_whole_file_system_synced_it_is_one_file_as_well);
+	tcase_add_test(tc, each_file_system_has_a_file);
 }
 
 int

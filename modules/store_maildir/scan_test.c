@@ -2,6 +2,7 @@
 /* scan_test.c - what other programs, and power failures, do to the folders. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -235,6 +236,37 @@ START_TEST(a_file_that_somebody_restores_is_a_message)
 }
 END_TEST
 
+/* Its write is long ago, as the server was down; the queue repeats it now. */
+static void
+torn_before_the_start(void)
+{
+	static const char name[] = "new/1700000000.Q9R1.posthouse,S=4096";
+	struct ph_store_mailbox *box;
+	const struct timespec times[2] = { { .tv_sec = 1700000000 },
+		{ .tv_sec = 1700000000 } };
+	int fd;
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	fd = open(path_of(name), O_CREAT | O_WRONLY, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 4096), 0);
+	ck_assert_int_eq(futimens(fd, times), 0);
+	close(fd);
+	box = open_box(INBOX, false);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	/* nobody has repeated it by now: it was sent so */
+	box->box->partition->opened_at -= 7200;
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 2);
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_file_torn_before_the_start_is_no_message_for_an_hour)
+{
+	run(torn_before_the_start);
+}
+END_TEST
+
 /* Another head, another content: it is the same delivery. */
 static void
 repeat_with_more(void)
@@ -299,6 +331,8 @@ add_tests(TCase *tc)
 	    flags_told_to_a_client_survive_a_rename_that_was_lost);
 	tcase_add_test(tc, a_file_that_somebody_restores_is_a_message);
 	tcase_add_test(tc, a_delivery_repeated_with_another_size_is_there_once);
+	tcase_add_test(tc,
+	    a_file_torn_before_the_start_is_no_message_for_an_hour);
 }
 
 int
