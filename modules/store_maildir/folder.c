@@ -432,7 +432,7 @@ hot_folder_open(int partition_fd, const char *path, struct hot_folder **out)
 	ph_assert(folder->path != NULL);
 	folder->fd = fd;
 	folder->new_fd = new_fd;
-	if (fstat(fd, &folder->st) != 0) {
+	if (fstat(new_fd, &folder->new_st) != 0) {
 		int status = folder_status(errno);
 
 		hot_folder_free(folder);
@@ -453,15 +453,18 @@ folder_cache_drop(struct folder_cache *cache, struct hot_folder *folder)
 		}
 }
 
-/* Another may be in its place by now. */
+/* Another may be in its place by now, or only its new/ be another. */
 static bool
 is_still_there(const struct hot_folder *folder, int partition_fd)
 {
+	char path[PATH_OCTETS_MAX];
 	struct stat st;
+	int n = snprintf(path, sizeof(path), "%s/new", folder->path);
 
-	return fstatat(partition_fd, folder->path, &st,
-	        AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_ino == folder->st.st_ino && st.st_dev == folder->st.st_dev;
+	return n < (int)sizeof(path) &&
+	    fstatat(partition_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == folder->new_st.st_ino &&
+	    st.st_dev == folder->new_st.st_dev;
 }
 
 static struct hot_folder *

@@ -78,7 +78,7 @@ int folder_read(int folder_fd, const char *path, struct ph_arena *arena,
 struct hot_folder {
 	char *path;
 	int fd, new_fd;
-	struct stat st; /* of fd, when it was opened */
+	struct stat new_st; /* of new_fd, when it was opened */
 	uint64_t used;  /* the batch that last used it */
 	bool touched;   /* a file was put into new/ in this batch */
 	bool cur_touched;

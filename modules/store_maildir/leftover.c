@@ -35,40 +35,80 @@ is_unfinished_expunge(const struct leftover_place *place,
 	    (st->st_nlink > 1 && place->is_first);
 }
 
-/* One that is repeated: now, or before a crash that it did not outlive. One with
- * flags is delivered into cur/. */
+/* That of a delivery under way is there, too. One with flags is in cur/. */
+static bool
+is_underway(const struct leftover_place *place, struct ph_slice file)
+{
+	struct ph_slice key = { file.p, file_key_n(file) };
+
+	return delivery_is_underway(place->partition, place->path, key);
+}
+
+static bool
+was_there_at_start(const struct leftover_place *place, const struct stat *st)
+{
+	return st->st_ctim.tv_sec <= place->partition->opened_at ||
+	    (st->st_nlink > 1 && place->is_first);
+}
+
+/* One that is repeated: now, or before a crash that it did not outlive. */
 static bool
 may_be_delivery(const struct leftover_place *place, struct ph_slice file,
     const struct stat *st)
 {
-	struct partition *partition = place->partition;
-	struct ph_slice key = { file.p, file_key_n(file) };
+	if (!file_is_delivery(file))
+		return false;
+	return is_underway(place, file) ||
+	    ((st->st_ctim.tv_sec <= place->partition->opened_at ||
+	        st->st_nlink > 1) &&
+	        was_opened_within(place->partition, DELIVERY_S));
+}
 
-	return file_is_delivery(file) &&
-	    (delivery_is_underway(partition, place->path, key) ||
-	        ((st->st_ctim.tv_sec <= partition->opened_at ||
-	            st->st_nlink > 1) &&
-	            was_opened_within(partition, DELIVERY_S)));
+static bool
+stat_regular(const struct leftover_place *place, struct ph_slice file,
+    bool in_new, struct stat *st_out)
+{
+	char path[FOLDER_PATH_MAX];
+
+	return fstatat(place->fd, folder_path(path, folder_sub(in_new), file),
+	    st_out, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st_out->st_mode);
+}
+
+static void
+remove_file(const struct leftover_place *place, struct ph_slice file,
+    bool in_new)
+{
+	char path[FOLDER_PATH_MAX];
+
+	unlinkat(place->fd, folder_path(path, folder_sub(in_new), file), 0);
 }
 
 enum leftover
 leftover_of(const struct leftover_place *place, struct ph_slice file,
     bool in_new, const struct index_name *name)
 {
-	char path[FOLDER_PATH_MAX];
 	struct stat st;
 
-	folder_path(path, folder_sub(in_new), file);
-	if (fstatat(place->fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-	    !S_ISREG(st.st_mode))
+	if (!stat_regular(place, file, in_new, &st))
 		return LEFTOVER_NOT;
 	if (name->state == INDEX_NAME_EXPUNGED &&
 	    is_unfinished_expunge(place, name, &st)) {
-		unlinkat(place->fd, path, 0);
+		remove_file(place, file, in_new);
 		return LEFTOVER_OF_EXPUNGE;
 	}
 	return may_be_delivery(place, file, &st) ? LEFTOVER_OF_DELIVERY :
 	                                           LEFTOVER_NOT;
+}
+
+void
+leftover_remove_double(const struct leftover_place *place,
+    struct ph_slice file, bool in_new)
+{
+	struct stat st;
+
+	if (file_is_delivery(file) && stat_regular(place, file, in_new, &st) &&
+	    (was_there_at_start(place, &st) || is_underway(place, file)))
+		remove_file(place, file, in_new);
 }
 
 bool

@@ -26,6 +26,13 @@ enum leftover {
 enum leftover leftover_of(const struct leftover_place *place,
     struct ph_slice file, bool in_new, const struct index_name *name);
 
+/* A file without a row whose key has one, by another base. A delivery that is
+ * repeated may be of another size, if its head or its content changed, and a
+ * crash has then left both files: the one with the row stays. What may be
+ * another program's new version of the message is not touched. */
+void leftover_remove_double(const struct leftover_place *place,
+    struct ph_slice file, bool in_new);
+
 /*
  * A file of ours that is not as long as its name says, or has a hole, was torn
  * by a power failure: the queue still has the message and will write it again,

@@ -286,21 +286,6 @@ take_missing(struct compare *c)
 
 /* --- files without a row --- */
 
-/* A file without a row whose key has one. A delivery that is repeated may be of
- * another size, if its head or its content changed, and a crash has then left
- * both files: the one with the row stays. */
-static void
-remove_double(struct compare *c, const struct disk_file *file,
-    const struct index_message *message)
-{
-	char path[FOLDER_PATH_MAX];
-
-	if (file_is_delivery(file->file) &&
-	    !ph_slice_eq(disk_base(file), index_message_base(message)))
-		unlinkat(c->fd, folder_path(path, folder_sub(file->in_new),
-		    file->file), 0);
-}
-
 static int
 take_unknown(struct compare *c, const struct disk_file *file)
 {
@@ -317,7 +302,10 @@ take_unknown(struct compare *c, const struct disk_file *file)
 	if (status == PH_OK && name.state == INDEX_NAME_LIVE &&
 	    mail_index_message_get(mi, c->change->row.id, name.uid,
 	        c->scan->arena, &message) == PH_OK) {
-		remove_double(c, file, &message);
+		if (!ph_slice_eq(disk_base(file),
+		        index_message_base(&message)))
+			leftover_remove_double(&c->place, file->file,
+			    file->in_new);
 		return PH_OK;
 	}
 	if (status == PH_OK && (name.state == INDEX_NAME_EXPUNGED ||

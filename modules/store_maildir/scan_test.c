@@ -294,6 +294,37 @@ deliver_first(void)
 	ck_assert_int_eq(deliver(1), PH_OK);
 }
 
+/* It writes a new version first, and removes the old one then. */
+static void
+rewrite_by_another(void)
+{
+	struct ph_store_mailbox *box;
+	char old[1100], name[1100];
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	box = open_box(INBOX, false);
+	ck_assert_int_eq(ph_sleep_ms(1100), PH_OK); /* not as if from before */
+	strcpy(old, path_of(file_in("new", 0)));
+	snprintf(name, sizeof(name), "%.*s14:2,S",
+	    (int)(strstr(file_in("new", 0), ",S=") + 3 - file_in("new", 0)),
+	    file_in("new", 0));
+	memcpy(name, "cur", 3);
+	write_file(name, "Subject: two\r\n");
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert_int_eq(unlink(old), 0);
+	ck_assert_int_eq(maildir_refresh(box), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert(has(content_of(box, 2), "two"));
+	maildir_mailbox_close(box);
+}
+
+START_TEST(a_new_version_that_another_program_writes_is_not_removed)
+{
+	run(rewrite_by_another);
+}
+END_TEST
+
 static void
 look(void)
 {
@@ -331,6 +362,8 @@ add_tests(TCase *tc)
 	    flags_told_to_a_client_survive_a_rename_that_was_lost);
 	tcase_add_test(tc, a_file_that_somebody_restores_is_a_message);
 	tcase_add_test(tc, a_delivery_repeated_with_another_size_is_there_once);
+	tcase_add_test(tc,
+	    a_new_version_that_another_program_writes_is_not_removed);
 	tcase_add_test(tc,
 	    a_file_torn_before_the_start_is_no_message_for_an_hour);
 }
