@@ -121,10 +121,23 @@ class Tls(unittest.TestCase):
     def test_a_broken_file_changes_nothing(self):
         with open(self.dir + "/wild.pem", "w") as out:
             out.write("-----BEGIN CERTIFICATE-----\nbroken\n")
-        os.kill(int(self.box.env["PH_PID"]), signal.SIGHUP)
-        until(lambda: "tls_not_loaded" in self.box.log(), "a word about the file")
-        until(lambda: self.served("a.wild.test") == self.default(), "the default")
+        done = self.box.ctl("reload", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/wild.pem: the certificate can't be used: ", done.stderr)
+        self.assertEqual(self.served("a.wild.test"), self.wild)
         self.assertEqual(self.served("other.test"), self.other)
+
+    def test_a_key_of_another_certificate_is_refused_and_the_old_pair_stays(self):
+        before = self.default()
+        shutil.copy(self.box.dir + "/tls/ca.key", self.dir + "/foreign.key")
+        self.box.snippet("96-pair", f'tls: {{ key = "{self.dir}/foreign.key"; }};')
+        self.addCleanup(self.box.snippet, "96-pair", "")
+        for done in (self.box.ctl("reload", check=False), self.box.posthouse("-t")):
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("foreign.key: the key can't be used with the certificate",
+                          done.stdout + done.stderr)
+            self.assertRegex(done.stdout + done.stderr, r"96-pair\.conf:1: ")
+        self.assertEqual(self.served(None), before)
 
     def test_sessions_are_resumed_in_any_process(self):
         for version in ("-tls1_2", "-tls1_3"):

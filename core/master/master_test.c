@@ -224,12 +224,14 @@ START_TEST(an_unreadable_certificate_is_an_error_at_its_setting)
 	plan->core.tls.certificate = "/nonexistent/cert.pem";
 	plan->core.tls.key = path; /* no PEM text */
 	plan->core.tls.more_certificates = (const char *[]){ dir, NULL };
+	plan->core.tls.ca_file = path;
 	ck_assert_int_eq(plan_read_tls(arena, plan->conf, &plan->core, &tls,
 	                     &errors), PH_INVALID);
-	ck_assert_uint_eq(errors.count, 3);
-	ck_assert_ptr_nonnull(strstr(errors.error[0].text,
+	ck_assert_uint_eq(errors.count, 4);
+	ck_assert_ptr_nonnull(strstr(errors.error[0].text, path));
+	ck_assert_ptr_nonnull(strstr(errors.error[1].text,
 	    "/nonexistent/cert.pem"));
-	ck_assert_ptr_nonnull(strstr(errors.error[1].text, "no PEM text"));
+	ck_assert_ptr_nonnull(strstr(errors.error[2].text, "no PEM text"));
 }
 END_TEST
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "net/stream.h"
 #include "queue/notice.h"
 #include "role/messages.h"
 
@@ -78,8 +79,18 @@ struct reading {
 	struct ph_arena *arena;
 	const struct conf *conf;
 	struct conf_errors *errors;
+	struct tls_server *server; /* tries what was read; NULL: there is none */
 	int status;
 };
+
+static void
+wrong(struct reading *reading, const char *setting, const char *path,
+    const char *why)
+{
+	plan_error_at(reading->errors, reading->conf, "tls", setting,
+	    ph_arena_printf(reading->errors->arena, "%s: %s", path, why));
+	reading->status = PH_INVALID;
+}
 
 static struct ph_slice
 read_setting(struct reading *reading, const char *setting, const char *path)
@@ -101,6 +112,7 @@ static void
 read_more(struct reading *reading, const struct core_conf *core,
     struct plan_tls *tls)
 {
+	struct ph_err err = { 0 };
 	struct ph_slice pem;
 	struct ph_buf buf;
 
@@ -108,12 +120,21 @@ read_more(struct reading *reading, const struct core_conf *core,
 	for (const char *const *at = core->tls.more_certificates; *at != NULL;
 	     at++) {
 		pem = read_setting(reading, "more_certificates", *at);
+		if (pem.n > 0 && reading->server != NULL &&
+		    tls_server_add(reading->server, pem, &err) != PH_OK)
+			wrong(reading, "more_certificates", *at, err.text);
 		record_put(&buf, F_CERT_MORE, pem);
 		ph_wipe((char *)(uintptr_t)pem.p, pem.n);
 	}
-	if (core->tls.client_ca_file[0] != '\0')
-		record_put(&buf, F_CLIENT_CA, read_setting(reading,
-		    "client_ca_file", core->tls.client_ca_file));
+	if (core->tls.client_ca_file[0] != '\0') {
+		pem = read_setting(reading, "client_ca_file",
+		    core->tls.client_ca_file);
+		if (pem.n > 0 && reading->server != NULL &&
+		    tls_server_trust(reading->server, pem, &err) != PH_OK)
+			wrong(reading, "client_ca_file",
+			    core->tls.client_ca_file, err.text);
+		record_put(&buf, F_CLIENT_CA, pem);
+	}
 	if (buf.full) {
 		plan_error_at(reading->errors, reading->conf, "tls",
 		    "more_certificates",
@@ -123,20 +144,54 @@ read_more(struct reading *reading, const struct core_conf *core,
 	tls->more = ph_buf_content(&buf);
 }
 
+/* As edge will: what it can't use must not take the place of what it has. */
+static void
+try(struct reading *reading, const struct core_conf *core,
+    const struct plan_tls *tls)
+{
+	struct ph_err err = { 0 };
+
+	reading->server = tls_server_create(tls->certificate, tls->key, &err);
+	if (reading->server != NULL)
+		return;
+	if (strncmp(err.text, "the key", strlen("the key")) == 0)
+		wrong(reading, "key", core->tls.key, err.text);
+	else
+		wrong(reading, "certificate", core->tls.certificate, err.text);
+}
+
+/* It is relay that opens it, when it starts. */
+static void
+try_ca_file(struct reading *reading, const char *path)
+{
+	struct ph_err err = { 0 };
+
+	if (path[0] != '\0' && tls_client_init(path, &err) != PH_OK) {
+		plan_error_at(reading->errors, reading->conf, "tls",
+		    "ca_file", err.text);
+		reading->status = PH_INVALID;
+	}
+	tls_client_fini();
+}
+
 int
 plan_read_tls(struct ph_arena *arena, const struct conf *conf,
     const struct core_conf *core, struct plan_tls *tls_out,
     struct conf_errors *errors)
 {
-	struct reading reading = { arena, conf, errors, PH_OK };
+	struct reading reading = { arena, conf, errors, NULL, PH_OK };
 
 	tls_out->certificate = tls_out->key = tls_out->more = PH_LIT("");
+	try_ca_file(&reading, core->tls.ca_file);
 	if (core->tls.certificate[0] == '\0')
-		return PH_OK;
+		return reading.status;
 	tls_out->certificate = read_setting(&reading, "certificate",
 	    core->tls.certificate);
 	tls_out->key = read_setting(&reading, "key", core->tls.key);
+	if (reading.status == PH_OK)
+		try(&reading, core, tls_out);
 	read_more(&reading, core, tls_out);
+	tls_server_free(reading.server);
 	return reading.status;
 }
 
