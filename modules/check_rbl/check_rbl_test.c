@@ -39,9 +39,11 @@ START_TEST(reads_lists_and_says_what_is_wrong)
 		{ "a.test codes=", false },
 		{ "a.test codes=127.0.0.9-127.0.0.2", false },
 		{ "a.test codes=::1", false },
+		{ "a.test codes=1.2.3.4", false },
+		{ "a.test codes=128.0.0.0/1", false },
 		{ "a.test codes=127.0.0.2,,127.0.0.3", false },
-		{ "a.test codes=1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1,"
-		  "1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1", false },
+		{ "a.test codes=127.0.0.2,127.0.0.2,127.0.0.2,127.0.0.2,127.0.0.2,"
+		  "127.0.0.2,127.0.0.2,127.0.0.2,127.0.0.2", false },
 		{ "a.test v5", false },
 		{ "a..test", false },
 	};

@@ -4,7 +4,7 @@
 
 #include <posthouse/mail.h>
 
-static const uint32_t LOCALHOST = 0x7f000001;
+static const uint32_t LOCALHOST = 0x7f000001, LOOPBACK_NET = 127;
 static const char *const action_words[] = { "weigh", "tag", "defer", "reject",
 	"accept" };
 
@@ -50,6 +50,9 @@ parse_codes(struct ph_slice text, struct rbl_list *list)
 		        &list->codes[n].high))
 			return "a code is neither an IPv4 address, a network "
 			       "nor a range";
+		if (list->codes[n].low >> 24 > LOOPBACK_NET ||
+		    list->codes[n].high >> 24 < LOOPBACK_NET)
+			return "a code that is not in 127.0.0.0/8 never counts";
 		list->code_count++;
 	}
 	return NULL;
