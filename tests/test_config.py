@@ -185,6 +185,23 @@ policy: { when: {
         self.refused('check_access: { deny = [ "192.0.2.1/24" ]; };',
                      (1, 'deny: "192.0.2.1/24" is no network'))
 
+    def test_mistakes_that_only_the_module_knows(self):
+        """Told where the setting stands, though its section began elsewhere."""
+        self.box.snippet("40-check_rbl", "check_rbl: { timeout = \"2s\"; };")
+        self.box.snippet("40-check_rate", "check_rate: { };")
+        for name in ("check_rbl", "check_rate"):
+            self.addCleanup(os.unlink, os.path.join(
+                self.box.dir, "conf.d", f"40-{name}.conf"))
+        self.refused("""check_rbl: {
+  score = 2;
+  lists = [ "a.test", "a.test wait=4" ];
+};
+check_rate: {
+  limits = [ "messages per client 1/1h" ];
+  v6_bits = 63;
+};""", (3, '"a.test wait=4": after the zone come'),
+                     (7, "v6_bits must be a multiple of 8"))
+
     def test_a_socket_that_is_none(self):
         self.refused('\npop3: { listen = [ "localhost:110" ]; };',
                      (2, 'listen: "localhost:110" is not ADDRESS:PORT'))

@@ -200,6 +200,76 @@ check_common(struct loading *l, const struct module_instance *instance)
 	}
 }
 
+/* --- what a module itself says of its options --- */
+
+static bool
+is_quoted(const char *text, const char *value)
+{
+	size_t n = strlen(value);
+
+	for (const char *at = text; n > 0 && (at = strstr(at, value)) != NULL;
+	     at++)
+		if (at > text && at[-1] == '"' && at[n] == '"')
+			return true;
+	return false;
+}
+
+static bool
+quotes(const char *text, const struct conf_setting *setting)
+{
+	if (setting->type == CONF_TEXT)
+		return is_quoted(text, setting->text);
+	if (setting->type == CONF_LIST)
+		for (const char *const *at = setting->list; *at != NULL; at++)
+			if (is_quoted(text, *at))
+				return true;
+	return false;
+}
+
+static bool
+is_of_name(char c)
+{
+	return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool
+names(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *at = text; (at = strstr(at, name)) != NULL; at++)
+		if ((at == text || !is_of_name(at[-1])) && !is_of_name(at[n]))
+			return true;
+	return false;
+}
+
+/* The setting of which the text tells, of a section that several files may
+ * share: whose value it quotes, or else whose name stands in it; NULL. */
+static const struct conf_setting *
+setting_told(const struct conf_section *section, const char *text)
+{
+	const struct conf_setting *named = NULL;
+
+	for (const struct conf_setting *at = section->settings; at != NULL;
+	     at = at->next) {
+		if (quotes(text, at))
+			return at;
+		if (named == NULL && names(text, at->name))
+			named = at;
+	}
+	return named;
+}
+
+static void
+add_own_error(struct loading *l, const struct conf_section *section,
+    const char *text)
+{
+	const struct conf_setting *at = setting_told(section, text);
+
+	conf_error_add(l->errors, at != NULL ? at->file : section->file,
+	    at != NULL ? at->line : section->line, "%s", text);
+}
+
 /* The module's own struct, filled and looked at by itself. */
 static const void *
 fill_own(struct loading *l, const struct ph_module *module,
@@ -215,8 +285,7 @@ fill_own(struct loading *l, const struct ph_module *module,
 		    module_common_options, values, l->errors);
 	if (l->errors->count == before && module->check_conf != NULL &&
 	    module->check_conf(values, &err) != PH_OK)
-		conf_error_add(l->errors, section->file, section->line, "%s",
-		    err.text);
+		add_own_error(l, section, err.text);
 	return values;
 }
 
