@@ -165,6 +165,19 @@ class Harness(unittest.TestCase):
         self.assert_found(f"if ({ASK}->result != PH_DNS_OK) abort(); {GOOD}",
                           "canceled at wait 1 of line 4: the module crashed")
 
+    def test_finds_what_leaks_only_when_cut_short(self):
+        self.assert_found(
+            f"volatile char *p = malloc(5000); p[0] = 1; "
+            f"if ({ASK}->result != PH_DNS_OK) return PH_NEXT; "
+            f"free((void *)p); {GOOD}",
+            r"S:4: leak: canceled at wait 1 of line 4, each round of the "
+            r"session leaves 5\d\d\d octets")
+        self.assert_found(
+            f"if ({ASK}->result == PH_DNS_NO_ANSWER && "
+            f'!ph_kv_put(ph_slice_str("k"), ph_slice_str("v"), 1000)) '
+            f'open("/dev/null", O_RDONLY); {GOOD}',
+            "leak: DNS fails, the session leaves descriptors open")
+
     def test_finds_a_hook_that_never_returns(self):
         self.assert_found(f"while (ph_sleep_ms(5) != PH_OK) ; {GOOD}",
                           "canceled at wait 1 .*neither waits nor returns")

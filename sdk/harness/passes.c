@@ -110,11 +110,13 @@ pass_cancel(struct passes *passes)
 		     cancels < CANCELS_MAX && is_good; at++, cancels++) {
 			run->cancel_line = line;
 			run->cancel_at = at;
-			is_good = pass_run(passes, ph_arena_printf(run->arena,
-			    "canceled at wait %u of line %u", at, line));
+			run->what = ph_arena_printf(run->arena,
+			    "canceled at wait %u of line %u", at, line);
+			is_good = pass_run(passes, run->what);
 		}
 	}
 	run->cancel_line = run->cancel_at = 0;
+	run->what = NULL;
 }
 
 static void
@@ -136,18 +138,21 @@ pass_all(struct passes *passes)
 	if (!pass_run(passes, "as written"))
 		return; /* the rest would only repeat it */
 	run->is_plain = run->is_told = false;
-	run->rounds = ROUNDS;
-	if (!is_skipped(run, "leak"))
-		pass_run(passes, "again and again");
-	run->rounds = 1;
+	if (!is_skipped(run, "leak")) {
+		run->rounds = ROUNDS; /* what is cut short may leak, too */
+		if (!pass_run(passes, "again and again"))
+			run->rounds = 1; /* told once is enough */
+	}
 	if (!is_skipped(run, "cancel"))
 		pass_cancel(passes);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		run->fault = faults[i].fault;
+		run->what = faults[i].what;
 		if (!is_skipped(run, faults[i].name))
 			pass_run(passes, faults[i].what);
 	}
 	run->fault = HARNESS_SOUND;
+	run->what = NULL;
 	run->is_told = is_told;
 }
 

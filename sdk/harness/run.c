@@ -18,12 +18,14 @@
 #include "loop/fiber.h"
 #include "net/tls_peer.h"
 #include "role/generation.h"
+#include "role/kept.h"
 
 enum {
 	CONTENT_MAX = 8 << 20,
 	PORT_CLIENT = 34567,
 	PORT_LOCAL = 25,
 	ROUNDS_WARM = 3, /* before leaks count */
+	KEPT_END_MS = 1000,
 	FILE_SEEN_MS = 1000, /* files are looked at once a second */
 };
 
@@ -583,6 +585,7 @@ run_once(struct run *run)
 {
 	const struct script_command *at = run->script->first;
 
+	kept_end_all(KEPT_END_MS); /* those of the round before */
 	run->fakes->reset(run->fault);
 	forget_files(run);
 	for (; at != NULL; at = at->next) {
@@ -623,15 +626,36 @@ open_files(void)
 	return count;
 }
 
+static void
+tell_leaks(struct run *run, size_t octets, bool of_files, bool of_fibers)
+{
+	const char *what = run->what != NULL ? run->what : "";
+	const char *comma = run->what != NULL ? ", " : "";
+	unsigned line = run->cancel_line != 0 ? run->cancel_line :
+	                                        run->script->last_line;
+
+	if (octets > 0)
+		run_fail(run, line, "leak: %s%seach round of the session "
+		    "leaves %zu octets of memory", what, comma, octets);
+	if (of_files)
+		run_fail(run, line, "leak: %s%sthe session leaves "
+		    "descriptors open", what, comma);
+	if (of_fibers)
+		run_fail(run, line, "leak: %s%sthe session leaves fibers "
+		    "running", what, comma);
+}
+
 /* What a session leaves behind in every round is a leak; what it keeps once
  * (a table, a buffer) is not. */
 static void
 run_rounds(struct run *run)
 {
 	size_t leak = SIZE_MAX, files = 0, fibers = 0;
+	unsigned failures = run->progress->failures;
 	struct ph_arena *own = run->arena;
 
-	for (unsigned round = 0; round < run->rounds; round++) {
+	for (unsigned round = 0; round < run->rounds &&
+	     run->progress->failures == failures; round++) {
 		size_t before = heap_octets(), after;
 
 		run->arena = ph_arena_create(NULL);
@@ -648,18 +672,9 @@ run_rounds(struct run *run)
 			leak = after - before;
 		}
 	}
-	if (run->rounds <= ROUNDS_WARM)
+	if (run->rounds <= ROUNDS_WARM || run->progress->failures != failures)
 		return;
-	if (leak > 0)
-		run_fail(run, run->script->last_line,
-		    "leak: each round of the session leaves %zu octets of "
-		    "memory", leak);
-	if (open_files() > files)
-		run_fail(run, run->script->last_line,
-		    "leak: the session leaves descriptors open");
-	if (fiber_count() > fibers)
-		run_fail(run, run->script->last_line,
-		    "leak: the session leaves fibers running");
+	tell_leaks(run, leak, open_files() > files, fiber_count() > fibers);
 }
 
 static void

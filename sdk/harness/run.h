@@ -50,6 +50,7 @@ struct run {
 	const char *module_path, *section, *dir;
 	struct run_progress *progress;
 	enum harness_fault fault;
+	const char *what;     /* the fault or the cancel in words; NULL: none */
 	bool is_plain;        /* expectations are judged */
 	bool is_told;         /* -v */
 	unsigned rounds;      /* how often the session is run; leaks are sought
