@@ -280,93 +280,87 @@ repeat_in_parts(void)
 	deliver_but_first();
 }
 
-START_TEST(a_crash_at_any_step_doubles_and_loses_nothing)
+/* Each time anew: a delivery is ended at one step more, until it has no more. */
+static void
+crash_at_each_step(const char *crashed_before_at, void (*then)(int step))
 {
+	bool crashed = true;
 	int step;
 
-	for (step = 1; step < STEPS_MAX; step++) {
-		bool crashed;
-
+	for (step = 1; crashed; step++) {
+		ck_assert_int_lt(step, STEPS_MAX);
 		teardown();
 		setup();
 		prepare();
+		if (crashed_before_at != NULL)
+			ck_assert(run_crashing_at(deliver_all,
+			    crashed_before_at));
 		crashed = run_crashing(deliver_all, step);
-		run_apart(step % 2 != 0 ? deliver_all : repeat_in_parts);
-		run_apart(one_in_each);
-		run_apart(one_in_each); /* also after another scan */
-		no_file_more();
-		if (!crashed)
-			break;
+		then(step);
 	}
 	ck_assert_int_gt(step, 10);
-	ck_assert_int_lt(step, STEPS_MAX);
+}
+
+static void
+repeat_and_look(int step)
+{
+	run_apart(step % 2 != 0 ? deliver_all : repeat_in_parts);
+	run_apart(one_in_each);
+	run_apart(one_in_each); /* also after another scan */
+	no_file_more();
+}
+
+START_TEST(a_crash_at_any_step_doubles_and_loses_nothing)
+{
+	crash_at_each_step(NULL, repeat_and_look);
 }
 END_TEST
 
 /* A look in between gives files of the first try their rows. */
 static void
-look(void)
+look_repeat_in_parts(void)
 {
 	for (unsigned i = 0; i < USERS; i++)
 		maildir_mailbox_close(inbox_of(i));
-}
-
-static void
-look_repeat_in_parts(void)
-{
-	look();
 	repeat_in_parts();
 	one_in_each();
 }
 
+static void
+look_first_and_repeat(int step)
+{
+	(void)step;
+	run_apart(look_repeat_in_parts);
+	run_apart(one_in_each);
+	no_file_more();
+}
+
 START_TEST(a_file_of_another_size_that_a_crash_left_is_no_second_message)
 {
-	int step;
-
-	for (step = 1; step < STEPS_MAX; step++) {
-		bool crashed;
-
-		teardown();
-		setup();
-		prepare();
-		crashed = run_crashing(deliver_all, step);
-		run_apart(look_repeat_in_parts);
-		run_apart(one_in_each);
-		no_file_more();
-		if (!crashed)
-			break;
-	}
-	ck_assert_int_lt(step, STEPS_MAX);
+	crash_at_each_step(NULL, look_first_and_repeat);
 }
 END_TEST
+
+/* What is in tmp/ is others' file: never write into it. */
+static void
+repeat_with_copies(int step)
+{
+	(void)step;
+	refuse_from = 2;
+	refuse_with = EMLINK;
+	last_first = true;
+	at_step = end_when_one_is_cut;
+	run_apart(deliver_all);
+	at_step = NULL;
+	last_first = false;
+	refuse_with = 0;
+	run_apart(one_in_each);
+}
 
 /* The names are there, the rows are not: it is repeated, and that fails, too. */
 START_TEST(a_crash_while_it_is_repeated_harms_nobody)
 {
-	int step;
-
-	for (step = 1; step < STEPS_MAX; step++) {
-		bool crashed;
-
-		teardown();
-		setup();
-		prepare();
-		ck_assert(run_crashing_at(deliver_all, "files-synced"));
-		crashed = run_crashing(deliver_all, step);
-		/* what is in tmp/ is others' file: never write into it */
-		refuse_from = 2;
-		refuse_with = EMLINK;
-		last_first = true;
-		at_step = end_when_one_is_cut;
-		run_apart(deliver_all);
-		at_step = NULL;
-		last_first = false;
-		refuse_with = 0;
-		run_apart(one_in_each);
-		if (!crashed)
-			break;
-	}
-	ck_assert_int_lt(step, STEPS_MAX);
+	crash_at_each_step("files-synced", repeat_with_copies);
 	ck_assert(run_crashing_at(deliver_all, "link-in-tmp"));
 }
 END_TEST
