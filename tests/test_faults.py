@@ -330,9 +330,23 @@ class Faults(Faulty, unittest.TestCase):
         self.assertRegex(box.log(), r'role_died role=check .*status=75 '
                          r'reason="made way" module=check_fault hook=memory')
 
-    def storm_until_full(self, box):
+    def test_leak_of_descriptors(self):
+        """Before there is none left to answer with."""
+        box = self.faulty("for (int i = 0; i < 3000; i++) "
+                          'open("/dev/null", O_RDONLY);', stage="MAIL",
+                          options='on_failure = "next";',
+                          conf=LIMITS + "crash_limit = 1000;")
+        self.storm(box, guilty=(250,))
+        self.storm_until_full(box, "descriptors_over")
+        self.assertRegex(box.log(), r"descriptors_over module=check_fault "
+                         r"open=\d+")
+        self.assertRegex(box.log(), r'role_died role=check .*status=75 '
+                         r'reason="made way" module=check_fault '
+                         r"hook=descriptors")
+
+    def storm_until_full(self, box, event="memory_over"):
         for _ in range(20):
-            if "memory_over" in box.log():
+            if event in box.log():
                 break
             sessions = [Session(box, n + GUILTY) for n in range(SESSIONS)]
             asyncio.run(run_all(sessions))

@@ -17,6 +17,7 @@
 #include "net/dns.h"
 #include "pipeline/pipeline.h"
 #include "role/check.h"
+#include "role/descriptors.h"
 #include "role/kept.h"
 #include "role/memory.h"
 #include "role/route.h"
@@ -89,6 +90,18 @@ look_at_memory(void)
 	make_way(module, "memory");
 }
 
+static void
+look_at_descriptors(void)
+{
+	const char *module;
+
+	if (check.is_leaving || !descriptors_are_over(&module))
+		return;
+	ph_log(PH_ERROR, "descriptors_over", ph_f_str("module", module),
+	    ph_f_int("open", descriptors_seen()));
+	make_way(module, "descriptors");
+}
+
 /* A hook that waits for a thread can't be cut short, and a thread that is stuck
  * is lost: some of them, and no work is done any more. */
 static void
@@ -130,6 +143,7 @@ on_look(uv_timer_t *timer)
 {
 	(void)timer;
 	look_at_memory();
+	look_at_descriptors();
 	fiber_each_work(look_at_work, NULL);
 }
 

@@ -21,6 +21,7 @@
 #include "loop/fiber.h"
 #include "role/activity.h"
 #include "role/check.h"
+#include "role/descriptors.h"
 #include "role/confine.h"
 #include "role/generation.h"
 #include "role/memory.h"
@@ -369,6 +370,7 @@ on_context(void *context)
 		module = log != NULL ? log->module : NULL;
 		hook = log != NULL ? log->hook : NULL;
 		memory_note(module);
+		descriptors_note(module);
 		role_note(module, hook);
 	}
 	if (module != NULL)
