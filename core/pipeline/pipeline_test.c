@@ -34,6 +34,7 @@ enum { SHORT_MS = 30, LONG_MS = 30000 };
 
 static char order_of_calls[64];
 static double score_seen; /* by the last one */
+static struct ph_arena *arena_seen; /* the same */
 static struct ph_event never;
 
 static void
@@ -61,6 +62,8 @@ play(struct ph_call *call, const void *conf)
 	if (part->score > 0 || part->score < 0)
 		ph_score(call, part->score);
 	score_seen = ph_call_score(call);
+	ck_assert_ptr_ne(ph_call_arena(call), arena_seen); /* its own */
+	arena_seen = ph_call_arena(call);
 	if (part->header != NULL)
 		ph_add_header(call, "X-Part", "%s", part->header);
 	if (part->code >= 500)
@@ -183,6 +186,7 @@ at_stage(enum ph_stage stage, struct module_instance *modules)
 	for (; modules[0].name != NULL; modules++)
 		modules[0].next = modules[1].name != NULL ? &modules[1] : NULL;
 	order_of_calls[0] = '\0';
+	arena_seen = NULL;
 	fiber_start(run_main, &run);
 	fiber_runtime_run();
 	return run.outcome;

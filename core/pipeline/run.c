@@ -448,7 +448,8 @@ replaced_body(const struct group *group, int former)
 	return former;
 }
 
-/* Show the group the message as those before it left it. */
+/* Show the group the message as those before it left it. Each has memory of its
+ * own: one may use it in a thread while the others run. */
 static void
 show(const struct group *group, const struct ph_call *now)
 {
@@ -458,7 +459,8 @@ show(const struct group *group, const struct ph_call *now)
 
 		*call = *now;
 		call->instance = instance;
-		ph_buf_init(&call->changes, now->arena, CHANGES_MAX);
+		call->arena = ph_arena_create(now->arena);
+		ph_buf_init(&call->changes, call->arena, CHANGES_MAX);
 	}
 }
 

@@ -30,7 +30,8 @@ struct ph_check_ops {
 	ph_hook *at[PH_STAGES]; /* .at = { [PH_AT_CONNECT] = on_connect } */
 };
 
-/* Memory that ends when the hook has returned. */
+/* Memory that ends when the hook has returned; its alone, so that ph_work may
+ * take from it, too. */
 PH_EXPORT struct ph_arena *ph_call_arena(struct ph_call *call);
 /* Who is connected; borrowed until the hook returns. */
 PH_EXPORT const struct ph_session *ph_call_session(const struct ph_call *call);
@@ -182,7 +183,8 @@ PH_EXPORT const char *ph_call_note(const struct ph_call *call,
  * ph_call_session_state, zeroed again when the next message begins. */
 PH_EXPORT void *ph_call_message_state(struct ph_call *call, size_t size);
 /* Where that memory lives: what a later stage of this message wants. It ends when
- * the next one begins, or with the session. Since minor 5. */
+ * the next one begins, or with the session; for threads as that. Since minor
+ * 5. */
 PH_EXPORT struct ph_arena *ph_call_message_arena(struct ph_call *call);
 /*
  * Memory of this module's section for this session (kept between stages): the
@@ -191,7 +193,8 @@ PH_EXPORT struct ph_arena *ph_call_message_arena(struct ph_call *call);
  */
 PH_EXPORT void *ph_call_session_state(struct ph_call *call, size_t size);
 /* Where that memory lives: what must outlive the call and end with the session.
- * Bounded use only, a session may be long. */
+ * Bounded use only, a session may be long. Other modules take from it, so no
+ * thread may. */
 PH_EXPORT struct ph_arena *ph_call_session_arena(struct ph_call *call);
 
 #ifdef __cplusplus
