@@ -234,6 +234,135 @@ class Harness(unittest.TestCase):
             ("[PH_AT_MAIL]", "[PH_AT_DATA]"))
         self.assertEqual(code, 0, said)
 
+    def test_shows_what_other_modules_said(self):
+        code, said = self.run_session(
+            'const char *note = ph_call_note(call, "other.word");'
+            'ph_count("seen", 2); ph_score(call, 1);'
+            'ph_reason(call, "%s %g", note != NULL ? note : "-",'
+            ' ph_call_score(call));' + GOOD,
+            "connect 192.0.2.1\nscore 0.5\nnote other.word = of all\n"
+            "mail a@remote.example\nexpect reason of all 1.5\n"
+            "expect counted seen = 2\nexpect no counted unseen\n"
+            "score 2\nmail a@remote.example\nexpect reason of all 1.5\n"
+            "note other.word = of it\nexpect counted seen = 4\n"
+            "mail a@remote.example\nexpect reason of all 1.5\n")
+        self.assertEqual(code, 0, said)
+        self.assert_found('ph_count("seen", 1);' + GOOD,
+                          "S:6: wanted counted seen = 2, got 1",
+                          SESSION.replace("end", "expect counted seen = 2"))
+
+    OCTETS = r"""
+	struct ph_addr addr;
+	struct ph_stream *stream;
+	char all[9] = "";
+	ph_addr_parse(PH_LIT("192.0.2.9"), &addr);
+	if (ph_connect(ph_call_arena(call), &addr, 9, 1000, &stream, NULL) ==
+	    PH_OK) {
+		ph_stream_write(stream, "\0\1ab'c", 6);
+		while (strlen(all) < 3 && ph_stream_fill(stream, 1000) ==
+		    PH_OK) {
+			struct ph_slice in = ph_stream_buffered(stream);
+
+			memcpy(all + strlen(all), in.p, in.n);
+			ph_stream_consume(stream, in.n);
+		}
+	}
+	ph_reason(call, "%s", all);
+	return PH_NEXT;"""
+
+    def test_servers_speak_octets(self):
+        change = ("<fcntl.h>", "<fcntl.h>\n#include <posthouse/stream.h>")
+        session = ("server 192.0.2.9 9\n  take 00 ?? 'ab' 27 *\n"
+                   "  give 78 'yz'\nconnect 192.0.2.1\nmail a@b.example\n"
+                   "expect reason xyz\n")
+        code, said = self.run_session(self.OCTETS, session, change)
+        self.assertEqual(code, 0, said)
+        self.assert_found(self.OCTETS, r"S:6: server 192\.0\.2\.9 9: wanted to "
+                          r"take 00 02.*, octet 2 is 01",
+                          session.replace("??", "02"), change)
+        for wrong in ("0", "'ab", "zz", "* 00"):
+            self.assert_found(GOOD, "S:1: server: its lines are .*take OCTETS",
+                              session.replace("00 ??", wrong))
+
+    ROUTER = """
+#include <posthouse/dns.h>
+#include <posthouse/kv.h>
+#include <posthouse/router.h>
+static enum ph_route
+route(struct ph_routing *routing, const void *conf, void *state)
+{
+	struct ph_slice to = ph_routing_recipient(routing);
+	BODY
+	return PH_ROUTE_NEXT;
+}
+static const struct ph_router_ops ops = { .route = route };
+PH_MODULE(check_wrong) = { .abi = PH_ABI, .name = "check_wrong",
+	.kinds = PH_KIND_ROUTER, .doc = "is wrong", .router = &ops };
+"""
+    ROUTED = """\
+dns remote.example A 192.0.2.1
+mailbox bob@example.test
+mailbox carol@example.test carol
+mailbox ill@example.test unsure
+recipient all@example.test from a@b.example
+expect result local bob@example.test
+expect result local carol@example.test of carol
+expect result unsure ill@example.test
+expect result unknown nobody@example.test
+expect result remote x@far.example via lmtp to 192.0.2.1 accepted
+expect result copy remote log@far.example
+expect no result *other*
+"""
+    ADDS = """
+	if (ph_slice_eq(to, PH_LIT("all@example.test"))) {
+		static const char *const all[] = { "bob@example.test",
+			"carol@example.test", "ill@example.test",
+			"nobody@example.test", "x@far.example", NULL };
+
+		for (size_t i = 0; all[i] != NULL; i++)
+			ph_routing_add(routing, ph_slice_str(all[i]));
+		ph_routing_copy(routing, PH_LIT("log@far.example"));
+		return PH_ROUTE_REPLACE;
+	}
+	if (ph_slice_eq(to, PH_LIT("x@far.example"))) {
+		ph_routing_to(routing, "lmtp", "192.0.2.1");
+		ph_routing_accept(routing);
+		return PH_ROUTE_SEND;
+	}
+"""
+
+    def routed(self, body, session=ROUTED):
+        return self.run_session("", session,
+                                (MODULE.replace("BODY", ""),
+                                 self.ROUTER.replace("BODY", body)))
+
+    def test_routers_are_run_and_their_mistakes_found(self):
+        code, said = self.routed(self.ADDS)
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, r"S: ok: 1 steps")
+        code, said = self.routed(self.ADDS.replace("x@far", "other@far"))
+        self.assertEqual(code, 1)
+        self.assertRegex(said, r"S:10: wanted result remote x@far")
+        asks = ("if (ph_dns_a(ph_routing_arena(routing), \"remote.example\")"
+                "->count == 0) return PH_ROUTE_%s;")
+        code, said = self.routed(asks % "DEFER" + self.ADDS)
+        self.assertEqual(code, 0, said)
+        one = ("dns remote.example A 192.0.2.1\nmailbox bob@example.test\n"
+               "recipient bob@example.test\n"
+               "expect result local bob@example.test\n")
+        code, said = self.routed(asks % "FAIL", one)
+        self.assertEqual(code, 1, said)
+        self.assertIn("S:3: there is no such recipient when DNS fails", said)
+        self.assertEqual(self.routed("*(volatile int *)0 = 1;", one)[0], 1)
+        code, said = self.routed(
+            "while (ph_sleep_ms(60000) == PH_OK) {}", one)
+        self.assertEqual(code, 1, said)
+        code, said = self.routed(
+            "if (ph_kv_add(PH_LIT(\"k\"), 1, 1000, &(int64_t){ 0 }) != PH_OK)"
+            " ph_sleep_ms(30000);", one)
+        self.assertEqual(code, 1, said)
+        self.assertIn("S:3: out of time when ", said)
+
     def test_shows_another_body_and_envelope(self):
         change = "[PH_AT_MAIL]", "[PH_AT_MESSAGE]"
         body = ('ph_add_recipient(call, "b@example.test", "NEVER", NULL); '

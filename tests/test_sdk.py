@@ -8,42 +8,11 @@ import subprocess
 import tempfile
 import unittest
 
-from sandbox import BUILD, TOP, Sandbox, until
-
-EXAMPLES = os.path.join(TOP, "sdk", "examples")
-
-
-def run(*command, env=None, cwd=None):
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd,
-                          env=dict(os.environ, **(env or {})), timeout=300)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
-    return done.stdout
+from installed import EXAMPLES, Installed, run
+from sandbox import TOP, Sandbox, until
 
 
-class Sdk(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        # where roles that dropped to their own users can pass
-        cls.dir = tempfile.mkdtemp(prefix="posthouse-sdk-", dir="/var/tmp")
-        os.chmod(cls.dir, 0o755)
-        cls.prefix = os.path.join(cls.dir, "prefix")
-        run("cmake", "--install", BUILD, "--prefix", cls.prefix,
-            env={"DESTDIR": ""})
-        found = [at for at, _, files in os.walk(cls.prefix)
-                 if "posthouse.pc" in files]
-        assert len(found) == 1, found
-        cls.env = {"PKG_CONFIG_PATH": found[0], "CFLAGS": "-O2 -Wall -Werror"}
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.dir, ignore_errors=True)
-
-    def example(self, to, name="check_minimal"):
-        to = os.path.join(self.dir, to)
-        shutil.copytree(os.path.join(EXAMPLES, name), to)
-        return to
-
+class Sdk(Installed, unittest.TestCase):
     def test_pkg_config_points_into_the_prefix(self):
         flags = run("pkg-config", "--cflags", "--libs", "posthouse",
                     env=self.env).split()
@@ -139,6 +108,49 @@ class Sdk(unittest.TestCase):
             wrong = subprocess.run([sdk, "new", bad], cwd=self.dir,
                                    capture_output=True, timeout=60)
             self.assertEqual(wrong.returncode, 2, bad)
+
+    def test_other_kinds_build_and_pass_both_ways(self):
+        sdk = self.prefix + "/bin/posthouse-sdk"
+        for kind, name in (("router", "router_mine"),
+                           ("delivery", "check_late")):
+            run(sdk, "new", "--kind", kind, name, cwd=self.dir)
+            source = f"{self.dir}/{name}"
+            for file in os.listdir(source):
+                with open(os.path.join(source, file), encoding="ascii") as f:
+                    self.assertNotRegex(f.read(), "@[A-Z]+@")
+            self.assertIn("ok: ", run("make", "-C", source, "check",
+                                      env=self.env))
+            run("cmake", "-S", source, "-B", source + "/build",
+                f"-DCMAKE_PREFIX_PATH={self.prefix}")
+            run("cmake", "--build", source + "/build")
+            run("ctest", "--test-dir", source + "/build",
+                "--output-on-failure")
+        for wrong in (("--kind", "router", "check_mine"),
+                      ("--kind", "store", "store_mine"), ("router_mine",),
+                      ("--kind", "router"), ("--kind", "router", "router_")):
+            done = subprocess.run([sdk, "new", *wrong], cwd=self.dir,
+                                  capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 2, wrong)
+
+    def test_a_new_router_sends_mail_on(self):
+        sdk = self.prefix + "/bin/posthouse-sdk"
+        run(sdk, "new", "--kind", "router", "router_gone", cwd=self.dir)
+        source = self.dir + "/router_gone"
+        run("make", "-C", source, env=self.env)
+        with open(source + "/gone", "w", encoding="ascii") as f:
+            f.write("old@example.test bob@example.test\n")
+        with Sandbox({"gone": f'router_gone: {{ module = "{source}/'
+                      f'router_gone.so"; file = "{source}/gone"; }};'}) as box:
+            client = box.smtp()
+            client.helo("good.example")
+            client.mail("x@remote.test")
+            self.assertEqual(client.rcpt("nobody@example.test")[0], 550)
+            self.assertEqual(client.rcpt("old@example.test")[0], 250)
+            client.data(b"Subject: fine\r\n\r\nhello\r\n")
+            client.quit()
+            self.assertIn(b"hello", box.inbox("bob", 1)[0])
+            self.assertRegex(box.ctl("modules").stdout,
+                             r"(?m)^router_gone counters sent_on=\d")
 
     def described_by_name(self, source):
         """Where the configuration says that modules are."""

@@ -8,19 +8,18 @@
  * itself. An address met twice among the leaves counts once. What no router replaces
  * is a mailbox of ours, an address elsewhere, or nobody.
  */
-#include "role/check.h"
 #include "role/route.h"
 
-#include <posthouse/auth.h>
 #include <posthouse/mail.h>
 #include <posthouse/router.h>
 
 #include "base/record.h"
+#include "log/log.h"
+#include "loop/fiber.h"
 
 enum {
 	DEPTH_MAX = 20,
 	NODES_MAX = 5000, /* addresses of one tree */
-	LOOKUP_MS = 20000,
 };
 
 struct router {
@@ -59,6 +58,7 @@ struct tree {
 	size_t copy_count;
 	size_t nodes, number;
 	struct ph_slice sender;
+	route_lookup *look_up;
 	struct ph_buf *reply;
 };
 
@@ -207,27 +207,38 @@ routers_of(struct generation *generation)
 	return generation->routers;
 }
 
+/* Its lines, keys and counters are its own. */
+static enum ph_route
+ask_router(struct ph_routing *routing, const struct router *router)
+{
+	const struct module_instance *instance = router->instance;
+	struct log_context log = { .module = instance->name,
+		.hook = "route" };
+	uint64_t deadline_ms = ph_deadline_push(instance->common.timeout_ms);
+	uint64_t start = tally_micros();
+	void *context = fiber_context();
+	enum ph_route route;
+
+	fiber_context_set(&log);
+	tally_begin(instance->tally);
+	route = instance->module->router->route(routing, instance->conf,
+	    router->state);
+	tally_end(instance->tally, TALLY_WORK, tally_micros() - start,
+	    TALLY_WORKED);
+	fiber_context_set(context);
+	ph_deadline_restore(deadline_ms);
+	return route;
+}
+
 static enum ph_route
 ask_routers(struct ph_routing *routing, struct generation *generation)
 {
 	for (const struct router *at = routers_of(generation); at != NULL;
 	     at = at->next) {
-		const struct module_instance *instance = at->instance;
-		uint64_t deadline_ms, start;
-		enum ph_route route;
+		enum ph_route route = PH_ROUTE_DEFER;
 
-		if (role_module_is_out(instance->name))
-			return PH_ROUTE_DEFER;
-		deadline_ms = ph_deadline_push(instance->common.timeout_ms);
-		role_note(instance->name, "route");
-		start = tally_micros();
-		tally_begin(instance->tally);
-		route = instance->module->router->route(routing,
-		    instance->conf, at->state);
-		tally_end(instance->tally, TALLY_WORK, tally_micros() - start,
-		    TALLY_WORKED);
-		role_note(NULL, NULL);
-		ph_deadline_restore(deadline_ms);
+		if (!role_module_is_out(at->instance->name))
+			route = ask_router(routing, at);
 		if (route != PH_ROUTE_NEXT)
 			return route;
 	}
@@ -297,31 +308,6 @@ put_result(struct tree *tree, const struct ph_routing *routing,
 	record_end(tree->reply, mark);
 }
 
-static enum route_answer
-find_mailbox(struct tree *tree, struct ph_slice address,
-    struct ph_slice *user_out)
-{
-	struct bus_message reply;
-	struct ph_buf buf;
-
-	ph_buf_init(&buf, tree->arena, 1024);
-	record_put(&buf, F_ADDRESS, address);
-	if (bus_call(ROLE_AUTH, 0, MSG_LOOKUP, ph_buf_content(&buf), NULL, 0,
-	        LOOKUP_MS, tree->arena, &reply) != PH_OK)
-		return ROUTE_UNSURE;
-	switch (record_get_u64(reply.record, F_ANSWER, PH_USER_UNSURE)) {
-	case PH_USER_OK:
-		*user_out = record_get(reply.record, F_USER);
-		return user_out->n > 0 && user_out->n <= ROUTE_ADDRESS_MAX ?
-		    ROUTE_LOCAL : ROUTE_UNSURE;
-	case PH_USER_UNKNOWN:
-	case PH_USER_WRONG:
-		return ROUTE_NO_USER;
-	default:
-		return ROUTE_UNSURE;
-	}
-}
-
 static void
 replace(struct tree *tree, const struct ph_routing *routing)
 {
@@ -347,7 +333,7 @@ settle(struct tree *tree, struct ph_routing *routing)
 	enum route_answer answer = ROUTE_REMOTE;
 
 	if (is_ours(tree->generation, node->address))
-		answer = find_mailbox(tree, node->address, &user);
+		answer = tree->look_up(tree->arena, node->address, &user);
 	if (answer == ROUTE_NO_USER && !stands_above_itself(node)) {
 		routing->is_unknown = true;
 		switch (ask_routers(routing, tree->generation)) {
@@ -429,13 +415,14 @@ visit(struct tree *tree, struct node *node)
 	}
 }
 
-static void
-route_one(struct bus_request *request, struct generation *generation,
-    size_t number, struct ph_slice address, struct ph_buf *reply)
+void
+route_recipient(const struct route_question *question, size_t number,
+    struct ph_slice address, struct ph_buf *reply)
 {
-	struct tree tree = { .arena = ph_arena_create(request->arena),
-		.generation = generation, .number = number, .reply = reply,
-		.sender = record_get(request->message.record, F_SENDER) };
+	struct tree tree = { .arena = ph_arena_create(question->arena),
+		.generation = question->generation, .number = number,
+		.reply = reply, .sender = question->sender,
+		.look_up = question->look_up };
 
 	tree.last = &tree.first;
 	tree_add(&tree, NULL, address);
@@ -446,45 +433,4 @@ route_one(struct bus_request *request, struct generation *generation,
 			add_copies(&tree);
 	}
 	ph_arena_free(tree.arena);
-}
-
-static void
-on_route(struct bus_request *request)
-{
-	struct generation *generation = generation_current();
-	struct ph_slice rest = request->message.record;
-	struct record_field field;
-	int status = PH_OK;
-	struct ph_buf reply;
-	size_t number = 0;
-
-	if (!check_begin()) {
-		bus_reply(request, PH_BUSY, PH_LIT(""), NULL, 0);
-		return;
-	}
-	generation_get(generation);
-	ph_buf_init(&reply, request->arena, BUS_MESSAGE_LIMIT);
-	while (status == PH_OK && record_next(&rest, &field)) {
-		if (field.tag != F_RECIPIENT)
-			continue;
-		if (field.value.n == 0 || number == ROUTE_ASKED_MAX ||
-		    field.value.n > ROUTE_ADDRESS_MAX)
-			status = PH_INVALID;
-		else
-			route_one(request, generation, number++, field.value,
-			    &reply);
-	}
-	if (reply.full)
-		status = PH_TOO_BIG;
-	bus_reply(request, status, status == PH_OK ? ph_buf_content(&reply) :
-	    PH_LIT(""), NULL, 0);
-	generation_put(generation);
-	check_end();
-}
-
-void
-route_serve(void)
-{
-	bus_serve(MSG_ROUTE, ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_QUEUE),
-	    on_route);
 }

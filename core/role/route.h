@@ -35,6 +35,21 @@ struct route_result {
 /* Check: answer MSG_ROUTE. */
 void route_serve(void);
 
+/* Which mailbox an address of ours is: ROUTE_LOCAL with the user, ROUTE_NO_USER
+ * or ROUTE_UNSURE. The role asks auth; the plugin harness has its own. */
+typedef enum route_answer route_lookup(struct ph_arena *arena,
+    struct ph_slice address, struct ph_slice *user_out);
+
+struct route_question {
+	struct ph_arena *arena;
+	struct generation *generation;
+	struct ph_slice sender; /* absent: only a recipient is named */
+	route_lookup *look_up;
+};
+/* What one recipient comes to, as F_RESULTs with its number. Suspends. */
+void route_recipient(const struct route_question *question, size_t number,
+    struct ph_slice address, struct ph_buf *reply);
+
 /*
  * The sender may be absent. Ask for count (<= ROUTE_ASKED_MAX) addresses. Each has at least one result,
  * in order. PH_OK, or a status when nobody could tell. Suspends.

@@ -343,6 +343,8 @@ judge_one(struct judging *j, const char *word)
 		judge_log(j);
 	else if (strcmp(word, "kept") == 0)
 		judge_kept(j, stored);
+	else if (strcmp(word, "result") == 0)
+		judge_lines(j, o->results);
 	else if (strcmp(word, "note") == 0)
 		judge_kept(j, noted);
 	else if (strcmp(word, "counted") == 0)
@@ -357,11 +359,30 @@ static void
 judge_always(struct run *run, const struct script_command *step,
     const struct run_outcome *outcome, bool verdict_told, bool fault_told)
 {
+	if (outcome->is_routed)
+		return;
 	if (outcome->failure != NULL && !fault_told)
 		run_fail(run, step->line, "fault: %s", outcome->failure);
 	else if (!verdict_told && outcome->verdict != PH_NEXT && !fault_told)
 		run_fail(run, step->line, "wanted next, got %s",
 		    verdict_text(run, outcome));
+}
+
+/* What came of the step, in a line. */
+static const char *
+outcome_text(struct run *run, const struct run_outcome *o)
+{
+	struct ph_slice rest = o->results;
+	struct ph_buf line;
+
+	if (!o->is_routed)
+		return verdict_text(run, o);
+	ph_buf_init(&line, run->arena, o->results.n * 2 + 1);
+	while (rest.p != NULL && rest.n > 0)
+		ph_buf_printf(&line, "%s" PH_SLICE_FMT, line.n > 0 ? ", " : "",
+		    PH_SLICE_ARG(ph_slice_cut(&rest, '\n')));
+	ph_buf_char(&line, '\0');
+	return line.p;
 }
 
 static void
@@ -388,7 +409,7 @@ judge_plain(struct run *run, const struct script_command *step,
 	if (run->is_told && before == run->progress->failures)
 		printf("%s:%u: ok: %s %s: %s\n", run->script->path,
 		    step->line, step->word, step->rest,
-		    verdict_text(run, outcome));
+		    outcome_text(run, outcome));
 }
 
 void
@@ -404,11 +425,22 @@ run_judge(struct run *run, const struct script_command *step,
 
 	if (run->is_plain) {
 		run->progress->steps++;
-		run->progress->verdict[line] = (uint8_t)outcome->verdict;
+		run->progress->verdict[line] = outcome->is_refused ?
+		    PH_REJECT : (uint8_t)outcome->verdict;
 		judge_plain(run, step, outcome);
 	} else if (run->fault != HARNESS_SOUND && outcome->failure != NULL) {
 		run_fail(run, step->line, "%s when %s: on_failure would speak "
 		    "for it, again and again", outcome->failure,
+		    how[run->fault]);
+	} else if (run->fault != HARNESS_SOUND && outcome->is_refused &&
+	    run->progress->verdict[line] != PH_REJECT) {
+		run_fail(run, step->line, "there is no such recipient when "
+		    "%s, where there had been: what could not be told is "
+		    "temporary", how[run->fault]);
+	} else if (run->fault != HARNESS_SOUND && outcome->is_routed &&
+	    outcome->took_ms >= run->generation->modules.first->common.
+	        timeout_ms) {
+		run_fail(run, step->line, "out of time when %s",
 		    how[run->fault]);
 	} else if (run->fault != HARNESS_SOUND &&
 	    outcome->verdict == PH_REJECT &&

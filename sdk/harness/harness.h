@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * harness.h - the plugin harness: a check module is run through a scripted
+ * harness.h - the plugin harness: a check or router is run through a scripted
  * session by the server's own pipeline, with everything outside it faked.
  *
  * The library has the engine (scripts, sessions, judgement), the program

@@ -178,13 +178,15 @@ load(struct run *run)
 	if (conf_load(arena, ph_arena_printf(arena, "%s/base.conf", run->dir),
 	        &conf, &errors) != PH_OK ||
 	    core_conf_fill(arena, conf, &generation->core, &errors) != PH_OK ||
-	    module_set_load(arena, conf, &generation->core, PH_KIND_CHECK,
-	        &generation->modules, &errors) != PH_OK) {
+	    module_set_load(arena, conf, &generation->core,
+	        PH_KIND_CHECK | PH_KIND_ROUTER, &generation->modules,
+	        &errors) != PH_OK) {
 		tell_errors(run, &errors);
 		return false;
 	}
 	if (generation->modules.first == NULL) {
-		run_fail(run, 0, "%s is no check module", run->module_path);
+		run_fail(run, 0, "%s is neither a check nor a router: "
+		    "others are tried in a server", run->module_path);
 		return false;
 	}
 	generation_make_current(generation);
@@ -278,8 +280,8 @@ as_mail(struct ph_arena *arena, struct ph_slice before, const char *lines)
 	return ph_buf_content(&buf);
 }
 
-static struct ph_slice
-path_of(struct ph_arena *arena, const char *rest)
+struct ph_slice
+run_path(struct ph_arena *arena, const char *rest)
 {
 	struct ph_slice path = ph_slice_str(rest);
 
@@ -299,7 +301,7 @@ step_rcpt(struct run *run, const struct script_command *step,
     struct run_outcome *outcome)
 {
 	struct ph_arena *arena = run->session->arena;
-	struct ph_call call = { .recipient = path_of(arena, step->rest) };
+	struct ph_call call = { .recipient = run_path(arena, step->rest) };
 	struct ph_slice *all;
 
 	run_stage(run, step, PH_AT_RCPT, &call, outcome);
@@ -370,7 +372,7 @@ take_delivery(struct ph_arena *arena, const struct script_command *step,
 	const char *rest = step->rest, *key;
 	uint64_t number;
 
-	call->recipient = path_of(arena, script_word(arena, &rest));
+	call->recipient = run_path(arena, script_word(arena, &rest));
 	while (*(key = script_word(arena, &rest)) != '\0') {
 		struct ph_slice value = ph_slice_str(script_word(arena,
 		    &rest));
@@ -457,7 +459,7 @@ run_step(struct run *run, const struct script_command *step,
 	case PH_AT_MAIL:
 		end_mail(run);
 		run->transaction = ++run->transactions;
-		run->sender = path_of(arena, step->rest);
+		run->sender = run_path(arena, step->rest);
 		break;
 	case PH_AT_DATA:
 		run->header = as_mail(arena, PH_LIT(""),
@@ -473,6 +475,13 @@ run_step(struct run *run, const struct script_command *step,
 }
 
 /* --- commands --- */
+
+/* Of the message under way, or before one of the session. */
+void
+run_add_score(struct run *run, int64_t points)
+{
+	*(run->transaction != 0 ? &run->score : &run->session_score) += points;
+}
 
 static void
 wait_for(struct run *run, const struct script_command *command)
@@ -520,6 +529,20 @@ run_hooks(struct run *run, const struct script_command *command,
 	}
 }
 
+static void
+run_router(struct run *run, const struct script_command *command)
+{
+	struct run_outcome outcome = { 0 };
+
+	if ((run->generation->modules.first->module->kinds & PH_KIND_ROUTER) ==
+	    0) {
+		run_fail(run, command->line, "recipient: this is no router");
+		return;
+	}
+	run_recipient(run, command, &outcome);
+	run_judge(run, command, &outcome);
+}
+
 static const char *
 to_fakes(struct run *run, const struct script_command *command)
 {
@@ -539,6 +562,39 @@ stage_of(const char *word)
 	    strcmp(ph_stage_name((enum ph_stage)stage), word) != 0)
 		stage++;
 	return (enum ph_stage)stage;
+}
+
+/* "KEY = TEXT": what a module of an earlier order noted. */
+static void
+take_note(struct run *run, const struct script_command *command)
+{
+	struct ph_slice text = ph_slice_str(command->rest), key;
+	struct session_state *state;
+
+	key = ph_slice_trim(ph_slice_cut(&text, '='));
+	if (run->session == NULL || text.p == NULL || key.n == 0) {
+		run_fail(run, command->line, "note: wanted KEY = TEXT, in a "
+		    "session");
+		return;
+	}
+	state = session_state_obtain(ph_slice_str(run->session->id));
+	session_state_message(state, run->transaction);
+	session_state_note(state, ph_arena_slice(run->arena, key).p,
+	    ph_arena_slice(run->arena, ph_slice_trim(text)).p, false);
+}
+
+/* "POINTS": what other modules added. */
+static void
+take_score(struct run *run, const struct script_command *command)
+{
+	char *end;
+	double points = strtod(command->rest, &end);
+
+	if (end == command->rest || *end != '\0' || run->session == NULL)
+		run_fail(run, command->line, "score: wanted POINTS, in a "
+		    "session");
+	else
+		run_add_score(run, (int64_t)(points * 1000));
 }
 
 static bool
@@ -568,6 +624,14 @@ run_command(struct run *run, const struct script_command *command)
 	} else if (strcmp(command->word, "file") == 0) {
 		if (put_file(run, command))
 			ph_sleep_ms(FILE_SEEN_MS);
+	} else if (strcmp(command->word, "recipient") == 0) {
+		run_router(run, command);
+	} else if (strcmp(command->word, "mailbox") == 0) {
+		run_mailbox(run, command);
+	} else if (strcmp(command->word, "note") == 0) {
+		take_note(run, command);
+	} else if (strcmp(command->word, "score") == 0) {
+		take_score(run, command);
 	} else if (strcmp(command->word, "wait") == 0) {
 		wait_for(run, command);
 	} else if (strcmp(command->word, "reset") == 0) {
@@ -587,6 +651,7 @@ run_once(struct run *run)
 
 	kept_end_all(KEPT_END_MS); /* those of the round before */
 	run->fakes->reset(run->fault);
+	run_forget_mailboxes();
 	forget_files(run);
 	for (; at != NULL; at = at->next) {
 		run->progress->line = at->line;

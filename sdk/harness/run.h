@@ -40,6 +40,9 @@ struct run_outcome {
 	uint64_t took_ms;
 	unsigned asked;
 	struct ph_slice log;              /* the lines of the step */
+	/* of a router, in place of all above from verdict to body: */
+	bool is_routed, is_refused;       /* refused: one is unknown */
+	struct ph_slice results;          /* "local ADDRESS\n" */
 };
 
 struct run {
@@ -84,8 +87,24 @@ void run_fail(struct run *run, unsigned line, const char *fmt, ...)
 void run_stage(struct run *run, const struct script_command *step,
     enum ph_stage stage, const struct ph_call *like,
     struct run_outcome *outcome_out);
+/* The same for anything that suspends: fn(arg) in a fiber that may be canceled;
+ * fills what is no answer. */
+void run_measured(struct run *run, const struct script_command *step,
+    const char *name, void (*fn)(void *arg), void *arg,
+    struct run_outcome *outcome_out);
 /* Called when nothing can go on: cancels, when it is time. */
 bool run_on_idle(void);
+
+/* Points for the message under way, or before one for the session. */
+void run_add_score(struct run *run, int64_t points);
+
+/* route.c: which mailboxes there are, and what a recipient comes to. */
+void run_forget_mailboxes(void);
+void run_mailbox(struct run *run, const struct script_command *command);
+void run_recipient(struct run *run, const struct script_command *step,
+    struct run_outcome *outcome_out);
+/* An address without its angle brackets, in the arena. */
+struct ph_slice run_path(struct ph_arena *arena, const char *text);
 
 /* expect.c: judge a step by the "expect" commands that follow it. */
 void run_judge(struct run *run, const struct script_command *step,

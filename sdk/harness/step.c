@@ -20,12 +20,11 @@ enum { REPLY_MAX = 1 << 20, LOG_MAX = 4 << 20 };
 
 static struct step {
 	struct run *run;
-	const struct ph_call *call;
-	struct ph_buf reply;
+	void (*fn)(void *arg);
+	void *arg;
 	struct ph_event moved;
 	unsigned line, waits;
 	bool is_done, is_canceled;
-	int body_fd; /* -1: as it came */
 } *step_now;
 
 static void
@@ -33,8 +32,7 @@ step_main(void *arg)
 {
 	struct step *step = arg;
 
-	pipeline_run(step->run->generation, step->call, &step->reply,
-	    &step->body_fd);
+	step->fn(step->arg);
 	step->is_done = true;
 	ph_event_signal(&step->moved);
 }
@@ -282,49 +280,77 @@ run_scope(struct step *step)
 }
 
 void
-run_stage(struct run *run, const struct script_command *at,
-    enum ph_stage stage, const struct ph_call *like,
+run_measured(struct run *run, const struct script_command *at,
+    const char *name, void (*fn)(void *arg), void *arg,
     struct run_outcome *outcome_out)
 {
-	struct ph_arena *arena = ph_arena_create(run->arena);
-	struct ph_call call = *like;
-	struct step step = { .run = run, .call = &call, .line = at->line,
-		.body_fd = -1 };
+	struct step step = { .run = run, .fn = fn, .arg = arg,
+		.line = at->line };
 	uint64_t start = ph_now_ms();
 	unsigned asked = run->fakes->dns_asked();
 
-	call.arena = arena;
-	call.content_fd = -1;
-	call.session = run->session;
-	call.state = session_state_obtain(ph_slice_str(run->session->id));
-	session_state_message(call.state, run->transaction);
-	session_state_get(call.state);
-	call.stage = stage;
-	call.score_so_far = stage < PH_STAGES ? run->session_score +
-	    run->score : run->taken_score;
-	if (stage < PH_STAGES) {
-		call.sender = run->sender;
-		call.recipient_count = run->recipient_count;
-	}
-	if (stage == PH_AT_DATA || stage == PH_AT_MESSAGE) {
-		call.recipients = run->recipients;
-		call.recipients_known = run->recipient_count;
-	}
-	ph_buf_init(&step.reply, arena, REPLY_MAX);
-	run->progress->stage = ph_stage_name(stage);
+	run->progress->stage = name;
 	run_scope(&step);
-	session_state_put(call.state);
 	run->progress->stage = NULL;
 	if (run->is_plain && at->line < RUN_LINES_MAX)
 		run->progress->waits[at->line] = step.waits;
 	*outcome_out = (struct run_outcome){ .took_ms = ph_now_ms() - start,
 		.asked = run->fakes->dns_asked() - asked,
 		.log = new_log(run) };
-	take_reply(run, ph_buf_content(&step.reply), outcome_out);
-	take_body(run, step.body_fd, outcome_out);
+}
+
+/* --- a stage --- */
+
+struct staging {
+	struct run *run;
+	struct ph_call call;
+	struct ph_buf reply;
+	int body_fd; /* -1: as it came */
+};
+
+static void
+run_pipeline(void *arg)
+{
+	struct staging *staging = arg;
+
+	pipeline_run(staging->run->generation, &staging->call,
+	    &staging->reply, &staging->body_fd);
+}
+
+void
+run_stage(struct run *run, const struct script_command *at,
+    enum ph_stage stage, const struct ph_call *like,
+    struct run_outcome *outcome_out)
+{
+	struct ph_arena *arena = ph_arena_create(run->arena);
+	struct staging staging = { .run = run, .call = *like, .body_fd = -1 };
+	struct ph_call *call = &staging.call;
+
+	call->arena = arena;
+	call->content_fd = -1;
+	call->session = run->session;
+	call->state = session_state_obtain(ph_slice_str(run->session->id));
+	session_state_message(call->state, run->transaction);
+	session_state_get(call->state);
+	call->stage = stage;
+	call->score_so_far = stage < PH_STAGES ? run->session_score +
+	    run->score : run->taken_score;
+	if (stage < PH_STAGES) {
+		call->sender = run->sender;
+		call->recipient_count = run->recipient_count;
+	}
+	if (stage == PH_AT_DATA || stage == PH_AT_MESSAGE) {
+		call->recipients = run->recipients;
+		call->recipients_known = run->recipient_count;
+	}
+	ph_buf_init(&staging.reply, arena, REPLY_MAX);
+	run_measured(run, at, ph_stage_name(stage), run_pipeline, &staging,
+	    outcome_out);
+	session_state_put(call->state);
+	take_reply(run, ph_buf_content(&staging.reply), outcome_out);
+	take_body(run, staging.body_fd, outcome_out);
 	take_faults(run, outcome_out);
 	if (stage < PH_STAGES)
-		*(run->transaction != 0 ? &run->score : &run->session_score) +=
-		    outcome_out->points;
+		run_add_score(run, outcome_out->points);
 	ph_arena_free(arena);
 }

@@ -48,23 +48,83 @@ fake_stream_missed(void)
 	return servers.missed;
 }
 
+/* --- octets: "0000000d 'O' ???? *" --- */
+
+enum { OCTETS_MAX = 4096, ANY_OCTET = -1 };
+
+struct octets {
+	int octet[OCTETS_MAX]; /* or ANY_OCTET */
+	size_t n;
+	bool is_open;          /* and whatever more there is */
+};
+
+static int
+hex_of(char c)
+{
+	const char *digits = "0123456789abcdef";
+	const char *at = c != '\0' ? strchr(digits, ph_lower(c)) : NULL;
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* False: they are not written so. */
+static bool
+parse_octets(struct ph_slice text, struct octets *octets_out)
+{
+	size_t n = 0;
+
+	octets_out->is_open = false;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i], next = i + 1 < text.n ? text.p[i + 1] : 0;
+
+		if (n + text.n >= OCTETS_MAX || octets_out->is_open)
+			return false;
+		if (c == ' ')
+			continue;
+		if (c == '*') {
+			octets_out->is_open = true;
+		} else if (c == '\'') {
+			for (i++; i < text.n && text.p[i] != '\''; i++)
+				octets_out->octet[n++] =
+				    (unsigned char)text.p[i];
+			if (i == text.n)
+				return false;
+		} else if (c == '?' && next == '?') {
+			octets_out->octet[n++] = ANY_OCTET;
+			i++;
+		} else if (hex_of(c) >= 0 && hex_of(next) >= 0) {
+			octets_out->octet[n++] = hex_of(c) * 16 + hex_of(next);
+			i++;
+		} else {
+			return false;
+		}
+	}
+	octets_out->n = n;
+	return true;
+}
+
 static const char *
 wrong_line(struct ph_slice block)
 {
 	while (block.p != NULL && block.n > 0) {
 		struct ph_slice line = ph_slice_cut(&block, '\n');
 		struct ph_slice word = fakes_word(&line);
+		static struct octets octets;
 		uint64_t ms;
 
 		if (ph_slice_eq(word, PH_LIT("wait")) &&
 		    fakes_duration(line, &ms))
 			continue;
+		if ((ph_slice_eq(word, PH_LIT("give")) ||
+		        ph_slice_eq(word, PH_LIT("take"))) &&
+		    parse_octets(line, &octets))
+			continue;
 		if (word.n > 0 && !ph_slice_eq(word, PH_LIT("say")) &&
 		    !ph_slice_eq(word, PH_LIT("hear")) &&
 		    !ph_slice_eq(word, PH_LIT("close")) &&
 		    !ph_slice_eq(word, PH_LIT("silent")))
-			return "its lines are say TEXT, hear PATTERN, wait "
-			       "TIME, silent, close";
+			return "its lines are say TEXT, hear PATTERN, give "
+			       "OCTETS, take OCTETS, wait TIME, silent, close";
 	}
 	return NULL;
 }
@@ -174,6 +234,43 @@ say(struct ph_stream *stream, struct ph_slice line)
 	stream->octets_in += line.n + 2;
 }
 
+/* The octets that were said must be these. False: not enough were said yet. */
+static bool
+take(struct ph_stream *stream, struct ph_slice text)
+{
+	struct ph_slice said = ph_buf_content(&stream->out);
+	static struct octets wanted;
+	size_t i = 0;
+
+	parse_octets(text, &wanted);
+	if (said.n < wanted.n)
+		return false;
+	while (i < wanted.n && (wanted.octet[i] == ANY_OCTET ||
+	    wanted.octet[i] == (unsigned char)said.p[i]))
+		i++;
+	if (i < wanted.n && servers.missed == NULL)
+		servers.missed = ph_arena_printf(fakes_arena(),
+		    "server %s: wanted to take %.*s, octet %zu is %02x",
+		    stream->name, PH_SLICE_ARG(text), i + 1,
+		    (unsigned char)said.p[i]);
+	if (wanted.is_open)
+		wanted.n = said.n;
+	memmove(stream->out.p, said.p + wanted.n, said.n - wanted.n);
+	stream->out.n = said.n - wanted.n;
+	return true;
+}
+
+static void
+give(struct ph_stream *stream, struct ph_slice text)
+{
+	static struct octets octets;
+
+	parse_octets(text, &octets);
+	for (size_t i = 0; i < octets.n; i++)
+		ph_buf_char(&stream->in, (char)octets.octet[i]);
+	stream->octets_in += octets.n;
+}
+
 /*
  * Go on with the script until octets are there for the client. PH_OK; PH_EOF:
  * it closed; PH_TIMEOUT: it has nothing to say now.
@@ -194,12 +291,17 @@ serve(struct ph_stream *stream, unsigned timeout_ms)
 		word = fakes_word(&line);
 		if (ph_slice_eq(word, PH_LIT("silent")) ||
 		    (ph_slice_eq(word, PH_LIT("hear")) &&
-		    !hear(stream, line))) {
+		        !hear(stream, line)) ||
+		    (ph_slice_eq(word, PH_LIT("take")) &&
+		        !take(stream, line))) {
 			status = ph_sleep_ms(timeout_ms);
 			return status == PH_OK ? PH_TIMEOUT : status;
 		}
 		if (ph_slice_eq(word, PH_LIT("say"))) {
 			say(stream, line);
+			ms = ANSWER_MS;
+		} else if (ph_slice_eq(word, PH_LIT("give"))) {
+			give(stream, line);
 			ms = ANSWER_MS;
 		} else if (ph_slice_eq(word, PH_LIT("wait"))) {
 			fakes_duration(line, &ms);

@@ -6,7 +6,7 @@
 #include "fakes.h"
 
 static const char usage[] =
-    "usage: posthouse-sdk new NAME\n"
+    "usage: posthouse-sdk new [--kind check | delivery | router] NAME\n"
     "       posthouse-sdk run [-v] MODULE SESSION...\n"
     "posthouse-sdk(7) is the guide, posthouse-sdk(1) tells what may stand in a "
     "session.\n";

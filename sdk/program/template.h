@@ -4,6 +4,7 @@
 #define SDK_PROGRAM_TEMPLATE_H
 
 struct template {
+	const char *kind; /* of --kind, or "any" */
 	const char *path; /* with marks, as the text; NULL ends the list */
 	const char *text;
 };
