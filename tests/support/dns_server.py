@@ -25,7 +25,9 @@ from dnslib import (A, AAAA, CNAME, DNSRecord, MX, PTR, QTYPE, RCODE, RR, SOA, T
 MAKE = {
     "A": A, "AAAA": AAAA, "PTR": PTR, "CNAME": CNAME,
     "MX": lambda text: MX(text.split()[1], int(text.split()[0])),
-    "TXT": TXT,
+    # as strings of 200 octets, of which a record may have several
+    "TXT": lambda text: TXT([text[i:i + 200].encode()
+                             for i in range(0, len(text), 200)]),
 }
 
 
