@@ -10,6 +10,9 @@
 #include <posthouse/kv.h>
 #include <posthouse/lines.h>
 #endif
+#if PH_ABI_MINOR >= 4
+#include <posthouse/delivery.h>
+#endif
 
 struct frozen_conf {
 	bool loud;
@@ -20,6 +23,9 @@ struct frozen_conf {
 	struct ph_net_list nets;
 #if PH_ABI_MINOR >= 2
 	const char *file;
+#endif
+#if PH_ABI_MINOR >= 5
+	const char *const *files;
 #endif
 };
 
@@ -102,6 +108,14 @@ frozen_on_rcpt(struct ph_call *call, const void *conf)
 	int64_t sum = 0;
 
 	(void)ph_kv_add(ph_call_recipient(call), 1, 60000, &sum);
+#if PH_ABI_MINOR >= 5
+	ph_count("recipients", 1);
+	(void)ph_arena_strdup(ph_call_message_arena(call), "kept");
+	for (const char *const *at = c->files; *at != NULL; at++)
+		if (ph_lines_read(ph_call_arena(call), *at, &lines, NULL) ==
+		    PH_OK)
+			ph_count("lists", 1);
+#endif
 	if (c->file[0] != '\0' && ph_lines_read(ph_call_arena(call), c->file,
 	    &lines, NULL) == PH_OK &&
 	    ph_lines_has(lines, ph_call_recipient(call)))
@@ -128,6 +142,30 @@ frozen_on_message(struct ph_call *call, const void *conf)
 		    ph_header_unfold(ph_call_arena(call), field.value)));
 	return PH_NEXT;
 }
+
+#if PH_ABI_MINOR >= 4
+static enum ph_verdict
+frozen_on_deliver(struct ph_call *call, const void *conf)
+{
+	static const char *const keywords[] = { "$Frozen", NULL };
+	const struct ph_delivery_facts *facts = ph_call_delivery(call);
+
+	(void)conf;
+	if (facts->user.p == NULL)
+		return ph_redirect(call, PH_LIT("ice@example.test")) ?
+		    PH_DISCARD : PH_NEXT;
+#if PH_ABI_MINOR >= 5
+	ph_reason(call, "score %g", ph_call_score(call));
+#endif
+	if (ph_slice_starts_nocase(ph_call_recipient(call), "cold"))
+		ph_file_into(call, PH_LIT("Ice"), PH_SEEN, keywords);
+	return PH_NEXT;
+}
+
+static const struct ph_delivery_ops frozen_delivery = {
+	.deliver = frozen_on_deliver,
+};
+#endif
 
 static int
 frozen_check_conf(const void *conf, struct ph_err *err)
@@ -158,6 +196,10 @@ static const struct ph_option frozen_options[] = {
 	PH_OPT_PATH("file", struct frozen_conf, file, "",
 	    "recipients to put off"),
 #endif
+#if PH_ABI_MINOR >= 5
+	PH_OPT_PATHS("files", struct frozen_conf, files, 0, 3, "[]",
+	    "lists that are counted"),
+#endif
 	PH_OPT_END,
 };
 
@@ -181,4 +223,7 @@ FROZEN_MODULE(FROZEN_NAME) = {
 	.doc = "is as it was",
 	.check_conf = frozen_check_conf,
 	.check = &frozen_ops,
+#if PH_ABI_MINOR >= 4
+	.delivery = &frozen_delivery,
+#endif
 };
