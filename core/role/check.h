@@ -39,5 +39,7 @@ int check_ask(uint32_t shard, const struct check_question *question,
 /* MSG_CRASH, of the master; and when it links us to a process of the checks. */
 void check_ask_on_crash(struct bus_request *request);
 void check_ask_on_link(unsigned index);
+/* For tests: how much longer the crashes of others may make a question. */
+void check_ask_spare(unsigned ms);
 
 #endif

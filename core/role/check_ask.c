@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/record.h"
+#include "loop/fiber.h"
 #include "role/role.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
 	LOOK_MS = 100,
 	CRASHES_KEPT = 64,
 	PROCESSES = 64,
-	CRASHED_MS = 60000, /* how much longer crashes may make it: theirs */
+	CRASHED_MS = 60000, /* that crashes may take: no time of theirs */
 };
 
 /* The last deaths of processes of the checks. */
@@ -34,7 +35,14 @@ static struct {
 	uint64_t count;
 	uint64_t linked_at[PROCESSES]; /* how many there were by then */
 	struct ph_event told;
-} crashes;
+	unsigned spare_ms; /* how much longer crashes may make a question */
+} crashes = { .spare_ms = CRASHED_MS };
+
+void
+check_ask_spare(unsigned ms)
+{
+	crashes.spare_ms = ms;
+}
 
 static void
 keep(char *to, size_t size, struct ph_slice text)
@@ -156,12 +164,21 @@ left_until(uint64_t end_ms)
 	return end_ms > now ? (unsigned)(end_ms - now) : 0;
 }
 
+/* Where nobody is, bus_call does not wait behind its end: asking on then would
+ * hold the whole process. */
+static bool
+may_ask_again(uint64_t last_ms)
+{
+	return ph_now_ms() < last_ms && ph_now_ms() < fiber_deadline() &&
+	    !bus_is_ending();
+}
+
 int
 check_ask(uint32_t shard, const struct check_question *question,
     struct ph_arena *arena, struct bus_message *reply_out)
 {
 	uint64_t end = ph_now_ms() + question->timeout_ms;
-	uint64_t last = end + CRASHED_MS;
+	uint64_t last = end + crashes.spare_ms;
 	uint64_t first = crashes.count;
 	const int *fd = &question->fd;
 
@@ -174,7 +191,8 @@ check_ask(uint32_t shard, const struct check_question *question,
 		    ph_sleep_ms(AGAIN_MS) == PH_OK)
 			continue;
 		if (status != PH_UNAVAILABLE ||
-		    !hears_over_whom(shard, left_until(last)))
+		    !hears_over_whom(shard, left_until(last)) ||
+		    !may_ask_again(last))
 			return status;
 		leave_out(question, first);
 		if (question->record->full)
