@@ -224,32 +224,27 @@ arrival_write(struct partition *partition, struct arrival *arrival)
 		    SYNC_FILE_RANGE_WRITE);
 }
 
+/* It is removed where it is known whether a row has it: see deliver.c. */
 static void
-arrival_undo(struct partition *partition, struct arrival *arrival)
+arrival_not_durable(struct arrival *arrival)
 {
-	char path[FOLDER_PATH_MAX];
-	int fd = folder_open(partition->fd, arrival->ref.path);
-
 	arrival_fail(arrival, PH_IO, "the message can't be made durable");
-	if (fd < 0)
-		return;
-	unlinkat(fd, arrival_path(arrival, path), 0);
-	folder_close(fd);
+	arrival->is_not_durable = true;
 }
 
 static void
-sync_each_file(struct partition *partition, struct delivery_batch *batch)
+sync_each_file(struct delivery_batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		struct arrival *arrival = &batch->arrivals[i];
 
 		if (arrival->is_linked &&
 		    link_file_sync(arrival->link) != PH_OK)
-			arrival_undo(partition, arrival);
+			arrival_not_durable(arrival);
 		if (arrival->fd < 0)
 			continue;
 		if (fdatasync(arrival->fd) != 0)
-			arrival_undo(partition, arrival);
+			arrival_not_durable(arrival);
 		close(arrival->fd);
 		arrival->fd = -1;
 	}
@@ -275,7 +270,8 @@ sync_folders(struct partition *partition, struct delivery_batch *batch)
 			if (batch->arrivals[n].target->status == PH_OK &&
 			    strcmp(batch->arrivals[n].ref.path,
 			        folder->path) == 0)
-				arrival_undo(partition, &batch->arrivals[n]);
+				arrival_not_durable(
+				    &batch->arrivals[n]);
 	}
 }
 
@@ -291,7 +287,7 @@ sync_file_system(struct partition *partition, struct delivery_batch *batch)
 		if (arrival->fd >= 0)
 			close(arrival->fd);
 		if ((arrival->fd >= 0 || arrival->is_linked) && !good)
-			arrival_undo(partition, arrival);
+			arrival_not_durable(arrival);
 		arrival->fd = -1;
 	}
 	for (size_t i = 0; i < partition->folders.count; i++)
@@ -331,7 +327,7 @@ delivery_files(void *arg)
 	}
 	store_step("all-renamed");
 	if (partition->store->conf.sync == SYNC_FILES) {
-		sync_each_file(partition, batch);
+		sync_each_file(batch);
 		store_step("files-synced");
 		sync_folders(partition, batch);
 	} else {

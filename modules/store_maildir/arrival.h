@@ -28,6 +28,7 @@ struct arrival {
 	struct share *share;
 	struct link_file *link; /* NULL: a file of its own */
 	bool is_linked;
+	bool is_not_durable; /* there, and the disk may not have it */
 	const struct place *place; /* NULL: the INBOX, as it is */
 	struct box_ref ref;
 	struct hot_folder *folder;

@@ -72,6 +72,42 @@ remove_again(struct partition *partition, const struct arrival *arrival)
 	folder_close(fd);
 }
 
+/* Whether the file is that of a message that clients may know: a delivery is
+ * repeated in its place, or a scan was quicker. In doubt it is. */
+static bool
+is_of_row(const struct partition *partition, const struct arrival *arrival,
+    struct ph_arena *arena)
+{
+	struct mail_index *mi = partition->mi;
+	struct index_message message;
+	struct index_name name;
+	struct index_box row;
+	int status = mail_index_box_get(mi, arrival->ref.user,
+	    arrival->ref.name, arena, &row);
+
+	if (status == PH_OK)
+		status = mail_index_name_find(mi, row.id,
+		    index_message_key(&arrival->message), &name);
+	if (status != PH_OK)
+		return status != PH_NOT_FOUND;
+	if (name.state != INDEX_NAME_LIVE)
+		return false;
+	return mail_index_message_get(mi, row.id, name.uid, arena, &message) !=
+	        PH_OK ||
+	    (message.in_new == arrival->message.in_new &&
+	        ph_slice_eq(message.file, arrival->message.file));
+}
+
+/* What is not durable is no message; one that is known keeps its file, or it
+ * would be taken for removed by others, and what the queue repeats with it. */
+static void
+remove_not_durable(struct partition *partition, const struct arrival *arrival,
+    struct ph_arena *arena)
+{
+	if (!is_of_row(partition, arrival, arena))
+		remove_again(partition, arrival);
+}
+
 /* It was written, but a mailbox that is no INBOX may have been deleted or
  * renamed since, and another made in its place. */
 static int
@@ -228,8 +264,13 @@ static int
 delivery_rows(struct index_job *job)
 {
 	struct delivery_batch *batch = (struct delivery_batch *)job;
-	int status = mail_index_begin(job->partition->mi);
+	int status;
 
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->arrivals[i].is_not_durable)
+			remove_not_durable(job->partition, &batch->arrivals[i],
+			    batch->arena);
+	status = mail_index_begin(job->partition->mi);
 	for (size_t i = 0; i < batch->inbox_count && status == PH_OK; i++)
 		status = rows_of_inbox(batch, &batch->inboxes[i]);
 	store_step("rows-written");

@@ -2,10 +2,25 @@
 /* scan_test.c - what other programs, and power failures, do to the folders. */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static bool disk_fails;
+
+/* The C library's, but for a disk that writes nothing. */
+int
+fdatasync(int fd)
+{
+	if (!disk_fails)
+		return (int)syscall(SYS_fdatasync, fd);
+	errno = EIO;
+	return -1;
+}
 
 static void
 foreign_changes(void)
@@ -108,6 +123,93 @@ odd_files(void)
 START_TEST(what_is_no_regular_file_is_no_message)
 {
 	run(odd_files);
+}
+END_TEST
+
+/* A delivery that is repeated stands in the place of the one that was good. */
+static void
+repeated_in_vain(void)
+{
+	ck_assert_int_eq(deliver(1), PH_OK);
+	disk_fails = true;
+	ck_assert_int_eq(deliver(1), PH_IO);
+	disk_fails = false;
+	ck_assert_uint_eq(count_of(INBOX), 1);
+	ck_assert_int_eq(deliver(1), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+}
+
+START_TEST(a_disk_that_fails_takes_nothing_back)
+{
+	run(repeated_in_vain);
+}
+END_TEST
+
+static sem_t is_there, is_seen;
+
+/* In the thread of the delivery: its file is there and not yet durable. */
+static void
+wait_for_scan(const char *step)
+{
+	if (strcmp(step, "all-renamed") != 0)
+		return;
+	at_step = NULL;
+	sem_post(&is_there);
+	sem_wait(&is_seen);
+	disk_fails = true;
+}
+
+static void
+deliver_in_vain(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(deliver(2), PH_IO);
+}
+
+static void
+seen_too_early(void)
+{
+	struct ph_scope scope;
+
+	ck_assert_int_eq(deliver(1), PH_OK);
+	sem_init(&is_there, 0, 0);
+	sem_init(&is_seen, 0, 0);
+	at_step = wait_for_scan;
+	ph_scope_begin(&scope);
+	ph_scope_spawn(&scope, deliver_in_vain, NULL);
+	while (sem_trywait(&is_there) != 0)
+		ph_sleep_ms(1);
+	ck_assert_uint_eq(count_of(INBOX), 2);
+	sem_post(&is_seen);
+	ph_scope_wait(&scope);
+	ph_scope_end(&scope);
+	disk_fails = false;
+	ck_assert_uint_eq(count_of(INBOX), 2);
+	ck_assert_int_eq(deliver(2), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 2);
+}
+
+START_TEST(what_a_scan_took_is_not_taken_back)
+{
+	run(seen_too_early);
+}
+END_TEST
+
+static void
+failed_alone(void)
+{
+	disk_fails = true;
+	ck_assert_int_eq(deliver(1), PH_IO);
+	disk_fails = false;
+	ck_assert_str_eq(file_in("new", 0), "");
+	ck_assert_uint_eq(count_of(INBOX), 0);
+	ck_assert_int_eq(deliver(1), PH_OK);
+	ck_assert_uint_eq(count_of(INBOX), 1);
+}
+
+START_TEST(what_the_disk_may_not_have_is_not_shown)
+{
+	run(failed_alone);
 }
 END_TEST
 
@@ -356,6 +458,9 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, what_other_programs_change_is_noticed);
 	tcase_add_test(tc, a_file_renamed_by_others_is_found_by_its_base);
 	tcase_add_test(tc, what_is_no_regular_file_is_no_message);
+	tcase_add_test(tc, a_disk_that_fails_takes_nothing_back);
+	tcase_add_test(tc, what_a_scan_took_is_not_taken_back);
+	tcase_add_test(tc, what_the_disk_may_not_have_is_not_shown);
 	tcase_add_test(tc, a_folder_that_is_a_link_is_no_mailbox);
 	tcase_add_test(tc, a_refresh_without_changes_changes_nothing);
 	tcase_add_test(tc,
