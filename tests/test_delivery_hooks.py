@@ -204,7 +204,9 @@ on_before(struct ph_call *call, const void *conf)
 		ph_reason(call, "looks odd");
 		return PH_QUARANTINE;
 	}
-	if (asks(call, "crash"))
+	if (asks(call, "latecrash"))
+		ph_sleep_ms(3000);
+	if (asks(call, "crash") || asks(call, "latecrash"))
 		raise(SIGSEGV);
 	return PH_NEXT;
 }
@@ -638,6 +640,19 @@ class Hooks(unittest.TestCase):
         box.ctl("queue", "flush", "all")
         until(lambda: len(remote.messages) == 3, "the messages", 90)
         box.inbox("bob", 1)
+
+    def test_whose_hook_crashed_is_known_after_other_mail_too(self):
+        old = os.environ.get("ASAN_OPTIONS", "")
+        os.environ["ASAN_OPTIONS"] = "handle_segv=0:" + old
+        self.addCleanup(os.environ.__setitem__, "ASAN_OPTIONS", old)
+        box, _ = self.far()
+        self.send(box, "latecrash@far.test")
+        for _ in range(4):
+            self.send(box, "bob@example.test")
+        box.lines("check_left_out", "check=check_part")
+        box.lines(" deferred ", "to=latecrash@far.test", "could not answer")
+        self.assertEqual(module(box, "check_part")["crashes"], 1)
+        box.inbox("bob", 4)
 
     def send_numbered(self, box, number):
         """Whether it was answered 250."""

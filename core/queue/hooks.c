@@ -270,6 +270,7 @@ question_send(struct question *q)
 {
 	struct attempt *a = q->a;
 	struct bus_message reply;
+	char name[ID_TEXT_MAX]; /* for as long as the checks take */
 	struct ph_buf buf;
 	int status;
 
@@ -278,8 +279,9 @@ question_send(struct question *q)
 	ph_buf_slice(&buf, ph_buf_content(&q->rcpts));
 	record_put(&buf, F_CONTENT, a->octets);
 	status = buf.full ? PH_TOO_BIG : check_ask(BUS_ANY_SHARD,
-	    &(struct check_question){ MSG_DELIVERY_ASK, entry_name(a->entry),
-	        &buf, a->fd, q->budget_ms }, a->arena, &reply);
+	    &(struct check_question){ MSG_DELIVERY_ASK,
+	        id_format(a->entry->id, name), &buf, a->fd, q->budget_ms },
+	    a->arena, &reply);
 	ph_buf_fini(&buf);
 	if (status == PH_OK)
 		status = take_answers(q, reply.record);

@@ -26,7 +26,8 @@ void check_delivery_status(struct ph_buf *items);
 /* What the checks are asked. */
 struct check_question {
 	uint16_t type;
-	const char *subject; /* id of the session or message; NULL: none */
+	const char *subject; /* id of the session or message, good until the
+	                      * answer; NULL: none */
 	struct ph_buf *record; /* F_CRASHED is added to it */
 	int fd; /* sent along, not closed; -1: none */
 	unsigned timeout_ms;
