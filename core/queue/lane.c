@@ -37,8 +37,9 @@ static struct {
 	unsigned silent_running;
 	unsigned unknown;  /* attempts at destinations not known to answer */
 	uint32_t turn;
-	uint32_t last[FAIR_LEVELS]; /* turn of the level that was served */
-	uint32_t choices;
+	/* Of the levels the choice that was served: a level may be away for as
+	 * long as it likes, so these never wrap. */
+	uint64_t last[FAIR_LEVELS], choices;
 	uint8_t in_a_row;  /* of the highest level */
 	size_t count;
 } all;
@@ -465,8 +466,8 @@ choose(void)
 		if (lane == NULL)
 			continue;
 		others_wait = chosen != NULL;
-		if (chosen == NULL || (is_turn && (int32_t)(all.last[level] -
-		        all.last[chosen_level]) < 0)) {
+		if (chosen == NULL || (is_turn &&
+		        all.last[level] < all.last[chosen_level])) {
 			chosen = lane;
 			chosen_level = level;
 		}

@@ -672,6 +672,130 @@ START_TEST(what_is_old_is_tried_when_its_destination_works)
 }
 END_TEST
 
+/* --- anything --- */
+
+static uint32_t
+draw(uint32_t below)
+{
+	static uint32_t noise = 1;
+
+	noise = noise * 1664525 + 1013904223;
+	return (noise >> 8) % below;
+}
+
+/* To one of few destinations, of any priority. */
+static struct entry *
+send_any(void)
+{
+	char sender[32], domain[32];
+	struct entry *entry;
+
+	snprintf(sender, sizeof(sender), "s%u@a.test", draw(4));
+	snprintf(domain, sizeof(domain), "d%u.test", draw(5));
+	priority = (int8_t)((int)draw(FAIR_LEVELS) - QUEUE_DB_PRIORITY_MAX);
+	entry = send(sender, domain, 1 + draw(3));
+	priority = 0;
+	return entry;
+}
+
+static void
+let_go(struct entry *entry)
+{
+	for (size_t i = 0; i < entry->recipient_count; i++)
+		entry->recipients[i].next_ms = 0;
+	entry->is_held = false;
+	schedule_due(entry);
+}
+
+static void
+change_any(struct entry **at)
+{
+	struct entry *entry = *at;
+	unsigned what = draw(5);
+
+	if (entry == NULL) {
+		*at = send_any();
+	} else if (what == 0) {
+		let_go(entry);
+	} else if (what == 1) {
+		entry->is_held = true;
+		schedule_entry(entry);
+	} else if (what == 2 && entry->jobs == 0) {
+		entry_remove(entry);
+		*at = NULL;
+	} else {
+		schedule_priority(entry, (int)draw(FAIR_LEVELS) -
+		    QUEUE_DB_PRIORITY_MAX);
+	}
+}
+
+static void
+suspend_any(void)
+{
+	char domain[32];
+
+	snprintf(domain, sizeof(domain), "d%u.test", draw(5));
+	if (draw(4) == 0) {
+		lane_set_suspended(domain, true);
+	} else {
+		lane_set_suspended(domain, false);
+		lane_forgive(domain);
+	}
+}
+
+static void
+end_any(void)
+{
+	static const enum pace_end ends[] = { PACE_ANSWERED, PACE_ANSWERED,
+		PACE_ANSWERED, PACE_BUSY, PACE_NO_ANSWER };
+
+	if (begun_n > 0)
+		end(draw((uint32_t)begun_n), ends[draw(5)]);
+}
+
+/* A look at every lane finds nothing to begin: none was forgotten. */
+START_TEST(whatever_happens_what_may_begin_has_begun)
+{
+	struct entry *all[64] = { NULL };
+
+	generation->core.queue.relay_concurrency = 5;
+	for (unsigned i = 0; i < 60000; i++) {
+		size_t begun_before;
+		unsigned what = draw(20);
+
+		if (what < 9)
+			change_any(&all[draw(64)]);
+		else if (what < 18)
+			end_any();
+		else if (what == 18)
+			suspend_any();
+		else
+			now_ms += draw(30000);
+		if (what == 19)
+			lane_reload(); /* timers */
+		begun_before = begun_total;
+		lane_reload();
+		ck_assert_msg(begun_total == begun_before, "at %u, %u", i, what);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		lane_set_suspended(ph_arena_printf(arena, "d%u.test", i), false);
+		lane_forgive(ph_arena_printf(arena, "d%u.test", i));
+	}
+	for (unsigned i = 0; i < 64; i++)
+		if (all[i] != NULL)
+			let_go(all[i]);
+	while (begun_n > 0)
+		end(0, PACE_ANSWERED);
+	for (unsigned i = 0; i < 64; i++)
+		for (size_t n = 0; all[i] != NULL &&
+		     n < all[i]->recipient_count; n++)
+			ck_assert_int_ne(all[i]->recipients[n].state,
+			    QUEUE_DB_WAITING);
+	ck_assert_uint_eq(queue.relaying, 0);
+	ck_assert_uint_eq(queue.running, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -693,6 +817,7 @@ main(void)
 	tcase_add_test(all,
 	    between_destinations_a_higher_priority_goes_first_too);
 	tcase_add_test(all, a_priority_changes_what_stands_in_line);
+	tcase_add_test(all, whatever_happens_what_may_begin_has_begun);
 	tcase_add_test(all, dead_destinations_leave_half_to_others);
 	tcase_add_test(all, a_dead_destination_is_one_timer_and_one_attempt);
 	tcase_add_test(all, what_is_held_or_removed_leaves_the_line);
