@@ -100,7 +100,7 @@ value_clean(struct ph_arena *arena, struct ph_slice text)
 	if (text.n > VALUE_MAX)
 		text.n = VALUE_MAX;
 	ph_buf_init(&buf, arena, 2 * VALUE_MAX);
-	while (text.n > 0) {
+	while (text.n > 0 && !buf.full) {
 		bool is_fold;
 		size_t n = blanks(text, &is_fold);
 
@@ -116,6 +116,7 @@ value_clean(struct ph_arena *arena, struct ph_slice text)
 		}
 		text = skip(text, n);
 	}
-	ph_buf_char(&buf, '\0');
-	return buf.p;
+	/* when it is full there is no room for its end */
+	return ph_arena_printf(arena, PH_SLICE_FMT,
+	    PH_SLICE_ARG(ph_buf_content(&buf)));
 }

@@ -13,7 +13,7 @@ enum { VALUE_MAX = 8192 }; /* octets that a check may give */
 /*
  * text, cut at VALUE_MAX: a line end and the blanks around it become one blank,
  * words with UTF-8 become encoded words (RFC 2047), other octets that are not
- * printable "?".
+ * printable "?". What is longer than twice VALUE_MAX then is cut.
  */
 const char *value_clean(struct ph_arena *arena, struct ph_slice text);
 

@@ -96,6 +96,26 @@ START_TEST(a_long_value_is_a_field_of_short_lines)
 }
 END_TEST
 
+/* As many encoded words as there may be octets: what has no room is cut. */
+START_TEST(what_grows_too_long_ends_all_the_same)
+{
+	char text[VALUE_MAX + 1];
+	size_t n = 0;
+
+	for (; n < 3640; n += 4)
+		memcpy(text + n, "\xc3\xa4  ", 4);
+	memset(text + n, ' ', sizeof(text) - n);
+	text[sizeof(text) - 1] = '\0';
+	for (size_t at = n; at < n + 8; at++) {
+		struct ph_slice cut = { text, at };
+		const char *value = value_clean(arena, cut);
+
+		ck_assert_uint_le(strlen(value), 2 * VALUE_MAX);
+		ck_assert_uint_ge(strlen(value), 16380);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -108,6 +128,7 @@ main(void)
 	tcase_add_test(tcase, what_may_stand_in_a_field_stands_there);
 	tcase_add_test(tcase, long_text_in_utf8_comes_back);
 	tcase_add_test(tcase, a_long_value_is_a_field_of_short_lines);
+	tcase_add_test(tcase, what_grows_too_long_ends_all_the_same);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
