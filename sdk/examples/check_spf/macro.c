@@ -114,10 +114,12 @@ macro_expand(const struct spf *spf, const char *domain, struct ph_slice text)
 		}
 	}
 	ph_buf_char(&out, '\0');
+	if (out.full)
+		return NULL;
 	for (at = out.p; strlen(at) > NAME_MAX_OCTETS; at++) {
 		at = strchr(at, '.'); /* s7.3: from the left, label by label */
 		if (at == NULL)
 			return NULL;
 	}
-	return out.full ? NULL : at;
+	return at;
 }
