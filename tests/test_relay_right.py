@@ -18,7 +18,7 @@ from smtp_wire import Wire
 CONF = """
 relay_networks = [ "127.0.0.9" ];
 %s
-smtp_inbound: { proxy_from = [ "127.0.0.8" ]; xclient_networks = [ "127.0.0.7" ]; };
+smtp_inbound: { proxy_from = [ "127.0.0.8" ]; xclient_networks = [ "127.0.0.7", "127.0.0.9" ]; };
 transport_smtp: { relay_host = "[127.0.0.2]"; port = %d; allow_loopback = true; };
 """
 OUT = b"MAIL FROM:<x@outside.test>\r\nRCPT TO:<y@far.test>\r\n"
@@ -127,6 +127,10 @@ class RelayRight(unittest.TestCase):
                         self.assertEqual(self.codes(
                             box, proxy + MAIL, 6, "127.0.0.8")[-1], 250)
                     self.assertNotIn("relay_right_denied", box.log())
+                    # it may relay itself; whom it does not know may not
+                    self.assertEqual(self.codes(
+                        box, b"EHLO x\r\nXCLIENT ADDR=[UNAVAILABLE]\r\nEHLO x\r\n" +
+                        OUT, 6, "127.0.0.9")[-1], 550)
             until(lambda: len(remote.messages) == 5, "all that was taken")
 
     def test_an_edge_that_lies_gets_no_right(self):

@@ -279,6 +279,24 @@ START_TEST(a_front_end_names_its_client)
 }
 END_TEST
 
+/* The front end may relay; whom it does not know may not. */
+START_TEST(a_client_without_an_address_is_not_the_front_end)
+{
+	struct ph_net net;
+
+	ck_assert(ph_net_parse(PH_LIT("192.0.2.7"), &net));
+	conf.xclient_networks = (struct ph_net_list){ &net, 1 };
+	ck_assert_str_eq(talk("EHLO front\r\nXCLIENT ADDR=[UNAVAILABLE]\r\n"
+	                      "EHLO c\r\nMAIL FROM:<>\r\n"
+	                      "RCPT TO:<bob@example.test>\r\n"
+	                      "DATA\r\n\r\n.\r\n"),
+	    "220 250 220 250 250 250 354 250");
+	ck_assert(logged("client_named client=0.0.0.0"));
+	ck_assert_ptr_nonnull(strstr(fake_text(&fake.content),
+	    "from c ([0.0.0.0])"));
+}
+END_TEST
+
 /* Errors were the former client's; the counts of connections are the core's. */
 START_TEST(limits_are_of_the_client_that_was_named)
 {
@@ -546,6 +564,7 @@ policy_suite(void)
 	tcase_add_test(tc, a_from_that_is_added_is_the_users);
 	tcase_add_test(tc, the_client_can_be_hidden);
 	tcase_add_test(tc, a_front_end_names_its_client);
+	tcase_add_test(tc, a_client_without_an_address_is_not_the_front_end);
 	tcase_add_test(tc, limits_are_of_the_client_that_was_named);
 	tcase_add_test(tc, a_date_is_read_in_all_its_forms);
 	tcase_add_test(tc, a_user_may_have_mail_held);

@@ -53,10 +53,13 @@ is_unavailable(struct ph_slice value)
 	    ph_slice_eq_nocase(value, PH_LIT("[TEMPUNAVAIL]"));
 }
 
-/* "192.0.2.1", "IPV6:2001:db8::1" */
+/* "192.0.2.1", "IPV6:2001:db8::1". One that the front end does not know is
+ * nobody's, 0.0.0.0: never the front end's, who may do more than strangers. */
 static bool
 take_addr(struct ph_slice value, struct smtp_xclient_args *args)
 {
+	if (is_unavailable(value))
+		return ph_addr_parse(PH_LIT("0.0.0.0"), &args->addr);
 	if (ph_slice_starts_nocase(value, "IPV6:")) {
 		value.p += 5;
 		value.n -= 5;
@@ -71,7 +74,7 @@ take_attribute(struct ph_slice name, struct ph_slice value,
 	uint64_t port;
 
 	if (ph_slice_eq_nocase(name, PH_LIT("ADDR")))
-		return is_unavailable(value) || take_addr(value, args);
+		return take_addr(value, args);
 	if (ph_slice_eq_nocase(name, PH_LIT("PORT"))) {
 		if (is_unavailable(value))
 			return true;
