@@ -452,6 +452,20 @@ def documents():
                     yield name, line, f"there is no {path}"
 
 
+def fuzz_sources():
+    """The fuzz targets are built by hand only: what they name must be there."""
+    file = "tests/fuzz/CMakeLists.txt"
+    text = text_of(file)
+    named = set(re.findall(r"\$\{CMAKE_SOURCE_DIR\}/([\w/]+\.c)\b", text))
+    for words, folder in re.findall(
+            r"set\(\w+ ([\w\s]+)\)\nlist\(TRANSFORM \w+ REPLACE \"\(\.\+\)\"\s+"
+            r"\"\$\{CMAKE_SOURCE_DIR\}/([\w/]+)/", text):
+        named |= {f"{folder}/{word}.c" for word in words.split()}
+    for name in sorted(named):
+        if not os.path.exists(os.path.join(TOP, name)):
+            yield file, 1, f"{name} is not there"
+
+
 def standards():
     """tests/rfc.tsv tells the truth, and posthouse(8) tells what it tells."""
     table = "tests/rfc.tsv"
@@ -479,7 +493,7 @@ def standards():
 RULES = {rule.__name__: rule for rule in (
     core_directions, module_includes, queue_includes, opening_comments,
     lengths, unfinished, look_ups, folder_readmes, headers_alone, manuals, manual_form,
-    sdk_manuals, documents, standards, snippets, main_file, main_manual,
+    sdk_manuals, documents, fuzz_sources, standards, snippets, main_file, main_manual,
     exports, module_exports)}
 NEED_BUILD = {"snippets", "main_file", "main_manual", "exports", "module_exports"}
 
