@@ -640,6 +640,30 @@ START_TEST(understands_ids_and_a_priority)
 }
 END_TEST
 
+/* The words of a charset whose letters look like the inside of UTF-8. */
+START_TEST(a_long_subject_in_any_charset_leaves_room)
+{
+	struct queue_db_recipient one = recipient(0, "x@far.test", NULL, NULL);
+	struct entry *entry = make(9, "a@b.test", &one, 1);
+	struct report report = { .about = entry, .action = REPORT_FAILED };
+	char subject[880], *content = ph_arena_alloc(arena, 47 << 10);
+	struct notices other;
+
+	memset(subject, 0xb0, sizeof(subject));
+	memset(content, 'x', 47 << 10);
+	memcpy(content, "\r\n", 2);
+	report.content = (struct ph_slice){ content, 47 << 10 };
+	entry->size_bytes = (uint32_t)report.content.n;
+	ck_assert_int_eq(notices_parse(arena, ph_slice_str(ph_arena_printf(
+	    arena, "failure_template = <<END\nCharset: iso-8859-5\n"
+	    "Subject: %.*s\n\nNo.\nEND\n", (int)sizeof(subject), subject)),
+	    &other, NULL, NULL), PH_OK);
+	generation->notices = &other;
+	ck_assert(has(text_of(&report, ""), "xxx\r\n--=_"));
+	entry_free(entry);
+}
+END_TEST
+
 /* However many and long the addresses, each is named, and the report ends. */
 START_TEST(makes_a_report_about_a_hundred_that_ends)
 {
@@ -755,6 +779,7 @@ main(void)
 	    words_name_addresses_as_they_are_written);
 	tcase_add_test(all, understands_selections);
 	tcase_add_test(all, understands_ids_and_a_priority);
+	tcase_add_test(all, a_long_subject_in_any_charset_leaves_room);
 	tcase_add_test(all, makes_a_report_about_a_hundred_that_ends);
 	tcase_add_test(all, makes_the_answer_of_a_check_harmless);
 	tcase_add_test(all, hands_a_user_to_a_process_that_runs);

@@ -265,6 +265,7 @@ static void
 put_encoded_words(struct ph_slice value, struct ph_slice charset,
     struct ph_buf *buf)
 {
+	bool is_utf8 = ph_slice_eq_nocase(charset, PH_LIT("utf-8"));
 	size_t most = (ENCODED_WORD_MAX - ENCODED_WORD_FRAME - charset.n) / 4 *
 	    3;
 
@@ -272,7 +273,7 @@ put_encoded_words(struct ph_slice value, struct ph_slice charset,
 		size_t n = value.n < most ? value.n : most;
 		unsigned char word[2 * ENCODED_WORD_MAX];
 
-		while (n > 1 && n < value.n &&
+		while (is_utf8 && n > 1 && n < value.n &&
 		    ((unsigned char)value.p[n] & 0xc0) == 0x80)
 			n--;
 		EVP_EncodeBlock(word, (const unsigned char *)value.p, (int)n);
