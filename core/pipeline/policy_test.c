@@ -103,6 +103,16 @@ START_TEST(a_flood_of_shares_stays_small)
 }
 END_TEST
 
+/* A word over what one field may have. */
+static const char *
+too_long(void)
+{
+	static char text[FIELD_MAX + 1];
+
+	memset(text, 'x', FIELD_MAX);
+	return text;
+}
+
 START_TEST(a_field_is_folded_and_whole)
 {
 	struct ph_buf buf;
@@ -114,8 +124,13 @@ START_TEST(a_field_is_folded_and_whole)
 	ck_assert(!field_put(&buf, "", "no name"));
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	ck_assert(!field_put(&buf, "X-A", text));
+	ck_assert(!field_put(&buf, "X-A", too_long()));
 	ck_assert(ph_slice_eq(ph_buf_content(&buf), PH_LIT("X-A: short\r\n")));
+	buf.n = 0;
+	ck_assert(field_put(&buf, "X-A", text)); /* one word, in three lines */
+	ck_assert_uint_eq(buf.n, strlen("X-A: ") + strlen(text) +
+	    2 * strlen("\r\n ") + strlen("\r\n"));
+	ck_assert_ptr_eq(memmem(buf.p, buf.n, "\r\n ", 3), buf.p + 998);
 	buf.n = 0;
 	for (size_t i = 7; i < 200; i += 8)
 		text[i] = ' ';
