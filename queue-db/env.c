@@ -18,7 +18,7 @@
 
 #include "inner.h"
 
-enum { WORDS_MS = 60000, WORDS_MAX = 6 };
+enum { WORDS_MS = 60000, WORDS_MAX = 6, LOCK_BUCKETS = 16381 };
 
 void (*_Atomic queue_db_test_step)(const char *name);
 
@@ -199,6 +199,8 @@ env_configure(struct queue_db *db, DB_ENV *env)
 	    (rc = env->set_lk_detect(env, DB_LOCK_MINWRITE)) != 0 ||
 	    (rc = env->set_lk_max_locks(env, 200000)) != 0 ||
 	    (rc = env->set_lk_max_objects(env, 200000)) != 0 ||
+	    /* else one bucket an object, 25 MiB that are never used */
+	    (rc = env->set_lk_tablesize(env, LOCK_BUCKETS)) != 0 ||
 	    (rc = env->set_lk_max_lockers(env, 20000)) != 0 ||
 	    (rc = env->set_tx_max(env, 2000)) != 0)
 		return rc;

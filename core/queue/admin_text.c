@@ -402,7 +402,12 @@ put_turn(struct queue_recipient *r, struct ph_buf *buf)
 	const struct lane *lane = r->lane;
 	uint64_t now = ph_now_ms();
 
-	if (lane->pace.rest_until_ms > now)
+	if (lane->is_backlog)
+		ph_buf_printf(buf, "it waits for its turn as %s mail of "
+		    "priority %d (nothing is at work for its destination, as "
+		    "for those of %u others)", fair_class(r),
+		    entry_of(r)->priority, lane->line.count - 1);
+	else if (lane->pace.rest_until_ms > now)
 		ph_buf_printf(buf, "the destination %s did not answer %u "
 		    "times and is left alone for %llu s", lane->name,
 		    lane->pace.failures, (unsigned long long)

@@ -234,8 +234,10 @@ attempt_main(void *arg)
 		finished = outcome_record(&a);
 	outcome_end(entry);
 	for (size_t i = 0; i < entry->recipient_count; i++)
-		if (attempt_has(&a, &entry->recipients[i]))
+		if (attempt_has(&a, &entry->recipients[i])) {
 			entry->recipients[i].where = AT_REST;
+			lane_leave(&entry->recipients[i]);
+		}
 	entry->jobs--;
 	if (finished || entry->is_removed) {
 		entry_remove(entry);

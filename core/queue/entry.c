@@ -371,8 +371,6 @@ take_recipient(char **at, struct recipient_more **more,
 		(*more)++;
 	}
 	to->is_warned = record_get_u64(from->record, ENV_WARNED, 0) != 0;
-	if (to->state == QUEUE_DB_WAITING)
-		lane_join_if_any(to);
 	recipient_say(to, (int)record_get_u64(from->record, ENV_CODE, 0),
 	    record_get(from->record, ENV_ENHANCED),
 	    record_get(from->record, ENV_HOST),

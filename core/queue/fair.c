@@ -298,6 +298,15 @@ fair_next(struct fair_line *line, struct fair_first *first_out)
 	return true;
 }
 
+struct queue_recipient *
+fair_peek(struct fair_line *line)
+{
+	struct fair_level *level = next_level(line);
+
+	note_turn(line, level);
+	return first_of(level)->first;
+}
+
 /* Small and fresh mail counts half. */
 static void
 charge(unsigned payer, const struct entry *entry, size_t recipients)

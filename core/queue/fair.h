@@ -56,6 +56,9 @@ void fair_remove(struct fair_line *line, struct queue_recipient *recipient);
 /* False: nothing waits. Lines of a higher level go first, then those whose
  * sender was served least. */
 bool fair_next(struct fair_line *line, struct fair_first *first_out);
+/* Whoever is next of what waits, which is something: he stays in the line, but
+ * it was the turn of his level. */
+struct queue_recipient *fair_peek(struct fair_line *line);
 /* Take what is next into the job: recipients of one message. */
 void fair_take(struct fair_line *line, struct job *job);
 

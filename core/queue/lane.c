@@ -2,7 +2,13 @@
 /*
  * lane.c - where recipients are handed to, how many at once, and how long a
  * destination that did not answer is left alone.
+ *
+ * A lane is there while one of its recipients is at work, or waits for it. Who is
+ * due and finds none stands in the backlog of his transport, and takes his turn
+ * there as a lane does: then his own is made. So what a million destinations that
+ * are due at once take is the rows of their recipients.
  */
+#include "queue/known.h"
 #include "queue/queue.h"
 
 #include <posthouse/mail.h>
@@ -21,6 +27,8 @@ enum {
 	REST_MAX_MS = 600000,   /* of a destination that does not answer */
 	NOBODY_MS = 500,        /* until a process of ours was started again */
 	SILENT_AT_ONCE = 64,    /* jobs that ask nobody */
+	AHEAD = 1000,           /* of a message's recipients in a backlog, who
+	                         * may go with the one whose turn it is */
 };
 
 /* A fiber for each lane would cost a stack, and there may be many. */
@@ -165,10 +173,35 @@ write_name(const struct queue_recipient *recipient, char name[LANE_NAME_MAX])
 const char *
 lane_name(const struct queue_recipient *recipient, char room[LANE_NAME_MAX])
 {
-	if (recipient->lane != NULL)
+	if (lane_of(recipient) != NULL)
 		return recipient->lane->name;
 	write_name(recipient, room);
 	return room;
+}
+
+struct lane *
+lane_of(const struct queue_recipient *recipient)
+{
+	struct lane *lane = recipient->lane;
+
+	return lane != NULL && !lane->is_backlog ? lane : NULL;
+}
+
+bool
+lane_is_for(const struct lane *lane, const struct queue_recipient *recipient)
+{
+	const struct recipient_more *more = recipient->more;
+	char name[LANE_NAME_MAX];
+
+	if (lane_of(recipient) != NULL)
+		return recipient->lane == lane;
+	if (recipient->user == NULL && more->transport == NULL &&
+	    more->destination == NULL) /* most are asked about so */
+		return lane->transport_n == 0 && ph_slice_eq_nocase(
+		    ph_address_domain(ph_slice_str(recipient->address)),
+		    ph_slice_str(lane->name));
+	write_name(recipient, name);
+	return strcmp(name, lane->name) == 0;
 }
 
 static struct lane *
@@ -185,7 +218,30 @@ create_lane(const char *name, const struct target *is)
 	lane->transport_n = is->transport_n;
 	lane->pool = pool_of(name, is->is_local, is->transport_n);
 	lane->is_suspended = suspend_has(ph_slice_str(name));
+	if (!is->is_local)
+		known_find(name, &lane->pace, queue.now_ms());
 	return lane;
+}
+
+/* Of those who have no lane. */
+static struct lane *
+backlog_of(const char *name, const struct target *is)
+{
+	struct pool *pool = pool_of(name, false, is->transport_n);
+	struct pace pace = { .is_known = false };
+	struct lane **at;
+
+	known_find(name, &pace, queue.now_ms());
+	at = &pool->backlog[pace.is_known];
+	if (*at == NULL) {
+		*at = calloc(1, sizeof(**at) + 1);
+		ph_assert(*at != NULL);
+		(*at)->pool = pool;
+		(*at)->is_backlog = true;
+		(*at)->pace.is_known = pace.is_known;
+		(*at)->references = 1; /* the pool's */
+	}
+	return *at;
 }
 
 static void
@@ -195,20 +251,21 @@ join(struct queue_recipient *recipient, bool make)
 	struct target is;
 	struct lane **at, *lane;
 
-	if (recipient->lane != NULL || (!make && all.count == 0))
+	if (recipient->lane != NULL)
 		return;
 	is = write_name(recipient, name);
 	at = find(name);
-	if (*at == NULL && make) {
-		*at = create_lane(name, &is);
+	lane = *at;
+	if (lane == NULL && !make && !is.is_local) {
+		lane = backlog_of(name, &is);
+	} else if (lane == NULL) {
+		*at = lane = create_lane(name, &is);
 		all.count++;
 	}
-	lane = recipient->lane = *at;
-	if (lane == NULL)
-		return;
+	recipient->lane = lane;
 	lane->references++;
-	if (lane->said == NULL && recipient->said != NULL &&
-	    recipient->said->reply->reason != NULL)
+	if (lane->said == NULL && !lane->is_backlog &&
+	    recipient->said != NULL && recipient->said->reply->reason != NULL)
 		lane->said = said_get(recipient->said);
 }
 
@@ -219,31 +276,12 @@ lane_join(struct queue_recipient *recipient)
 }
 
 void
-lane_join_if_any(struct queue_recipient *recipient)
+lane_leave(struct queue_recipient *recipient)
 {
-	join(recipient, false);
-}
+	struct lane *lane = recipient->lane;
 
-static void
-on_timer_closed(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-void
-lane_put(struct lane *lane)
-{
-	struct lane **at;
-
-	if (lane == NULL || --lane->references > 0)
-		return;
-	at = find(lane->name);
-	*at = lane->next_hash;
-	all.count--;
-	if (lane->timer != NULL)
-		uv_close((uv_handle_t *)&lane->timer->handle, on_timer_closed);
-	said_put(lane->said);
-	free(lane);
+	recipient->lane = NULL;
+	lane_put(lane);
 }
 
 size_t
@@ -326,15 +364,49 @@ timer_start(struct lane_timer **timer, struct lane *lane, uint64_t wait_ms)
 	return is_new;
 }
 
-/* One timer for all that stands in the line. The lane lives as long, for what
- * it knows of its pace is not to be forgotten. */
+/* Until then. The lane lives as long. */
 static void
-lane_arm(struct lane *lane)
+lane_arm(struct lane *lane, uint64_t until_ms)
 {
-	uint64_t now = queue.now_ms(), at = pace_opens_ms(&lane->pace, now);
+	uint64_t now = queue.now_ms();
 
-	if (at > 0 && timer_start(&lane->timer, lane, at - now))
+	if (until_ms > now &&
+	    timer_start(&lane->timer, lane, until_ms - now))
 		lane->references++;
+}
+
+static void
+on_timer_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void
+forget(struct lane *lane)
+{
+	struct lane **at = find(lane->name);
+
+	if (!lane->is_local)
+		known_keep(lane->name, &lane->pace, queue.now_ms());
+	*at = lane->next_hash;
+	all.count--;
+	if (lane->timer != NULL)
+		uv_close((uv_handle_t *)&lane->timer->handle, on_timer_closed);
+	said_put(lane->said);
+	free(lane);
+}
+
+/* Nothing waits for it: a mark of its pace is kept (known.c), but for what has
+ * to be counted exactly. */
+void
+lane_put(struct lane *lane)
+{
+	if (lane == NULL || --lane->references > 0)
+		return;
+	lane_arm(lane, pace_counts_ms(&lane->pace, &lane->terms,
+	    queue.now_ms()));
+	if (lane->references == 0)
+		forget(lane);
 }
 
 static void
@@ -351,7 +423,7 @@ pool_arm(struct pool *pool)
 void
 lane_add(struct queue_recipient *recipient)
 {
-	lane_join(recipient);
+	join(recipient, false);
 	fair_add(&recipient->lane->line, recipient);
 }
 
@@ -363,6 +435,7 @@ lane_withdraw(struct queue_recipient *recipient)
 	fair_remove(&lane->line, recipient);
 	if (lane->line.count == 0)
 		lane_offer(lane);
+	lane_leave(recipient);
 }
 
 /* Where it stands while what is first in its line has this priority. */
@@ -381,9 +454,13 @@ lane_offer(struct lane *lane)
 	if (lane->ready != NULL)
 		heap_remove(lane->ready, &lane->node);
 	lane->ready = NULL;
-	if (lane->is_suspended || !fair_next(&lane->line, &first) ||
-	    !pace_is_open(&lane->pace, terms_of(lane), queue.now_ms()))
+	if (lane->is_suspended || !fair_next(&lane->line, &first))
 		return;
+	if (!pace_is_open(&lane->pace, terms_of(lane), queue.now_ms())) {
+		/* one timer for all that stands in the line */
+		lane_arm(lane, pace_opens_ms(&lane->pace, queue.now_ms()));
+		return;
+	}
 	lane->ready = ready_of(lane, first.priority);
 	lane->node.key = first.served;
 	lane->node.tie = ++all.turn;
@@ -499,12 +576,51 @@ begin(struct job *job)
 	queue.begin(job);
 }
 
+/* From a backlog to the line of his own lane. */
+static void
+move(struct queue_recipient *recipient)
+{
+	fair_remove(&recipient->lane->line, recipient);
+	lane_leave(recipient);
+	lane_join(recipient);
+	fair_add(&recipient->lane->line, recipient);
+}
+
+/* Who is next in a backlog, with others of the message to the same destination:
+ * they go in one job. The lane. */
+static struct lane *
+admit(struct lane *backlog)
+{
+	struct queue_recipient *recipient = fair_peek(&backlog->line);
+	struct queue_recipient *next = recipient->next;
+	const struct entry *entry = entry_of(recipient);
+	struct lane *lane;
+
+	move(recipient);
+	lane = recipient->lane;
+	for (unsigned i = 0; i < AHEAD && next != NULL &&
+	     entry_of(next) == entry; i++) {
+		recipient = next;
+		next = recipient->next;
+		if (lane_is_for(lane, recipient))
+			move(recipient);
+	}
+	lane_offer(backlog);
+	lane_offer(lane);
+	return lane;
+}
+
 static void
 begin_next(struct lane *lane)
 {
-	struct job *job = create(NULL, lane);
 	uint64_t now = queue.now_ms();
+	struct job *job;
 
+	if (lane->is_backlog)
+		lane = admit(lane);
+	if (lane->ready == NULL || !may_begin(lane->pool, lane->pace.is_known))
+		return;
+	job = create(NULL, lane);
 	fair_take(&lane->line, job);
 	job->entry->jobs++;
 	job->was_unknown = !lane->is_local && !lane->pace.is_known;
@@ -512,7 +628,6 @@ begin_next(struct lane *lane)
 	queue.relaying += !lane->is_local;
 	pace_begin(&lane->pace, terms_of(lane), now);
 	pace_begin(&lane->pool->pace, pool_terms(lane->pool), now);
-	lane_arm(lane);
 	pool_arm(lane->pool);
 	lane_offer(lane);
 	begin(job);
@@ -585,7 +700,6 @@ leave(struct job *job, enum pace_end end, bool nobody)
 	    now);
 	if (pace_end(&lane->pace, terms_of(lane), end, now))
 		rest(lane);
-	lane_arm(lane);
 	lane_offer(lane);
 }
 
@@ -648,6 +762,7 @@ lane_forgive_all(void)
 			pace_forgive(&lane->pace);
 			lane_offer(lane);
 		}
+	known_forgive_all();
 	lane_run();
 }
 
@@ -661,5 +776,6 @@ lane_forgive(const char *name)
 				pace_forgive(&lane->pace);
 				lane_offer(lane);
 			}
+	known_forgive(name);
 	lane_run();
 }

@@ -39,6 +39,18 @@ pace_opens_ms(const struct pace *pace, uint64_t now_ms)
 	return at > now_ms ? at : 0;
 }
 
+uint64_t
+pace_counts_ms(const struct pace *pace, const struct pace_terms *terms,
+    uint64_t now_ms)
+{
+	uint64_t until = pace->slow_until_ms;
+
+	if (terms->limit.messages > 0 && pace->begun > 0 &&
+	    until < pace->interval_ms + terms->limit.interval_ms)
+		until = pace->interval_ms + terms->limit.interval_ms;
+	return until > now_ms ? until : 0;
+}
+
 void
 pace_begin(struct pace *pace, const struct pace_terms *terms, uint64_t now_ms)
 {

@@ -40,6 +40,9 @@ bool pace_is_open(const struct pace *pace, const struct pace_terms *terms,
     uint64_t now_ms);
 /* 0, or when it may be open again by time alone. */
 uint64_t pace_opens_ms(const struct pace *pace, uint64_t now_ms);
+/* 0, or until when what was begun counts against a rate or a delay. */
+uint64_t pace_counts_ms(const struct pace *pace,
+    const struct pace_terms *terms, uint64_t now_ms);
 void pace_begin(struct pace *pace, const struct pace_terms *terms,
     uint64_t now_ms);
 /* True: the destination is to rest; the caller sets rest_until_ms, a longer

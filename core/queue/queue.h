@@ -55,8 +55,7 @@ struct recipient_more {
 /* A million of these must fit: no more than what is asked of all of them. */
 struct queue_recipient {
 	int64_t next_ms;          /* wall time */
-	struct lane *lane;        /* referenced while it waits, once there was
-	                           * one; NULL: it was not in line yet */
+	struct lane *lane;        /* referenced; in line or at work not NULL */
 	struct queue_recipient *next; /* in line */
 	union {
 		struct queue_recipient *prev; /* in line */
@@ -131,6 +130,10 @@ struct pool {
 	/* Lanes by the highest priority that waits in them, the highest first;
 	 * of destinations that are known to answer, and not. */
 	struct heap ready[FAIR_LEVELS][2];
+	/* Recipients of destinations that have no lane: in the line of one that
+	 * stands for all of them, where the same tells them apart. NULL: nobody
+	 * ever was. */
+	struct lane *backlog[2];
 	struct lane_timer *timer;
 };
 
@@ -140,6 +143,7 @@ struct lane {
 	unsigned transport_n;     /* not 0: name is TRANSPORT/destination */
 	bool is_local;
 	bool is_suspended;        /* by hand: nothing is handed out */
+	bool is_backlog;          /* of a pool: no destination, no job */
 	unsigned shard;           /* of the mail process */
 	unsigned references;
 	struct pace pace;
@@ -268,15 +272,22 @@ enum { LANE_NAME_MAX = 2 * QUEUE_RCPT_MAX + 2 };
 /* The name of the recipient's lane, whether there is one or not. */
 const char *lane_name(const struct queue_recipient *recipient,
     char room[LANE_NAME_MAX]);
-/* Make it the recipient's, and the lane itself if it is not there. */
+/* The recipient's own; NULL: he has none, or stands in a backlog. */
+struct lane *lane_of(const struct queue_recipient *recipient);
+/* Whether it is where his mail goes. */
+bool lane_is_for(const struct lane *lane,
+    const struct queue_recipient *recipient);
+/* Make it the recipient's, who is in no line, and the lane itself if it is not
+ * there. */
 void lane_join(struct queue_recipient *recipient);
-/* Only when it is there. What only rests knows of none: there may be a million
- * of them, each with a destination of its own. */
-void lane_join_if_any(struct queue_recipient *recipient);
+/* He is in no line and in no job any more. What only rests has no lane: there
+ * may be a million of them, each with a destination of its own. */
+void lane_leave(struct queue_recipient *recipient);
 void lane_put(struct lane *lane);
-/* Put a recipient in the line of its lane; lane_run comes after the last. */
+/* Put a recipient in the line of its lane, or in the backlog where there is none;
+ * lane_run comes after the last. */
 void lane_add(struct queue_recipient *recipient);
-/* Take it out of the line again. */
+/* Take it out of the line again; it has no lane then. */
 void lane_withdraw(struct queue_recipient *recipient);
 /* Look whether the lane of the recipient can begin something. Jobs begin when
  * the caller suspends, at the earliest. */

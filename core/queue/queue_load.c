@@ -6,7 +6,8 @@
  *
  * state "deferred": remote recipients at many domains, tried once and due in
  * half an hour, and in the middle one message for bob@example.test that is due;
- * "due": every message is for bob and due now.
+ * "tried": the same, but all are due now; "due": every message is for bob and due
+ * now.
  */
 #include <semaphore.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ enum { IN_FLIGHT = 512, RECIPIENTS = 1000, SOON_MS = 1800000 };
 
 struct load {
 	unsigned long messages, recipients, domains;
-	bool is_due;
+	bool is_due, is_tried;
 	int64_t now_ms;
 	sem_t room;
 };
@@ -77,7 +78,8 @@ make_recipient(const struct load *load, struct ph_arena *arena,
 		return;
 	}
 	to->attempts = 1;
-	to->next_ms = load->now_ms + SOON_MS + (int64_t)(n % SOON_MS);
+	to->next_ms = load->is_tried ? load->now_ms :
+	    load->now_ms + SOON_MS + (int64_t)(n % SOON_MS);
 	to->address = ph_slice_str(ph_arena_printf(arena,
 	    "user%lu@d%lu.test", n, domain));
 	to->destination = ph_slice_str(ph_arena_printf(arena, "d%lu.test",
@@ -143,13 +145,14 @@ main(int argc, char **argv)
 		load.messages = strtoul(argv[2], NULL, 10);
 		load.recipients = strtoul(argv[3], NULL, 10);
 		load.is_due = strcmp(argv[4], "due") == 0;
+		load.is_tried = strcmp(argv[4], "tried") == 0;
 	}
 	if (argc > 5)
 		load.domains = strtoul(argv[5], NULL, 10);
 	if (load.messages == 0 || load.recipients == 0 ||
 	    load.recipients > RECIPIENTS || load.domains == 0) {
 		fprintf(stderr, "usage: queue_load DIR messages recipients "
-		    "deferred|due [domains]\n");
+		    "deferred|tried|due [domains]\n");
 		return 2;
 	}
 	if (queue_db_open(argv[1], &options, &db, &err) != 0) {

@@ -170,6 +170,16 @@ schedule_entry(struct entry *entry)
 	arm();
 }
 
+static void
+join_own_lane(struct queue_recipient *r)
+{
+	if (lane_of(r) != NULL)
+		return;
+	if (r->where == IN_LINE) /* in a backlog */
+		lane_withdraw(r);
+	lane_join(r);
+}
+
 /* A silent job for all that waits like recipient i. */
 static void
 begin_silent(struct entry *entry, size_t i)
@@ -180,7 +190,7 @@ begin_silent(struct entry *entry, size_t i)
 	bool is_nobody = entry->recipients[i].is_nobody;
 	size_t taken = 0;
 
-	lane_join(&entry->recipients[i]);
+	join_own_lane(&entry->recipients[i]);
 	lane = entry->recipients[i].lane;
 	job = lane_begin_silent(entry, lane);
 	for (; i < entry->recipient_count && taken < QUEUE_JOB_RCPTS; i++) {
@@ -190,14 +200,13 @@ begin_silent(struct entry *entry, size_t i)
 		    r->is_nobody != is_nobody ||
 		    (!is_to_end && suspend_keeps_out(r)))
 			continue;
-		if (is_to_end) /* each once, not again at every other's turn */
-			lane_join(r);
-		else
-			lane_join_if_any(r);
-		if (r->lane != lane)
+		if (is_to_end) /* each once, not at every other's turn */
+			join_own_lane(r);
+		if (!lane_is_for(lane, r))
 			continue;
 		if (r->where == IN_LINE)
 			lane_withdraw(r);
+		lane_join(r);
 		r->where = AT_WORK;
 		r->job = job;
 		taken++;

@@ -66,7 +66,7 @@ is_lane_suspended(const struct queue_recipient *recipient)
 {
 	char name[LANE_NAME_MAX];
 
-	if (recipient->lane != NULL)
+	if (lane_of(recipient) != NULL)
 		return recipient->lane->is_suspended;
 	return suspended.count > 0 &&
 	    suspend_has(ph_slice_str(lane_name(recipient, name)));

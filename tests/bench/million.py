@@ -9,6 +9,10 @@ Each shape is loaded into the queue of a stopped server by queue_load; one
 message in the middle is for a mailbox and due. Bars, for a million recipients:
 restart to that delivery under 5 s, a page of the list under 100 ms, the queue's
 process under 400 MiB. Exits 1 when one is missed.
+
+In the shape "tried" all that is remote is due at once, and a transport puts it
+off, each in the name of a host of its domain: afterwards every destination was
+tried and rests. Its memory is the most that the process ever had.
 """
 import argparse
 import glob
@@ -16,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,7 +28,8 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
 # recipients of a message, state, how many recipients share a domain (0: many)
 SHAPES = {"one": (1, "deferred", 0), "ten": (10, "deferred", 0),
-          "due": (1, "due", 0), "domains": (1, "deferred", 1)}
+          "due": (1, "due", 0), "domains": (1, "deferred", 1),
+          "tried": (1, "tried", 1)}
 BARS = {"first_s": 5.0, "list_ms": 100.0, "rss_mib": 400.0}
 
 
@@ -61,8 +67,67 @@ def timed_list(box, *words):
     return 1000 * (time.monotonic() - start), text
 
 
+NOBODY = r"""
+#include <posthouse/transport.h>
+
+static void
+put_off(struct ph_attempt *a, const void *conf)
+{
+	struct ph_slice domain = ph_attempt_destination(a);
+
+	(void)conf;
+	ph_attempt_result(a, PH_ALL_RECIPIENTS, PH_DEFERRED, 451, NULL,
+	    ph_arena_printf(ph_attempt_arena(a), "mx1." PH_SLICE_FMT,
+	    PH_SLICE_ARG(domain)), "come back later");
+}
+
+static const struct ph_transport_ops ops = { .attempt = put_off };
+PH_MODULE(nobody) = { .abi = PH_ABI, .name = "nobody",
+	.kinds = PH_KIND_TRANSPORT, .doc = "Takes nothing.", .transport = &ops };
+"""
+
+
+def figure(box, name):
+    return int(re.search(rf"queue\.0 {name} (\d+)", box.ctl("status").stdout)[1])
+
+
+def tried(build, total, folder):
+    """How a queue is off that found nobody anywhere."""
+    from sandbox import TOP, Sandbox, until
+    os.chmod(folder, 0o755)
+    source = os.path.join(folder, "nobody.c")
+    with open(source, "w", encoding="ascii") as out:
+        out.write(NOBODY)
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", TOP + "/sdk/include", source,
+                    "-o", folder + "/nobody.so"], check=True)
+    with Sandbox({"nobody":
+                  'queue: { retry = [ "1h" ]; retry_unreachable = [ "1h" ]; };'
+                  f'nobody: {{ module = "{folder}/nobody.so"; order = 1; }};'},
+                 ) as box:
+        box.stop()
+        load(box, build, total, 1, "tried", total)
+        start = time.monotonic()
+        box.run("restart")
+        until(lambda: figure(box, "delivered") > 0, "a delivery", 600)
+        first = time.monotonic() - start
+        result = {}
+        pid = queue_pid(box)
+        until(lambda: figure(box, "deferred") >= total - 1 and
+              figure(box, "running") == 0, "all of them tried", 3600)
+        result["list_ms"] = sorted(timed_list(box)[0] for _ in range(7))[3]
+        result["rss_mib"] = rss_mib(pid, "VmHWM")
+        print(f"tried: a delivery after {first:.1f} s, "
+              f"all in {time.monotonic() - start:.0f} s (the "
+              f"queue used {cpu_s(pid):.1f} s of CPU), now {rss_mib(pid):.0f} "
+              f"MiB, {figure(box, 'destinations')} lanes")
+        return result
+
+
 def measure(build, shape, total):
     from sandbox import Sandbox, until
+    if shape == "tried":
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+            return tried(build, total, folder)
     recipients, state, share = SHAPES[shape]
     domains = total // share if share else 2000
     with Sandbox() as box:
