@@ -29,6 +29,7 @@ enum {
 	SILENT_AT_ONCE = 64,    /* jobs that ask nobody */
 	AHEAD = 1000,           /* of a message's recipients in a backlog, who
 	                         * may go with the one whose turn it is */
+	RUN_MOST = 4096,        /* turns in a row: then others are served */
 };
 
 /* A fiber for each lane would cost a stack, and there may be many. */
@@ -41,6 +42,7 @@ static struct {
 	struct lane **bucket; /* no fewer than lanes */
 	size_t buckets;
 	struct pool *pools; /* one for each transport that ever had mail */
+	struct lane_timer *again; /* to go on from there */
 	struct job *silent, **silent_last;
 	unsigned silent_running;
 	unsigned unknown;  /* attempts at destinations not known to answer */
@@ -185,6 +187,18 @@ lane_of(const struct queue_recipient *recipient)
 	struct lane *lane = recipient->lane;
 
 	return lane != NULL && !lane->is_backlog ? lane : NULL;
+}
+
+bool
+lane_rests(const struct queue_recipient *recipient)
+{
+	char name[LANE_NAME_MAX];
+	struct pace pace = { .rests = 0 };
+
+	if (lane_of(recipient) != NULL)
+		return recipient->lane->pace.rests > 0;
+	known_find(lane_name(recipient, name), &pace, queue.now_ms());
+	return pace.rests > 0;
 }
 
 bool
@@ -653,8 +667,13 @@ lane_run(void)
 	if (queue.is_stopping)
 		return;
 	begin_silent();
-	while ((lane = choose()) != NULL)
+	for (unsigned n = 0; (lane = choose()) != NULL; n++) {
+		if (n == RUN_MOST) { /* many whose destinations rest */
+			timer_start(&all.again, NULL, 0);
+			return;
+		}
 		begin_next(lane);
+	}
 }
 
 struct job *

@@ -277,6 +277,8 @@ struct lane *lane_of(const struct queue_recipient *recipient);
 /* Whether it is where his mail goes. */
 bool lane_is_for(const struct lane *lane,
     const struct queue_recipient *recipient);
+/* Whether it has not answered, and is left alone for that. */
+bool lane_rests(const struct queue_recipient *recipient);
 /* Make it the recipient's, who is in no line, and the lane itself if it is not
  * there. */
 void lane_join(struct queue_recipient *recipient);

@@ -122,10 +122,10 @@ is_overdue(const struct entry *entry, const struct queue_recipient *r,
 	const struct core_queue *conf = &generation_current()->core.queue;
 	int64_t age_ms = now - (int64_t)entry->begun_at * 1000;
 
-	if (r->lane->is_suspended)
+	if (suspend_holds(r))
 		return false;
 	if (age_ms >= conf->lifetime_ms)
-		return r->lane->pace.rests > 0;
+		return lane_rests(r);
 	return conf->delay_warning_ms > 0 && !r->is_warned &&
 	    age_ms >= conf->delay_warning_ms &&
 	    report_is_wanted(entry, r, REPORT_DELAYED);

@@ -258,6 +258,24 @@ START_TEST(what_only_rests_has_no_lane_and_learns_what_another_found_out)
 }
 END_TEST
 
+/* The mark of a destination says as much as its lane does. */
+START_TEST(who_is_too_old_hears_of_it_where_there_is_no_lane)
+{
+	struct entry *entry = put_off("a@a.test", "dead.test", 1,
+	    INT64_MAX / 2);
+
+	for (unsigned i = 0; i < 3; i++) {
+		make_due(entry);
+		finish(0, PACE_NO_ANSWER);
+	}
+	ck_assert_uint_eq(lane_count(), 0);
+	entry->begun_at -= 86400 * 6;
+	make_due(entry);
+	ck_assert_uint_eq(begun_n, 1);
+	ck_assert(begun[0]->is_silent);
+}
+END_TEST
+
 START_TEST(what_is_due_costs_no_lane_before_its_turn)
 {
 	enum { DOMAINS = 3000 };
@@ -502,6 +520,7 @@ main(void)
 	tcase_add_test(all, finds_destinations_again_however_many_there_are);
 	tcase_add_test(all,
 	    what_only_rests_has_no_lane_and_learns_what_another_found_out);
+	tcase_add_test(all, who_is_too_old_hears_of_it_where_there_is_no_lane);
 	tcase_add_test(all, what_is_due_costs_no_lane_before_its_turn);
 	tcase_add_test(all, what_goes_together_leaves_the_backlog_together);
 	tcase_add_test(all, what_leaves_the_backlog_is_gone);
