@@ -315,6 +315,11 @@ take_unknown(struct compare *c, const struct disk_file *file)
 		c->again = true;
 	if (left != LEFTOVER_NOT)
 		return PH_OK;
+	if (delivery_is_underway(c->partition, c->scan->ref.path,
+	        disk_key(file))) {
+		c->again = true; /* its row comes, and has the keywords */
+		return PH_OK;
+	}
 	status = mail_index_name_forget(mi, c->change->row.id,
 	    disk_key(file));
 	ph_buf_add(&c->scan->unknown, &entry, sizeof(entry));
