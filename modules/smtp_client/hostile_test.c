@@ -19,7 +19,7 @@
 
 enum {
 	WAIT_MS = 300,       /* for each reply */
-	TIME_MAX_MS = 3000,  /* of an attempt */
+	TIME_MAX_MS = 30000, /* of an attempt, on a busy machine: not for ever */
 	MEMORY_MAX = 1 << 20,
 	RECIPIENTS = 3,
 	SCRIPT_MAX = 40,
