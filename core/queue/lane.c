@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "log/log.h"
 #include "loop/fiber.h"
+#include "queue/lane_name.h"
 
 enum {
 	BUCKETS_MIN = 4096,     /* a power of two */
@@ -118,77 +119,6 @@ pool_of(const char *name, bool is_local, size_t transport_n)
 	return *at;
 }
 
-/* What a lane's name says. */
-struct target {
-	unsigned transport_n; /* octets of the name before the slash; 0: none */
-	unsigned shard;
-	bool is_local;
-};
-
-/* That of what is relayed: with a slash behind the transport. */
-static unsigned
-write_remote(const struct queue_recipient *recipient, char *to)
-{
-	const struct recipient_more *more = recipient->more;
-	struct ph_slice domain = more->destination != NULL ?
-	    ph_slice_str(more->destination) :
-	    ph_address_domain(ph_slice_str(recipient->address));
-	size_t n = more->transport != NULL ?
-	    strnlen(more->transport, QUEUE_RCPT_MAX) : 0;
-	size_t room = LANE_NAME_MAX - n - 2;
-
-	if (n > 0) {
-		memcpy(to, more->transport, n);
-		to[n] = '/';
-		to += n + 1;
-	}
-	if (domain.n > room)
-		domain.n = room;
-	if (domain.n > 0)
-		memcpy(to, domain.p, domain.n);
-	to[domain.n] = '\0';
-	/* "mail" is no transport's name: the core has a section of it. */
-	ph_lower_in_place(to, domain.n);
-	return (unsigned)n;
-}
-
-static struct target
-write_name(const struct queue_recipient *recipient, char name[LANE_NAME_MAX])
-{
-	const struct core_conf *core = &generation_current()->core;
-	struct target is = { .is_local = recipient->user != NULL };
-	unsigned processes;
-
-	if (!is.is_local) {
-		is.transport_n = write_remote(recipient, name);
-		return is;
-	}
-	/* That run: a reload may name another number. */
-	processes = bus_role_size(ROLE_MAIL);
-	is.shard = partition_of(ph_slice_str(recipient->user),
-	    core->mail.partitions) % (processes > 0 ? processes : 1);
-	/* '/' is in no domain. One for each mail process. */
-	snprintf(name, LANE_NAME_MAX, "mail/%u", is.shard);
-	return is;
-}
-
-const char *
-lane_name(const struct queue_recipient *recipient, char room[LANE_NAME_MAX])
-{
-	if (lane_of(recipient) != NULL)
-		return recipient->lane->name;
-	write_name(recipient, room);
-	return room;
-}
-
-struct lane *
-lane_of(const struct queue_recipient *recipient)
-{
-	struct lane *lane = recipient->lane;
-
-	return lane != NULL && !lane->is_backlog ? lane : NULL;
-}
-
 bool
 lane_rests(const struct queue_recipient *recipient)
 {
@@ -201,25 +131,8 @@ lane_rests(const struct queue_recipient *recipient)
 	return pace.rests > 0;
 }
 
-bool
-lane_is_for(const struct lane *lane, const struct queue_recipient *recipient)
-{
-	const struct recipient_more *more = recipient->more;
-	char name[LANE_NAME_MAX];
-
-	if (lane_of(recipient) != NULL)
-		return recipient->lane == lane;
-	if (recipient->user == NULL && more->transport == NULL &&
-	    more->destination == NULL) /* most are asked about so */
-		return lane->transport_n == 0 && ph_slice_eq_nocase(
-		    ph_address_domain(ph_slice_str(recipient->address)),
-		    ph_slice_str(lane->name));
-	write_name(recipient, name);
-	return strcmp(name, lane->name) == 0;
-}
-
 static struct lane *
-create_lane(const char *name, const struct target *is)
+create_lane(const char *name, const struct lane_target *is)
 {
 	size_t n = strlen(name) + 1;
 	struct lane *lane = calloc(1, sizeof(*lane) + n);
@@ -239,7 +152,7 @@ create_lane(const char *name, const struct target *is)
 
 /* Of those who have no lane. */
 static struct lane *
-backlog_of(const char *name, const struct target *is)
+backlog_of(const char *name, const struct lane_target *is)
 {
 	struct pool *pool = pool_of(name, false, is->transport_n);
 	struct pace pace = { .is_known = false };
@@ -262,12 +175,12 @@ static void
 join(struct queue_recipient *recipient, bool make)
 {
 	char name[LANE_NAME_MAX];
-	struct target is;
+	struct lane_target is;
 	struct lane **at, *lane;
 
 	if (recipient->lane != NULL)
 		return;
-	is = write_name(recipient, name);
+	is = lane_name_write(recipient, name);
 	at = find(name);
 	lane = *at;
 	if (lane == NULL && !make && !is.is_local) {
